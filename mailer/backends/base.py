@@ -1,0 +1,176 @@
+"""The backend: carries a mail, returns a receipt. And the one place where carrying is timed, checked and settled."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AuthError, ConfigError, MailerError, MessageError, Outcome, TransportError, UnsupportedFeature
+from ..features import Features, Unsupported, left_out
+from ..mail import Mail
+from ..receipt import Attempt, Receipt, RecipientResult
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+__all__ = ["Backend", "Health", "called", "carry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What ``check`` found.
+
+    Attributes:
+        ok: Whether a mail could be sent now, as far as can be told without sending one.
+        backend: The backend's URL, secrets masked.
+        facts: What it offers or is set to, in the order to show.
+        cause: What is wrong, if it is not ok.
+    """
+
+    ok: bool
+    backend: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    cause: MailerError | None = field(default=None, compare=False)
+
+    def raise_unless_ok(self) -> Health:
+        """Return self, or raise the cause."""
+        if not self.ok:
+            raise self.cause or MailerError(f"{self.backend} is not well")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        cause = None if self.cause is None else {"type": type(self.cause).__name__, "text": str(self.cause)}
+        return {"ok": self.ok, "backend": self.backend, "facts": dict(self.facts), "cause": cause}
+
+
+class Backend:
+    """Carries mails. Subclass it and write ``send``, plain or async; everything else has a default.
+
+    Attributes:
+        features: What it can carry; what a message needs beyond that is refused or noted before ``send`` is called.
+        url: How it prints itself, secrets masked.
+        runtime: The mailer's, once there is one. All waiting goes through it.
+    """
+
+    features: Features = Features()
+    url: str = ""
+    runtime: Runtime
+    unsupported: Unsupported = "default"
+    is_group = False
+
+    def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
+        """Bind to the runtime of the mailer that uses it; a mailer calls this once.
+
+        Raises:
+            ConfigError: It belongs to a mailer of the other kind already.
+        """
+        bound = getattr(self, "runtime", None)
+        if bound is not None and bound.is_async != runtime.is_async:
+            raise ConfigError(f"{self} is in use by {'an async' if bound.is_async else 'a blocking'} mailer already")
+        if bound is None:
+            self.runtime = runtime
+        self.unsupported = unsupported
+
+    def send(self, mail: Mail) -> Receipt | Awaitable[Receipt]:
+        """Carry the mail and say what became of it for each recipient.
+
+        What goes wrong on the way is told by outcomes, its cause by the receipt's ``error``. An exception means that nobody accepted it: ConfigError,
+        AuthError and TransportError defer everyone, MessageError rejects, any other leaves everyone UNKNOWN.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no send")
+
+    def settled(self, mail: Mail) -> Receipt:
+        """What became of a mail whose ``send`` was cut short by cancellation or an interrupt. Called once, then."""
+        return Receipt.for_all(mail, Outcome.UNKNOWN, text="cut short", backend=str(self))
+
+    def check(self) -> Health | Awaitable[Health]:
+        """Try everything but sending."""
+        return Health(ok=True, backend=str(self))
+
+    def close(self) -> None | Awaitable[None]:
+        """Let go of connections and files. May be called more than once; a closed backend may be used again."""
+        return None
+
+    def __str__(self) -> str:
+        return self.url or f"{type(self).__name__}()"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+
+async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
+    """Call a backend's method, plain or async; a plain one runs in a thread where the runtime is async."""
+    if inspect.iscoroutinefunction(method) or not runtime.is_async:
+        value = method(*args)
+    else:
+        value = await runtime.run(lambda: method(*args))
+    return await value if inspect.isawaitable(value) else value
+
+
+async def carry(backend: Backend, mail: Mail) -> Receipt:
+    """One attempt: features compared, the backend called, every recipient settled, the attempt recorded.
+
+    Never raises for a delivery that failed.
+
+    Raises:
+        UnsupportedFeature: The backend cannot carry the message; it was not called.
+        BaseException: Cancellation or an interrupt, once the backend has closed what it had open; what is known then
+            is in ``backend.settled(mail)``.
+    """
+    name = str(backend)
+    notes = left_out(mail.message, backend.features, name, backend.unsupported)
+    runtime = backend.runtime
+    started_at, start = datetime.now(UTC), runtime.now()
+    cause: MailerError | None = None
+    try:
+        receipt = await called(runtime, backend.send, mail)
+        if not isinstance(receipt, Receipt):
+            raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")  # noqa: TRY004
+        cause = receipt.cause
+    except UnsupportedFeature:
+        raise
+    except Exception as error:  # noqa: BLE001 - a backend may be anybody's code; whatever it raises becomes an outcome
+        cause = _as_ours(error, name, needs_loop=isinstance(error, RuntimeError) and not runtime.is_async)
+        receipt = Receipt.for_all(mail, _outcome_of(cause, error), text=str(cause), backend=name)
+    receipt = _complete(receipt, mail)
+    if not backend.is_group:
+        outcomes = Counter(result.outcome for result in receipt.results)
+        attempt = Attempt(name, started_at, runtime.now() - start, dict(outcomes), cause)
+        receipt = receipt.with_(attempts=(attempt,), error=None)
+    return receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes))
+
+
+def _as_ours(error: Exception, backend: str, *, needs_loop: bool) -> MailerError:
+    if isinstance(error, MailerError):
+        return error
+    # asyncio, anyio and httpx say so in words of their own when no loop runs.
+    remedy = " (if it needs an event loop, use AsyncMailer)" if needs_loop else ""
+    ours = MailerError(f"{backend} raised {type(error).__name__}: {error}{remedy}")
+    ours.__cause__ = error
+    return ours
+
+
+def _outcome_of(ours: MailerError, error: Exception) -> Outcome:
+    if isinstance(ours, (ConfigError, AuthError, TransportError)):
+        return Outcome.DEFERRED
+    return Outcome.REJECTED if isinstance(error, MessageError) else Outcome.UNKNOWN
+
+
+def _complete(receipt: Receipt, mail: Mail) -> Receipt:
+    """Exactly one result for each recipient, in the envelope's order; one that the backend forgot is UNKNOWN."""
+    wanted = mail.envelope.recipients
+    if len(receipt.results) == len(wanted) and all(
+        [result.address is address for result, address in zip(receipt.results, wanted, strict=True)]
+    ):
+        return receipt
+    said = {result.address.key: result for result in receipt.results}
+    silent = "the backend did not say what became of it"
+    results = tuple(
+        said.get(address.key) or RecipientResult(address, Outcome.UNKNOWN, text=silent) for address in wanted
+    )
+    return receipt.with_(results=results)

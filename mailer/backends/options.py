@@ -1,0 +1,238 @@
+"""Backend URLs: their grammar, and options that are read strictly.
+
+::
+
+    scheme://user:password@host:port/path?option=value
+    scheme:path?option=value
+    group(URL URL ...)?option=value
+
+User, password and values are percent-decoded. What a URL holds is never echoed but with its secrets masked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+from ..errors import ConfigError
+
+__all__ = ["BackendURL", "choice", "flag", "seconds", "text"]
+
+T = TypeVar("T")
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
+_SECRET = re.compile(r"pass|pw|secret|token|key|credential", re.IGNORECASE)
+_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\[\]@/\\?#%:\"'`{}|^]+")
+_MASK = "***"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BackendURL:
+    """A backend's URL, taken apart.
+
+    Attributes:
+        scheme: In lower case.
+        username: Decoded; None if there is none.
+        password: Decoded; None if there is none.
+        host: In lower case, an IPv6 address without brackets; "" if there is none.
+        port: 1-65535, or None.
+        path: Decoded, as it stands behind the authority; "" if there is none.
+        query: The options, each once, in order.
+    """
+
+    scheme: str
+    username: str | None = None
+    password: str | None = None
+    host: str = ""
+    port: int | None = None
+    path: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> BackendURL:
+        """Take a URL apart.
+
+        Raises:
+            ConfigError: It is not a URL, or a part of it cannot be. The text names the part and shows no secret.
+        """
+        if not isinstance(url, str):
+            raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
+        url = url.strip()
+        found = _SCHEME.match(url)
+        if not found:
+            raise ConfigError("a backend's URL must begin with a scheme, like smtp:// or file:")
+        scheme, rest = found[1].lower(), url[found.end() :]
+        if any(char in rest for char in "\r\n\t\0 "):
+            raise ConfigError(f"{scheme}: the URL holds a blank or control character: percent-encode it")
+        rest, fragment, _ = rest.partition("#")
+        if fragment:
+            raise ConfigError(f"{scheme}: the URL holds '#': percent-encode it as %23")
+        rest, _, query = rest.partition("?")
+        authority, path = "", rest
+        if rest.startswith("//"):
+            authority, slash, path = rest[2:].partition("/")
+            path = slash + path
+        username, password, host, port = _authority(scheme, authority)
+        return cls(scheme, username, password, host, port, _decoded(scheme, path), parse_query(scheme, query))
+
+    def __str__(self) -> str:
+        """The URL with its secrets masked: passwords, tokens, and options that sound like one."""
+        who = ""
+        if self.username is not None:
+            # A name without a password is a token: postmark://TOKEN@default.
+            who = f"{quote(self.username)}:{_MASK}@" if self.password is not None else f"{_MASK}@"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port is not None else ""
+        slashes = "//" if host or who or self.path.startswith("/") else ""
+        return f"{self.scheme}:{slashes}{who}{host}{port}{quote(self.path)}{shown_query(self.query)}"
+
+    def __repr__(self) -> str:
+        return f"<BackendURL {self}>"
+
+    def options(self, **converters: Callable[[str], Any]) -> dict[str, Any]:
+        """The options that are given, converted.
+
+        Args:
+            converters: Option name to what reads its value; one that raises ValueError says why in its text.
+
+        Raises:
+            ConfigError: An option that is not among them (the nearest is named), or a value that cannot be read.
+        """
+        return read_options(self.scheme, self.query, converters)
+
+    def refuse(self, *parts: str) -> None:
+        """Raise ConfigError if one of these parts ("host", "path", "username", ...) is given, as it means nothing here."""
+        for part in parts:
+            if getattr(self, part) not in ("", None, "/"):
+                raise ConfigError(f"{self.scheme}: the URL takes no {part}: {self}")
+
+
+def _authority(scheme: str, authority: str) -> tuple[str | None, str | None, str, int | None]:
+    who, at, where = authority.rpartition("@")
+    username, colon, password = who.partition(":")
+    host, port = where, ""
+    if where.startswith("["):
+        host, bracket, port = where[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ConfigError(f"{scheme}: the host's brackets do not close")
+        _check_ipv6(scheme, host)
+        port = port[1:]
+    else:
+        host, _, port = where.partition(":")
+        host = _decoded(scheme, host)
+        if host and not _HOST.fullmatch(host):
+            raise ConfigError(f"{scheme}: host {host!r} holds a character that no host name has")
+    return (
+        _decoded(scheme, username) if at else None,
+        _decoded(scheme, password) if at and colon else None,
+        host.lower(),
+        _port(scheme, port) if port else None,
+    )
+
+
+def _check_ipv6(scheme: str, host: str) -> None:
+    import ipaddress
+
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ConfigError(f"{scheme}: [{host}] is not an IPv6 address") from None
+
+
+def _port(scheme: str, port: str) -> int:
+    if not (port.isascii() and port.isdigit() and len(port) <= 6 and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{scheme}: port {port!r} is not 1-65535")
+    return int(port)
+
+
+def _decoded(scheme: str, part: str) -> str:
+    try:
+        decoded = unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{scheme}: the URL's percent-encoding is not UTF-8") from None
+    if any(char in decoded for char in "\r\n\0"):
+        raise ConfigError(f"{scheme}: the URL holds an encoded line break or NUL")
+    return decoded
+
+
+def parse_query(scheme: str, query: str) -> tuple[tuple[str, str], ...]:
+    """``a=1&b=2`` as decoded pairs.
+
+    Raises:
+        ConfigError: An option without value, or given twice.
+    """
+    pairs: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        name, equals, value = item.partition("=")
+        name = _decoded(scheme, name)
+        if not equals:
+            raise ConfigError(f"{scheme}: option {name!r} has no value: write {name}=...")
+        if name in pairs:
+            raise ConfigError(f"{scheme}: option {name!r} is given twice")
+        pairs[name] = _decoded(scheme, value.replace("+", "%20"))
+    return tuple(pairs.items())
+
+
+def shown_query(query: tuple[tuple[str, str], ...]) -> str:
+    """The pairs as a query again, ``?`` included, with values that sound secret masked; "" if there are none."""
+    shown = [f"{name}={_MASK if _SECRET.search(name) else quote(value, safe='/:@,[]')}" for name, value in query]
+    return "?" + "&".join(shown) if shown else ""
+
+
+def read_options(
+    scheme: str, query: tuple[tuple[str, str], ...], converters: Mapping[str, Callable[[str], T]]
+) -> dict[str, T]:
+    """See :meth:`BackendURL.options`."""
+    values = {}
+    for name, value in query:
+        if name not in converters:
+            near = difflib.get_close_matches(name, converters, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(converters)) or 'none'}"
+            raise ConfigError(f"{scheme}: there is no option {name!r}; {hint}")
+        try:
+            values[name] = converters[name](value)
+        except ValueError as error:
+            shown = _MASK if _SECRET.search(name) else repr(value)
+            raise ConfigError(f"{scheme}: option {name}={shown}: {error}") from None
+    return values
+
+
+# --- what options mean ------------------------------------------------------------------------------------------------
+
+
+def text(value: str) -> str:
+    """Anything but nothing."""
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def seconds(value: str) -> float:
+    """A time in seconds, more than 0 and at most a day."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a number of seconds") from None
+    if not 0 < number <= 86_400:
+        raise ValueError("must be more than 0 and at most 86400 seconds")
+    return number
+
+
+def flag(value: str) -> bool:
+    """yes or no."""
+    return choice("yes", "no", "true", "false", "1", "0")(value) in ("yes", "true", "1")
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def one_of(value: str) -> str:
+        if value.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value.lower()
+
+    return one_of

@@ -1,0 +1,204 @@
+"""SMTP to a smarthost: ``smtp://`` (STARTTLS) and ``smtps://`` (TLS from the first byte)."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..errors import AuthError, ConfigError, MailerError, TransportError
+from ..features import Features
+from ..mail import Mail
+from ..receipt import Receipt
+from ..smtp.endpoint import Endpoint, Timeouts
+from ..smtp.session import Session
+from ..smtp.transaction import Transaction
+from .base import Backend, Health
+from .options import BackendURL, choice, flag, seconds, text
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ..runtime import Runtime
+
+__all__ = ["SmtpBackend", "smtp_from_url"]
+
+_DEFAULT_PORT = {"smtp": 587, "smtps": 465}
+
+
+class SmtpBackend(Backend):
+    """Sends through one server and keeps the connection for the next mail.
+
+    ``SmtpBackend(Endpoint(host="smtp.example.com", port=587, tls="required", username="u", password="..."))``
+
+    Shared by threads and tasks, each send has a connection to itself; one idle connection is kept. A fork and another
+    event loop begin anew.
+    """
+
+    # What hangs on the server's extensions is settled when those are known, and noted on the receipt.
+    features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True)
+
+    def __init__(self, endpoint: Endpoint, *, url: str = "") -> None:
+        self.endpoint = endpoint
+        self.url = url or f"{'smtps' if endpoint.implicit_tls else 'smtp'}://{endpoint}?tls={endpoint.tls}"
+        self._idle: deque[Session] = deque()
+        self._pid = os.getpid()
+        self._cut_short: dict[str, Receipt] = {}
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    async def send(self, mail: Mail) -> Receipt:
+        """One attempt over one connection: the idle one if it still lives, else a new one."""
+        deadline = self.runtime.now() + self.endpoint.timeouts.total_s
+        transaction = Transaction(mail)
+        session: Session | None = None
+        try:
+            session = self._take() or await self._connect(deadline)
+            try:
+                await session.transact(transaction, deadline)
+            except TransportError:
+                if not session.is_reused or session.has_begun:
+                    raise
+                # The server had dropped the idle connection; this mail is not to blame and was not begun.
+                session = await self._connect(deadline)
+                await session.transact(transaction, deadline)
+        except MailerError as error:
+            transaction.abandon(error)
+        except BaseException:
+            transaction.abandon(None)
+            self._cut_short[mail.id] = transaction.receipt(self.url)
+            raise
+        finally:
+            if session is not None:
+                await self._give_back(session)
+        receipt = transaction.receipt(self.url)
+        return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
+
+    def settled(self, mail: Mail) -> Receipt:
+        """What the session knew when the send was cut short."""
+        return self._cut_short.pop(mail.id, None) or super().settled(mail)
+
+    async def check(self) -> Health:
+        """Connect, secure and log in; tell what the server offers."""
+        try:
+            session = await self._connect(self.runtime.now() + self.endpoint.timeouts.total_s)
+        except MailerError as error:
+            return Health(ok=False, backend=self.url, cause=error)
+        facts = session.facts
+        await session.quit()
+        return Health(ok=True, backend=self.url, facts=facts)
+
+    async def close(self) -> None:
+        """Say QUIT on the idle connection and close it."""
+        while (session := self._take()) is not None:
+            await session.quit()
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    async def _connect(self, deadline: float) -> Session:
+        from ..stream import Stream
+
+        endpoint = self.endpoint
+        if endpoint.username is not None and endpoint.tls == "none" and not endpoint.auth_in_clear:
+            raise AuthError(f"{self.url}: without TLS the password is not sent, unless the URL says auth_in_clear=yes")
+        context = self._tls_context()
+        stream = await Stream.connect(
+            self.runtime, endpoint.host, endpoint.port, deadline=deadline, connect_timeout_s=endpoint.timeouts.connect_s
+        )
+        session = Session(stream, self.runtime, endpoint)
+        await session.begin(context, deadline)
+        return session
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        from ..stream import tls_context
+
+        if self.endpoint.tls == "none":
+            return None
+        return tls_context(verify=self.endpoint.verify, ca_file=self.endpoint.ca_file)
+
+    def _take(self) -> Session | None:
+        """The idle connection, if it is ours to use and still lives."""
+        if self._pid != os.getpid():
+            # After a fork the connection is the parent's: forget it, without a word on the wire.
+            self._pid = os.getpid()
+            while self._idle:
+                self._idle.pop().close()
+        token = self.runtime.token()
+        while True:
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                return None
+            if session.token is token and session.is_open:
+                return session
+            session.close()
+
+    async def _give_back(self, session: Session) -> None:
+        if not session.is_open:
+            session.close()
+        elif self._idle:
+            await session.quit()
+        else:
+            self._idle.append(session)
+
+
+def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
+    """``smtp://user:password@host:port?tls=required`` or ``smtps://``.
+
+    Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``helo``, and in
+    seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout``.
+    """
+    url.refuse("path")
+    if not url.host:
+        raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
+    implicit = url.scheme == "smtps"
+    if url.username == "" or (url.username is not None and url.password is None):
+        raise ConfigError(f"{url.scheme}: a login needs user and password: {url.scheme}://user:password@{url.host}")
+    port = url.port or _DEFAULT_PORT[url.scheme]
+    options = url.options(
+        tls=choice("required") if implicit else choice("required", "opportunistic", "none"),
+        verify=flag,
+        ca_file=text,
+        auth_in_clear=flag,
+        helo=text,
+        timeout=seconds,
+        connect_timeout=seconds,
+        command_timeout=seconds,
+        final_timeout=seconds,
+    )
+    timeouts = {
+        field: options[name]
+        for name, field in (
+            ("timeout", "total_s"),
+            ("connect_timeout", "connect_s"),
+            ("command_timeout", "command_s"),
+            ("final_timeout", "final_s"),
+        )
+        if name in options
+    }
+    secure_by_default = implicit or url.username is not None or port in (587, 465)
+    helo = options.get("helo", "")
+    if helo:
+        from ..smtp.command import helo_name
+
+        if helo_name(helo) != helo:
+            raise ConfigError(f"{url.scheme}: option helo={helo!r}: must be a fully qualified host name")
+    backend = SmtpBackend(
+        Endpoint(
+            host=url.host,
+            port=port,
+            implicit_tls=implicit,
+            tls=options.get("tls", "required" if secure_by_default else "opportunistic"),
+            verify=options.get("verify", True),
+            ca_file=options.get("ca_file"),
+            username=url.username,
+            password=url.password,
+            auth_in_clear=options.get("auth_in_clear", False),
+            helo=helo,
+            timeouts=Timeouts(**timeouts),
+        ),
+        url=str(url),
+    )
+    if runtime is not None:
+        backend.attach(runtime)
+    return backend

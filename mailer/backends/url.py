@@ -1,0 +1,128 @@
+"""From a URL to a backend; the table of schemes, and plug-ins' additions to it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from ..errors import ConfigError
+from .base import Backend
+from .options import BackendURL, choice, parse_query, read_options, seconds
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+__all__ = ["BackendFactory", "backend_from_url", "register_backend"]
+
+#: Makes a backend from its URL; the runtime is None until a mailer attaches one.
+BackendFactory = Callable[[BackendURL, "Runtime | None"], Backend]
+
+# Scheme -> module and factory in this package, imported when the scheme is used.
+_BUILT_IN = {
+    "smtp": ("smtp", "smtp_from_url"),
+    "smtps": ("smtp", "smtp_from_url"),
+    "file": ("file", "file_from_url"),
+    "memory": ("memory", "memory_from_url"),
+    "console": ("memory", "console_from_url"),
+    "null": ("memory", "null_from_url"),
+}
+_registered: dict[str, BackendFactory] = {}
+
+_GROUP = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)\(", re.ASCII)
+_GROUPS = ("failover",)
+_MAX_DEPTH = 8
+
+
+def register_backend(name: str, factory: BackendFactory) -> None:
+    """Let URLs with this scheme make backends by this factory, ``(url, runtime) -> Backend``.
+
+    Raises:
+        ConfigError: The name is no URL scheme, or is built in.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", name, re.ASCII):
+        raise ConfigError(f"{name!r} is not a URL scheme: lower-case letters, digits, '+', '.', '-'")
+    if name in _BUILT_IN:
+        raise ConfigError(f"{name!r} is built in")
+    _registered[name] = factory
+
+
+def backend_from_url(url: str, runtime: Runtime | None = None) -> Backend:
+    """Make a backend from its URL. Opens no connection.
+
+    Raises:
+        ConfigError: The URL is wrong; the text names what is, and shows no secret.
+    """
+    if not isinstance(url, str):
+        raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
+    return _made(url.strip(), runtime, 0)
+
+
+def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
+    if found := _GROUP.match(url):
+        return _group(url, found, runtime, depth)
+    parsed = BackendURL.parse(url)
+    factory = _registered.get(parsed.scheme)
+    if factory is None:
+        if parsed.scheme not in _BUILT_IN:
+            known = [*_BUILT_IN, *_registered, *_GROUPS]
+            near = difflib.get_close_matches(parsed.scheme, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            raise ConfigError(f"there is no backend {parsed.scheme!r}; {hint}")
+        module, name = _BUILT_IN[parsed.scheme]
+        factory = cast(BackendFactory, getattr(importlib.import_module(f"{__package__}.{module}"), name))
+    return factory(parsed, runtime)
+
+
+def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) -> Backend:
+    from .group import FailoverBackend
+
+    name = found[1].lower()
+    if name not in _GROUPS:
+        near = difflib.get_close_matches(name, _GROUPS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_GROUPS)}"
+        raise ConfigError(f"there is no group {name!r}; {hint}")
+    if depth >= _MAX_DEPTH:
+        raise ConfigError(f"{name}: groups are nested more than {_MAX_DEPTH} deep")
+    inside, rest = _to_closing(url, found.end(), name)
+    members = [_made(member, runtime, depth + 1) for member in _split(inside)]
+    if not members:
+        raise ConfigError(f"{name}: the group is empty: {name}(URL URL)")
+    if rest and not rest.startswith("?"):
+        raise ConfigError(f"{name}: only ?options may follow the closing parenthesis")
+    options = read_options(
+        name, parse_query(name, rest[1:]), {"on_unknown": choice("keep", "resend"), "rest": seconds}
+    )
+    backend = FailoverBackend(
+        members,
+        resend_unknown=options.get("on_unknown") == "resend",
+        rest_s=cast(float, options.get("rest", 0.0)),
+    )
+    if runtime is not None:
+        backend.attach(runtime)
+    return backend
+
+
+def _to_closing(url: str, start: int, name: str) -> tuple[str, str]:
+    """What stands up to the parenthesis that closes the group, and what follows it."""
+    depth = 1
+    for found in re.compile(r"[()]").finditer(url, start):
+        depth += 1 if found[0] == "(" else -1
+        if depth == 0:
+            return url[start : found.start()], url[found.end() :]
+    raise ConfigError(f"{name}: the parenthesis does not close")
+
+
+def _split(text: str) -> list[str]:
+    """The members: parted by blanks that stand outside parentheses."""
+    members, start, depth = [], 0, 0
+    for found in re.finditer(r"[()]|\s+", text):
+        if found[0] in "()":
+            depth += 1 if found[0] == "(" else -1
+        elif depth == 0:
+            members.append(text[start : found.start()])
+            start = found.end()
+    members.append(text[start:])
+    return [member for member in members if member]

@@ -1,0 +1,76 @@
+"""What a message asks of the transport, beside being carried: notices, priorities, time limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import MessageError
+from .field import line, shown
+
+__all__ = ["DeliveryOptions"]
+
+_NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
+_RET = ("FULL", "HDRS")
+_ENVID = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class DeliveryOptions:
+    """Per-message options of SMTP extensions. A backend without one says so in ``receipt.notes``, or refuses.
+
+    Attributes:
+        notify: Of "NEVER" (alone) or "SUCCESS", "FAILURE", "DELAY"; () leaves it to the server (RFC 3461 section 4.1).
+        ret: "FULL" or "HDRS", how much of the mail a notice returns, or None (RFC 3461 section 4.3).
+        envid: The envelope id that notices repeat, 1-100 printable ASCII characters, or None (RFC 3461 section 4.4).
+        require_tls: Every hop must use verified TLS, or the mail fails (RFC 8689).
+        deliver_by_s: Deliver within so many seconds (1-999999999) or return it, or None (RFC 2852).
+        mt_priority: -9 (lowest) to 9, or None (RFC 6710).
+    """
+
+    notify: tuple[str, ...]
+    ret: str | None
+    envid: str | None
+    require_tls: bool
+    deliver_by_s: int | None
+    mt_priority: int | None
+
+    def __init__(
+        self,
+        *,
+        notify: str | Iterable[str] = (),
+        ret: str | None = None,
+        envid: str | None = None,
+        require_tls: bool = False,
+        deliver_by_s: int | None = None,
+        mt_priority: int | None = None,
+    ) -> None:
+        words = tuple(str(word).upper() for word in ((notify,) if isinstance(notify, str) else notify))
+        if any(word not in _NOTIFY for word in words) or ("NEVER" in words and len(words) > 1):
+            raise MessageError(f"{shown(words)}: give 'NEVER' alone or some of {_NOTIFY[1:]}", field="delivery.notify")
+        if ret is not None and ret.upper() not in _RET:
+            raise MessageError(f"{shown(ret)} is not one of {_RET}", field="delivery.ret")
+        if envid is not None and not _ENVID.fullmatch(line(envid, "delivery.envid")):
+            raise MessageError(f"{shown(envid)} is not 1-100 printable ASCII characters", field="delivery.envid")
+        if deliver_by_s is not None and not 1 <= deliver_by_s <= 999_999_999:
+            raise MessageError(f"{deliver_by_s} is outside 1-999999999 seconds", field="delivery.deliver_by_s")
+        if mt_priority is not None and not -9 <= mt_priority <= 9:
+            raise MessageError(f"{mt_priority} is outside -9 to 9", field="delivery.mt_priority")
+        put = object.__setattr__
+        put(self, "notify", tuple(dict.fromkeys(words)))
+        put(self, "ret", ret.upper() if ret else None)
+        put(self, "envid", envid)
+        put(self, "require_tls", bool(require_tls))
+        put(self, "deliver_by_s", deliver_by_s)
+        put(self, "mt_priority", mt_priority)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DeliveryOptions:
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        return cls(**{name: data[name] for name in cls.__slots__ if name in data})

@@ -1,0 +1,254 @@
+"""Header fields as bytes go out: folded at 78, encoded-words (RFC 2047), parameters (RFC 2231).
+
+Every function returns whole fields or bodies with CRLF folds, as ASCII (UTF-8 only where ``utf8`` asks for it,
+RFC 6532). What reaches them passed :mod:`mailer.field`: there is no control character left but TAB.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from .address import Address
+from .errors import HeaderError
+from .field import ADDRESS_FIELDS, OPAQUE_FIELDS, shown
+
+__all__ = ["addresses", "custom", "date_time", "opaque", "parameters", "phrase", "unstructured"]
+
+_FOLD = 78  # RFC 5322 section 2.1.1: lines SHOULD be no more than 78 characters
+_WORD_LINE = 76  # RFC 2047 section 2: a line with an encoded-word, at most 76; the word itself 75
+_WORD = 75
+_HARD = 998  # RFC 5322 section 2.1.1: MUST be no more than 998
+
+_SEGMENT = re.compile(r"[ \t]*[^ \t]+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*", re.ASCII)
+# RFC 2047 section 5 (3): the only characters that stand for themselves in an encoded-word of a phrase; safe everywhere.
+_Q_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
+_Q = [chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in range(256)]
+# Line breaks to some parsers, though RFC 6532 lets them stand: written as encoded-words even among raw UTF-8.
+_NOT_RAW = re.compile("[\x80-\x9f\u2028\u2029]")
+
+
+# --- encoded-words ----------------------------------------------------------------------------------------------------
+
+
+def _encoded_words(text: str, first: int = _WORD) -> list[str]:
+    """Text as encoded-words of whole characters, the first at most ``first`` characters long, others 75."""
+    raw = text.encode()
+    if len(raw) <= (first - 12) // 4 * 3:
+        if len(raw) - len(text) > 2 or len(raw) < 12:  # mostly non-ASCII or short: base64 costs no more
+            return [f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="]
+        encoded = "".join([_Q[byte] for byte in raw])
+        if len(encoded) <= first - 12:
+            return [f"=?utf-8?q?{encoded}?="]
+        return [f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="]
+    in_q = sum([len(_Q[byte]) for byte in raw]) <= len(raw) * 4 // 3
+    words, start, width, room = [], 0, 0, first - 12
+    for index, char in enumerate(text):
+        octets = char.encode()
+        cost = sum([len(_Q[byte]) for byte in octets]) if in_q else len(octets)
+        if width + cost > (room if in_q else room // 4 * 3) and index > start:
+            words.append(_one_word(text[start:index], in_q))
+            start, width, room = index, 0, _WORD - 12
+        width += cost
+    words.append(_one_word(text[start:], in_q))
+    return words
+
+
+def _one_word(text: str, in_q: bool) -> str:
+    raw = text.encode()
+    if in_q:
+        return "=?utf-8?q?" + "".join([_Q[byte] for byte in raw]) + "?="
+    return f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="
+
+
+def _folded(name: str, words: Iterable[str], limit: int) -> str:
+    """``Name: word word``, CRLF before each word that would pass the limit."""
+    parts, column = [name, ":"], len(name) + 1
+    for word in words:
+        if column + 1 + len(word) > limit and column > len(name) + 1:
+            parts.append("\r\n ")
+            column = 1 + len(word)
+        else:
+            parts.append(" ")
+            column += 1 + len(word)
+        parts.append(word)
+    parts.append("\r\n")
+    return "".join(parts)
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+def unstructured(name: str, body: str, *, utf8: bool = False) -> str:
+    """A field of free text, whole with its CRLF (RFC 5322 section 2.2.1).
+
+    Plain ASCII is folded at blanks, which stay as they are. Anything else becomes encoded-words: non-ASCII, what looks
+    like an encoded-word already (it must come out as typed), tokens too long for a line.
+    """
+    plain = (body.isascii() or (utf8 and not _NOT_RAW.search(body))) and "=?" not in body
+    if plain and len(name) + len(body) <= _FOLD - 2:
+        return f"{name}: {body}\r\n" if body else f"{name}:\r\n"
+    if plain:
+        segments = _SEGMENT.findall(" " + body)
+        if all(len(segment.encode()) < _HARD - len(name) for segment in segments):
+            parts, column = [name, ":"], len(name) + 1
+            for segment in segments:
+                if column + len(segment) > _FOLD and column > len(name) + 1:
+                    parts.append("\r\n")
+                    column = 0
+                parts.append(segment)
+                column += len(segment)
+            return "".join(parts) + "\r\n"
+    first = max(_WORD_LINE - len(name) - 2, 32)
+    return _folded(name, _encoded_words(body, min(first, _WORD)), _WORD_LINE)
+
+
+def opaque(name: str, body: str) -> str:
+    """A field of machine tokens, folded at blanks and never encoded.
+
+    Raises:
+        HeaderError: Not ASCII, or one token alone is longer than a line may be.
+    """
+    if not body.isascii():
+        raise HeaderError(f"{shown(body)} is not ASCII, and this field cannot be encoded", field=name)
+    tokens = body.split()
+    if any(len(token) > _HARD - 1 for token in tokens):
+        raise HeaderError("holds a token longer than a line of 998 characters", field=name)
+    parts, column = [name, ":"], len(name) + 1
+    for token in tokens:
+        if column + 1 + len(token) > _FOLD and (column > len(name) + 1 or column + 1 + len(token) > _HARD):
+            parts.append("\r\n")
+            column = 0
+        parts.append(" " + token)
+        column += 1 + len(token)
+    return "".join(parts) + "\r\n"
+
+
+def phrase(name: str, *, utf8: bool = False) -> list[str]:
+    """A display name as words that may be parted by folds: atoms, one quoted-string, or encoded-words."""
+    if (name.isascii() or (utf8 and not _NOT_RAW.search(name))) and len(name) <= 60 and "=?" not in name:
+        if _ATOMS.fullmatch(name):
+            return [name]
+        return ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"']
+    return _encoded_words(name)
+
+
+def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) -> str:
+    """A field of mailboxes, whole with its CRLF, folded between them (RFC 5322 section 3.4).
+
+    Outside ``utf8``, domains go out as A-labels. A local part that is not ASCII then stands as a group without members,
+    its address inside the encoded group name: readable, not usable, as RFC 6857 section 3.1.8 has it.
+    """
+    words: list[str] = []
+    for mailbox in mailboxes:
+        if mailbox.needs_smtputf8 and not utf8:
+            said = f"{mailbox.name} {mailbox.addr_spec}" if mailbox.name else mailbox.addr_spec
+            words += _encoded_words(said)
+            words[-1] += " :;,"
+            continue
+        spec = mailbox.addr_spec if utf8 else mailbox.ascii
+        display = mailbox.name
+        if display:
+            if not display.isascii() and len(display) <= 22 and not utf8:
+                # The common case in full, for speed: at most 45 octets make one encoded-word.
+                raw = display.encode()
+                if len(raw) <= 45:
+                    word = f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="
+                    words.append(f"{word} <{spec}>,")
+                    continue
+            words += phrase(display, utf8=utf8)
+            if len(words[-1]) + len(spec) <= 70:
+                words[-1] += f" <{spec}>,"
+            else:
+                words.append(f"<{spec}>,")
+        else:
+            words.append(spec + ",")
+    if words:
+        words[-1] = words[-1][:-1]
+    return _folded(name, words, _WORD_LINE)
+
+
+def custom(name: str, body: str, *, utf8: bool = False) -> str:
+    """A caller's header field by its kind: mailboxes, machine tokens or free text."""
+    lower = name.lower()
+    if lower in OPAQUE_FIELDS:
+        return opaque(name, body)
+    if lower in ADDRESS_FIELDS:
+        return addresses(name, Address.parse_list(body), utf8=utf8)
+    return unstructured(name, body, utf8=utf8)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(r"[!#$&+\-.0-9A-Z^_`a-z{|}~]+", re.ASCII)
+_QUOTABLE = re.compile(r"[ !#-\[\]-~]*", re.ASCII)
+
+
+def parameters(body: str, pairs: Iterable[tuple[str, str]], *, column: int) -> str:
+    """``body; name=value`` with folds, for a field whose name and ": " take ``column`` characters; no CRLF at the end.
+
+    ASCII values stand as a token or quoted-string; others, and long ones, as RFC 2231 section 3 and 4 continuations.
+    """
+    parts, column = [body], column + len(body)
+    for name, value in pairs:
+        for piece in _parameter(name, value):
+            parts.append(";")
+            column += 1
+            if column + 1 + len(piece) > _FOLD - 1:
+                parts.append("\r\n")
+                column = 0
+            parts.append(" " + piece)
+            column += 1 + len(piece)
+    return "".join(parts)
+
+
+def _parameter(name: str, value: str) -> list[str]:
+    room = _FOLD - len(name) - 10
+    if len(value) <= room and "=?" not in value:
+        if _TOKEN.fullmatch(value):
+            return [f"{name}={value}"]
+        if _QUOTABLE.fullmatch(value):
+            return [f'{name}="{value}"']
+    encoded = quote(value, safe="!#$&+^`{}~")
+    if len(encoded) <= room - 8:
+        return [f"{name}*=utf-8''{encoded}"]
+    pieces, start = [], 0
+    while start < len(encoded):
+        end = start + room - 8
+        if end < len(encoded):  # an escape stays whole
+            escape = encoded.rfind("%", end - 2, end)
+            end = escape if escape >= 0 else end
+        charset = "utf-8''" if not pieces else ""
+        pieces.append(f"{name}*{len(pieces)}*={charset}{encoded[start:end]}")
+        start = end
+    return pieces
+
+
+# --- dates ------------------------------------------------------------------------------------------------------------
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def date_time(moment: datetime) -> str:
+    """A time as RFC 5322 section 3.3 has it, with a numeric zone: ``Tue, 24 Nov 2026 09:07:45 +0530``.
+
+    Args:
+        moment: With a zone; a zone that is not whole minutes is written in UTC.
+    """
+    offset = moment.utcoffset()
+    if offset is None:
+        raise HeaderError("is naive: give it a time zone", field="date")
+    seconds = offset.days * 86400 + offset.seconds
+    if seconds % 60:
+        moment, seconds = moment.astimezone(UTC), 0
+    sign = "-" if seconds < 0 else "+"
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04}"
+        f" {moment.hour:02}:{moment.minute:02}:{moment.second:02} {sign}{hours:02}{minutes:02}"
+    )

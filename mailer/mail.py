@@ -1,0 +1,124 @@
+"""The mail: sealed, with its envelope; what a backend carries."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from .delivery import DeliveryOptions
+from .envelope import Envelope
+from .message import Message
+
+__all__ = ["Content", "Mail", "Piece"]
+
+_NO_OPTIONS = DeliveryOptions()
+
+
+class Piece(Protocol):
+    """A stretch of content: ``bytes``, or an object that makes its chunks anew on each iteration."""
+
+    def __len__(self) -> int:
+        """Octets in all."""
+
+
+class Content:
+    """The bytes of a mail in RFC 5322 form, CRLF lines, ending in CRLF.
+
+    ``len(content)`` is known beforehand, iterating gives chunks of bytes (as often as asked; attachments on disk are
+    read on the way), ``bytes(content)`` is the whole.
+
+    Attributes:
+        has_8bit: Some body octet is above 127: it needs 8BITMIME (RFC 6152).
+        has_utf8_headers: Some header is raw UTF-8: it needs SMTPUTF8 (RFC 6532).
+    """
+
+    __slots__ = ("_length", "_pieces", "has_8bit", "has_utf8_headers")
+
+    def __init__(self, pieces: Iterable[Piece], *, has_8bit: bool = False, has_utf8_headers: bool = False) -> None:
+        self._pieces = tuple(pieces)
+        self._length = sum(map(len, self._pieces))
+        self.has_8bit = has_8bit
+        self.has_utf8_headers = has_utf8_headers
+
+    @classmethod
+    def of(cls, data: bytes) -> Content:
+        """Content from bytes that are in RFC 5322 form already; what they need is read off them."""
+        if data.isascii():
+            return cls((data,))
+        head, _, body = data.partition(b"\r\n\r\n")
+        return cls((data,), has_8bit=not body.isascii(), has_utf8_headers=not head.isascii())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                yield piece
+            else:
+                yield from piece  # type: ignore[misc,attr-defined]  # a Piece that is not bytes iterates in bytes
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and len(self) == len(other) and bytes(self) == bytes(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Content {self._length} bytes>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Content.of, (bytes(self),))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Mail:
+    """A sealed message.
+
+    Attributes:
+        id: Ours, 32 hexadecimal digits; the same on every try, and a provider's idempotency key by default.
+        envelope: Who it goes to.
+        message: What it was composed from; None for ready-made mail.
+        content: What is sent.
+    """
+
+    id: str
+    envelope: Envelope
+    message: Message | None
+    content: Content
+
+    @property
+    def delivery(self) -> DeliveryOptions:
+        """What the message asks of the transport."""
+        return (self.message.delivery if self.message else None) or _NO_OPTIONS
+
+    def with_(self, **changes: Any) -> Mail:
+        """A copy with other values for the fields named."""
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        return f"<Mail {self.id} to {len(self.envelope.recipients)}, {len(self.content)} bytes>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it, the content in base64."""
+        return {
+            "id": self.id,
+            "envelope": self.envelope.to_dict(),
+            "message": self.message.to_dict() if self.message else None,
+            "content": base64.b64encode(bytes(self.content)).decode("ascii"),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Mail:
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        message = data.get("message")
+        return cls(
+            id=data["id"],
+            envelope=Envelope.from_dict(data["envelope"]),
+            message=Message.from_dict(message) if message is not None else None,
+            content=Content.of(base64.b64decode(data["content"])),
+        )

@@ -1,0 +1,216 @@
+"""The two faces: ``Mailer`` blocks, ``AsyncMailer`` is awaited (asyncio or trio). Same names, same results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from .backends.base import Backend, Health
+from .backends.url import backend_from_url
+from .envelope import Envelope
+from .errors import AddressError, ConfigError, MailerError
+from .features import POLICIES, Unsupported
+from .hooks import Hooks
+from .mail import Mail
+from .message import Addresses, Message
+from .pipeline import Pipeline
+from .receipt import Receipt
+from .runtime import Runtime, drive, drive_iter
+
+if TYPE_CHECKING:
+    from email.message import Message as StandardMessage
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["AsyncMailer", "Mailer"]
+
+
+class _Face:
+    """What both faces are made of."""
+
+    def __init__(
+        self,
+        url_or_backend: str | Backend | None = None,
+        *,
+        from_: Addresses | None = None,
+        hooks: Hooks | None = None,
+        unsupported: Unsupported = "default",
+    ) -> None:
+        """Make a mailer. Opens no connection.
+
+        Args:
+            url_or_backend: A backend's URL, or a backend made by hand. None reads ``MAILER_URL``, and ``MAILER_FROM``
+                where ``from_`` is not given; with a URL the environment is not looked at.
+            from_: The From of messages that have none.
+            hooks: The registry; None makes an empty one.
+            unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
+                and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
+
+        Raises:
+            ConfigError: Something is wrong with these; the text names it.
+        """
+        if unsupported not in POLICIES:
+            raise ConfigError(f"unsupported={unsupported!r}: must be one of {', '.join(POLICIES)}")
+        named = "from_"
+        if url_or_backend is None:
+            url_or_backend, from_, named = _from_environment(os.environ, from_)
+        try:
+            sender = Message(from_=from_).from_
+        except AddressError as error:
+            raise ConfigError(f"{named}: {error}") from error
+        backend = backend_from_url(url_or_backend) if isinstance(url_or_backend, str) else url_or_backend
+        if not isinstance(backend, Backend):
+            raise ConfigError(f"a mailer takes a URL or a Backend, not {type(backend).__name__}")
+        runtime = self._runtime()
+        hooks = Hooks() if hooks is None else hooks
+        hooks.attach(blocking=not runtime.is_async)
+        backend.attach(runtime, unsupported)
+        self._pipeline = Pipeline(self, backend, runtime, hooks, from_=sender)
+
+    def _runtime(self) -> Runtime:
+        raise NotImplementedError
+
+    @property
+    def backend(self) -> Backend:
+        """What carries the mails."""
+        return self._pipeline.backend
+
+    @property
+    def hooks(self) -> Hooks:
+        """The filters and actions of this mailer."""
+        return self._pipeline.hooks
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.backend}>"
+
+
+def _from_environment(
+    environment: Mapping[str, str], from_: Addresses | None
+) -> tuple[str, Addresses | None, str]:
+    url = environment.get("MAILER_URL", "").strip()
+    if not url:
+        raise ConfigError("there is no backend: give Mailer(url) or set MAILER_URL, e.g. MAILER_URL=smtp://localhost:25")
+    if from_ is None and environment.get("MAILER_FROM", "").strip():
+        return url, environment["MAILER_FROM"], "MAILER_FROM"
+    return url, from_, "from_"
+
+
+class Mailer(_Face):
+    """Sends mail, blocking. May be shared by threads; works inside a running event loop too (and blocks it).
+
+    ::
+
+        with Mailer("smtp://user:secret@smtp.example.com") as mailer:
+            receipt = mailer.send(Message(from_="me@example.com", to="ann@example.org", subject="Hi", text="Hello"))
+    """
+
+    def _runtime(self) -> Runtime:
+        from .runtime import BlockingRuntime
+
+        return BlockingRuntime()
+
+    def send(self, message: Message) -> Receipt:
+        """Send one message.
+
+        Returns:
+            A receipt with an outcome for each recipient, at least one of them ACCEPTED (or ``skipped`` says why a
+            filter kept it back).
+
+        Raises:
+            DeliveryUnknown, DeliveryDeferred, DeliveryRefused: Nobody accepted it; the first of these that applies,
+                with the receipt, chained from its cause.
+            MessageError: It cannot be composed, or (UnsupportedFeature) not carried by this backend.
+            HookError: A filter failed.
+        """
+        return drive(self._pipeline.send(message))
+
+    def send_many(self, messages: Iterable[Message]) -> Generator[Receipt, None, None]:
+        """Send messages one after the other over one connection, lazily and in bounded memory.
+
+        Yields:
+            A receipt for each, in the input's order, with ``message_index``. Never raises for one message: see the
+            outcomes, or ``error`` where it could not be composed. What the iterable itself raises comes out.
+        """
+        return drive_iter(self._pipeline.send_many(messages))
+
+    def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None = None) -> Receipt:
+        """Send ready-made mail: RFC 5322 bytes, or an ``EmailMessage``.
+
+        What is done about oddities (line ends, Bcc, missing Date, signatures ...) stands in :mod:`mailer.ready_made`.
+
+        Args:
+            content: The whole mail.
+            envelope: Who it goes to; None reads Sender or From, To, Cc and Bcc.
+
+        Returns, raises: As :meth:`send`.
+        """
+        return drive(self._pipeline.send_raw(content, envelope))
+
+    def compose(self, message: Message) -> Mail:
+        """Filter, compose and seal a message as ``send`` does, and send nothing. No action fires."""
+        return drive(self._pipeline.compose(message))
+
+    def check(self) -> Health:
+        """Try the backend without sending: connection, TLS, login; what it offers. Never raises for what it finds."""
+        return drive(self._pipeline.check())
+
+    def close(self) -> None:
+        """Let go of connections. May be called more than once; sending again opens them anew."""
+        drive(self._pipeline.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncMailer(_Face):
+    """Sends mail under asyncio or trio. Belongs to one event loop.
+
+    Cancelling a send closes its connection. The outcome is told to the (plain) result actions: DEFERRED if the mail
+    had not been handed over, UNKNOWN if it had and the answer was outstanding, ACCEPTED if that had come.
+    """
+
+    def _runtime(self) -> Runtime:
+        from .runtime import AsyncRuntime
+
+        return AsyncRuntime()
+
+    async def send(self, message: Message) -> Receipt:
+        """Send one message. As :meth:`Mailer.send`."""
+        return await self._pipeline.send(message)
+
+    def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Receipt, None]:
+        """Send messages one after the other; takes async iterables too. As :meth:`Mailer.send_many`.
+
+        Leave the loop early through ``contextlib.aclosing``, so that the generator ends when you do.
+        """
+        return self._pipeline.send_many(messages)
+
+    async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None = None) -> Receipt:
+        """Send ready-made mail. As :meth:`Mailer.send_raw`."""
+        return await self._pipeline.send_raw(content, envelope)
+
+    async def compose(self, message: Message) -> Mail:
+        """Filter, compose and seal a message, and send nothing. As :meth:`Mailer.compose`."""
+        return await self._pipeline.compose(message)
+
+    async def check(self) -> Health:
+        """Try the backend without sending. As :meth:`Mailer.check`."""
+        return await self._pipeline.check()
+
+    async def aclose(self) -> None:
+        """Let go of connections. As :meth:`Mailer.close`."""
+        await self._pipeline.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,278 @@
+"""The receipt: one honest outcome for each recipient, and what was tried to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .address import Address
+from .errors import DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, Outcome
+
+if TYPE_CHECKING:
+    from .mail import Mail
+
+__all__ = ["Attempt", "Receipt", "RecipientResult"]
+
+# None accepted: the first of these outcomes that occurs names the error.
+_ERROR_OF: tuple[tuple[Outcome, type[DeliveryError]], ...] = (
+    (Outcome.UNKNOWN, DeliveryUnknown),
+    (Outcome.DEFERRED, DeliveryDeferred),
+    (Outcome.REJECTED, DeliveryRefused),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """What became of the mail for one recipient.
+
+    Attributes:
+        address: The recipient.
+        outcome: What to do.
+        code: The SMTP reply or HTTP status code that decided it (200-599), or None if none came.
+        enhanced_code: The enhanced status code of that reply ("5.1.1", RFC 3463), or None.
+        text: The peer's words, or ours; one line, control characters escaped. For people only.
+        retry_after_s: Seconds the peer asked us to wait, or None.
+        provider_id: The id the next hop gave (queue id, provider's message id), or None.
+    """
+
+    address: Address
+    outcome: Outcome
+    code: int | None = None
+    enhanced_code: str | None = None
+    text: str = ""
+    retry_after_s: float | None = None
+    provider_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.outcome, Outcome):
+            raise TypeError(f"outcome must be an Outcome, not {self.outcome!r}")
+        if self.code is not None and not 100 <= self.code <= 599:
+            raise ValueError(f"code {self.code} is outside 100-599")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; the outcome in lower case."""
+        return {
+            "address": self.address.to_dict(),
+            "outcome": self.outcome.value,
+            "code": self.code,
+            "enhanced_code": self.enhanced_code,
+            "text": self.text,
+            "retry_after_s": self.retry_after_s,
+            "provider_id": self.provider_id,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RecipientResult:
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        return cls(
+            address=Address.from_dict(data["address"]),
+            outcome=Outcome(data["outcome"]),
+            code=data.get("code"),
+            enhanced_code=data.get("enhanced_code"),
+            text=data.get("text", ""),
+            retry_after_s=data.get("retry_after_s"),
+            provider_id=data.get("provider_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one backend.
+
+    Attributes:
+        backend: The backend's URL, secrets masked.
+        started_at: When it began, with a time zone.
+        duration_s: How long it took, in seconds.
+        outcomes: How many recipients got each outcome.
+        cause: What went wrong, or None. Not compared.
+    """
+
+    backend: str
+    started_at: datetime
+    duration_s: float
+    outcomes: Mapping[Outcome, int]
+    cause: MailerError | None = field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; the time in RFC 3339, the cause as its class name and text."""
+        cause = self.cause
+        return {
+            "backend": self.backend,
+            "started_at": self.started_at.isoformat(),
+            "duration_s": self.duration_s,
+            "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
+            "cause": None if cause is None else {"type": type(cause).__name__, "text": str(cause)},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Attempt:
+        """Read back what :meth:`to_dict` gave; a cause of an unknown class becomes a :class:`MailerError`."""
+        return cls(
+            backend=data["backend"],
+            started_at=datetime.fromisoformat(data["started_at"]),
+            duration_s=data["duration_s"],
+            outcomes={Outcome(word): count for word, count in data.get("outcomes", {}).items()},
+            cause=_cause_from(data.get("cause")),
+        )
+
+
+def _cause_from(data: Mapping[str, str] | None) -> MailerError | None:
+    if data is None:
+        return None
+    cls = getattr(errors, data.get("type", ""), MailerError)
+    known = isinstance(cls, type) and issubclass(cls, MailerError) and not issubclass(cls, DeliveryError)
+    return (cls if known else MailerError)(data.get("text", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a backend did with one mail.
+
+    Attributes:
+        id: The mail's id, the same on every try; "" if it never became a mail.
+        backend: The URL of the backend that carried it, secrets masked.
+        results: One for each recipient of the envelope, in its order.
+        attempts: What was tried, oldest first.
+        notes: What the backend could not carry and left out, a line each.
+        skipped: Why it was not sent at all, if a filter decided so; else None.
+        error: Why it could not be composed (``send_many`` only); else None. Not compared.
+        message_index: Its place in ``send_many``'s input, from 0; else None.
+    """
+
+    id: str
+    backend: str = ""
+    results: tuple[RecipientResult, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: str | None = None
+    error: MailerError | None = field(default=None, compare=False)
+    message_index: int | None = None
+
+    @classmethod
+    def for_all(
+        cls,
+        mail: Mail,
+        outcome: Outcome,
+        *,
+        code: int | None = None,
+        enhanced_code: str | None = None,
+        text: str = "",
+        retry_after_s: float | None = None,
+        provider_id: str | None = None,
+        backend: str = "",
+        notes: Iterable[str] = (),
+    ) -> Receipt:
+        """A receipt that says the same for every recipient of the mail."""
+        return cls(
+            id=mail.id,
+            backend=backend,
+            results=tuple(
+                RecipientResult(address, outcome, code, enhanced_code, text, retry_after_s, provider_id)
+                for address in mail.envelope.recipients
+            ),
+            notes=tuple(notes),
+        )
+
+    def _with_outcome(self, outcome: Outcome) -> tuple[RecipientResult, ...]:
+        return tuple(result for result in self.results if result.outcome is outcome)
+
+    @property
+    def accepted(self) -> tuple[RecipientResult, ...]:
+        """The results that are ACCEPTED."""
+        return self._with_outcome(Outcome.ACCEPTED)
+
+    @property
+    def deferred(self) -> tuple[RecipientResult, ...]:
+        """The results that are DEFERRED."""
+        return self._with_outcome(Outcome.DEFERRED)
+
+    @property
+    def rejected(self) -> tuple[RecipientResult, ...]:
+        """The results that are REJECTED."""
+        return self._with_outcome(Outcome.REJECTED)
+
+    @property
+    def unknown(self) -> tuple[RecipientResult, ...]:
+        """The results that are UNKNOWN."""
+        return self._with_outcome(Outcome.UNKNOWN)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are recipients and every one of them is ACCEPTED."""
+        return bool(self.results) and all(result.outcome is Outcome.ACCEPTED for result in self.results)
+
+    @property
+    def provider_ids(self) -> tuple[str, ...]:
+        """The ids that the next hop gave, each once, in the order of the recipients."""
+        return tuple(dict.fromkeys(r.provider_id for r in self.results if r.provider_id is not None))
+
+    @property
+    def cause(self) -> MailerError | None:
+        """What went wrong last, of :attr:`error` and the attempts' causes; None if nothing did."""
+        return self.error or next((a.cause for a in reversed(self.attempts) if a.cause is not None), None)
+
+    def with_(self, **changes: Any) -> Receipt:
+        """A copy with other values for the fields named."""
+        return replace(self, **changes)
+
+    def raise_for_rejected(self) -> Receipt:
+        """Return self, or raise :class:`DeliveryRefused` if any recipient is REJECTED."""
+        if self.rejected:
+            raise DeliveryRefused(self._said(self.rejected), self) from self.cause
+        return self
+
+    def raise_unless_ok(self) -> Receipt:
+        """Return self, or raise the :class:`DeliveryError` of the worst outcome (unknown, deferred, refused).
+
+        Raises:
+            MailerError: :attr:`error` itself, if the mail could not be composed.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.ok or self.skipped is not None:
+            return self
+        for outcome, error in _ERROR_OF:
+            if results := self._with_outcome(outcome):
+                raise error(self._said(results), self) from self.cause
+        raise DeliveryRefused("the receipt names no recipient", self)
+
+    def raise_if_none_accepted(self) -> Receipt:
+        """Return self, or raise as :meth:`raise_unless_ok` does if not one recipient accepted. This is what ``send`` does."""
+        return self if self.accepted else self.raise_unless_ok()
+
+    def _said(self, results: tuple[RecipientResult, ...]) -> str:
+        first = results[0]
+        said = " ".join(str(part) for part in (first.code, first.enhanced_code, first.text) if part)
+        more = f" (and {len(results) - 1} more)" if len(results) > 1 else ""
+        by = f" by {self.backend}" if self.backend else ""
+        return f"{first.outcome.value}{by}: {first.address.addr_spec}{more}: {said or 'no reason given'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "id": self.id,
+            "backend": self.backend,
+            "results": [result.to_dict() for result in self.results],
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "notes": list(self.notes),
+            "skipped": self.skipped,
+            "error": None if self.error is None else {"type": type(self.error).__name__, "text": str(self.error)},
+            "message_index": self.message_index,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        return cls(
+            id=data["id"],
+            backend=data.get("backend", ""),
+            results=tuple(RecipientResult.from_dict(r) for r in data.get("results", ())),
+            attempts=tuple(Attempt.from_dict(a) for a in data.get("attempts", ())),
+            notes=tuple(data.get("notes", ())),
+            skipped=data.get("skipped"),
+            error=_cause_from(data.get("error")),
+            message_index=data.get("message_index"),
+        )

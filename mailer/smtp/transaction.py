@@ -1,0 +1,160 @@
+"""The transaction: one mail on its way through one session, and what is settled of it so far.
+
+The outcome of a cut-off transaction depends on a single moment: before the final dot was handed over nobody can have
+the mail (DEFERRED), after it nobody can know (UNKNOWN), until the reply settles it (RFC 5321 section 4.2.5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..address import Address
+from ..errors import MailerError, MessageError, Outcome, TransportError
+from ..mail import Content, Mail
+from ..ready_made import ascii_headers, seven_bit
+from ..receipt import Receipt, RecipientResult
+from .command import Capabilities
+from .reply import Reply
+
+__all__ = ["SessionRefused", "Transaction", "outcome_of"]
+
+# Postfix, Exim, sendmail and most others name their queue id so.
+_QUEUE_ID = re.compile(r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})", re.I)
+
+
+class SessionRefused(TransportError):
+    """The server will not have us at all, permanently: EHLO and HELO refused. ``reply`` says how."""
+
+
+def outcome_of(reply: Reply) -> Outcome:
+    """What a negative reply to MAIL, RCPT, DATA or the final dot means, by its first digit (RFC 5321 section 4.2.1)."""
+    return Outcome.REJECTED if reply.is_permanent else Outcome.DEFERRED
+
+
+class Transaction:
+    """One mail, its recipients' results as they come, and its content as this server can take it.
+
+    Attributes:
+        mail: What is sent.
+        content: Its bytes, re-encoded if the server needs that; set by :meth:`fit`.
+        pending: Recipients without a result yet, in order.
+        handed_over: The final dot was sent and its reply has not come.
+        notes: What the server could not do for it.
+    """
+
+    def __init__(self, mail: Mail) -> None:
+        self.mail = mail
+        self.content: Content = mail.content
+        self.pending: list[Address] = list(mail.envelope.recipients)
+        self.handed_over = False
+        self.notes: list[str] = []
+        self.cause: MailerError | None = None
+        self._results: dict[tuple[str, str], RecipientResult] = {}
+
+    # --- settling -----------------------------------------------------------------------------------------------------
+
+    def settle(
+        self, recipients: Iterable[Address], outcome: Outcome, reply: Reply | None = None, text: str = "", code: str = ""
+    ) -> None:
+        """Give these recipients their result: the reply's code and text, or our own text and enhanced code."""
+        provider_id = None
+        if reply is not None:
+            text = reply.text
+            if outcome is Outcome.ACCEPTED and (found := _QUEUE_ID.search(text)):
+                provider_id = found[1]
+        for address in list(recipients):
+            self._results[address.key] = RecipientResult(
+                address,
+                outcome,
+                reply.code if reply else None,
+                reply.enhanced_code if reply else code or None,
+                text,
+                provider_id=provider_id,
+            )
+            self.pending.remove(address)
+
+    def abandon(self, error: MailerError | None) -> None:
+        """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation."""
+        if error is not None:
+            self.cause = error
+        if self.handed_over:
+            outcome = Outcome.UNKNOWN
+        elif isinstance(error, (SessionRefused, MessageError)):
+            outcome = Outcome.REJECTED
+        else:
+            outcome = Outcome.DEFERRED
+        reply = error.reply if error is not None and isinstance(error.reply, Reply) and not self.handed_over else None
+        self.settle(self.pending, outcome, reply, text=str(error) if error is not None else "cut short")
+
+    def receipt(self, backend: str) -> Receipt:
+        """The results in the envelope's order; everybody must be settled."""
+        return Receipt(
+            id=self.mail.id,
+            backend=backend,
+            results=tuple(self._results[address.key] for address in self.mail.envelope.recipients),
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    # --- fitting ------------------------------------------------------------------------------------------------------
+
+    def fit(self, capabilities: Capabilities, *, is_safe: bool) -> None:
+        """Re-encode what this server cannot take as it is, and settle whom it cannot serve at all.
+
+        Args:
+            capabilities: As last announced.
+            is_safe: The connection has verified TLS.
+        """
+        options = self.mail.delivery
+        if options.require_tls and not (is_safe and capabilities.has("REQUIRETLS")):
+            # RFC 8689 section 4.2.1: the message MUST NOT be sent on.
+            text = "REQUIRETLS was asked for and is not offered here under verified TLS"
+            return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.7.30")
+        if not capabilities.smtputf8 and not self._fit_ascii():
+            return None
+        if self.content.has_8bit and not capabilities.eightbitmime:
+            # RFC 6152 section 3: without 8BITMIME only 7-bit data may be sent.
+            encoded = seven_bit(bytes(self.content))
+            if encoded is None:
+                text = "the server takes 7-bit mail only, and a signed or encrypted part cannot be re-encoded"
+                return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.6.3")
+            self.content = Content.of(encoded)
+        if capabilities.size and len(self.content) > capabilities.size:
+            # RFC 1870 section 6.1: do not begin what cannot succeed.
+            text = f"the mail has {len(self.content)} octets, the server takes {capabilities.size}"
+            return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.3.4")
+        for wanted, keyword in (
+            (options.notify or options.ret or options.envid, "DSN"),
+            (options.deliver_by_s is not None, "DELIVERBY"),
+            (options.mt_priority is not None, "MT-PRIORITY"),
+        ):
+            if wanted and not capabilities.has(keyword):
+                self.notes.append(f"{keyword} not offered")
+        return None
+
+    def _fit_ascii(self) -> bool:
+        """For a server without SMTPUTF8 (RFC 6531 section 3.2); whether anyone is left to send to."""
+        sender = self.mail.envelope.sender
+        lacking = "the server does not offer SMTPUTF8, which {} needs"
+        if sender is not None and sender.needs_smtputf8:
+            self.settle(self.pending, Outcome.REJECTED, text=lacking.format("the sender's address"), code="5.6.7")
+            return False
+        foreign = [address for address in self.pending if address.needs_smtputf8]
+        self.settle(foreign, Outcome.REJECTED, text=lacking.format("this address"), code="5.6.7")
+        if self.pending and self.content.has_utf8_headers:
+            downgraded = ascii_headers(bytes(self.content))
+            if downgraded is None:
+                self.settle(self.pending, Outcome.REJECTED, text=lacking.format("a header field"), code="5.6.7")
+                return False
+            self.content = Content.of(downgraded)
+        return bool(self.pending)
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether MAIL has to say SMTPUTF8: an address or a header is not ASCII."""
+        sender = self.mail.envelope.sender
+        return (
+            self.content.has_utf8_headers
+            or (sender is not None and sender.needs_smtputf8)
+            or any([address.needs_smtputf8 for address in self.pending])
+        )

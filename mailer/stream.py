@@ -1,0 +1,358 @@
+"""A TCP connection, with TLS or without: bytes out, bytes in, each within a deadline.
+
+Written once on a non-blocking socket. Every operation is attempted first; the runtime is asked to wait only if it would
+block. Whatever goes wrong in an operation, cancellation and Ctrl-C too, closes the stream, so that a late answer never
+meets a later question. One task or thread uses a stream at a time, in one direction at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .runtime import AddrInfo, Runtime
+
+__all__ = ["Stream", "tls_context"]
+
+T = TypeVar("T")
+_Wait = Callable[[socket.socket, float | None], Awaitable[None]]
+
+_CHUNK_BYTES = 256 * 1024
+"""What one write hands over at most, so that the clock is read in between."""
+_STREAK = 64
+"""Operations that may succeed at once, one after the other, before other tasks get their turn."""
+
+
+class Stream:
+    """One connection. Made by :meth:`connect`; ends with :meth:`close`.
+
+    Attributes:
+        peer: The address at the other end, "192.0.2.1:25" or "[2001:db8::1]:25".
+    """
+
+    __slots__ = ("_ahead", "_runtime", "_sock", "_streak", "_tls", "_want_read", "_want_write", "peer")
+
+    def __init__(self, runtime: Runtime, sock: socket.socket, peer: str) -> None:
+        self._runtime = runtime
+        self._sock = sock
+        self.peer = peer
+        self._tls: ssl.SSLSocket | None = None
+        self._want_read: tuple[type[OSError], ...] = ()
+        self._want_write: tuple[type[OSError], ...] = ()
+        self._ahead = b""  # read by has_input(), not yet received
+        self._streak = 0
+
+    @classmethod
+    async def connect(
+        cls, runtime: Runtime, host: str, port: int, *, deadline: float, connect_timeout_s: float | None = None
+    ) -> Stream:
+        """Connect to the first address of the host that answers; a refused one leads to the next at once.
+
+        Args:
+            runtime: Where to wait.
+            host: A name or an IP address, without brackets.
+            port: The TCP port.
+            deadline: The end of it all, on ``runtime.now()``.
+            connect_timeout_s: The most that finding the addresses, and each of them, may take; None: the deadline's.
+
+        Raises:
+            ConnectError: No address answered. The text names host, port and the reason for each address.
+            DeadlineExceeded: The deadline came first, or the name was not resolved in time.
+        """
+
+        def limit() -> float:
+            return deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
+
+        reasons: list[str] = []
+        last: Exception | None = None
+        for address in await runtime.resolve(host, port, limit()):
+            until = limit()
+            try:
+                return await cls._to(runtime, address, until)
+            except OSError as exc:
+                reasons.append(f"{address}: {_reason(exc)}")
+                last = exc
+            except DeadlineExceeded as exc:
+                reasons.append(f"{address}: no answer in time")
+                last = exc
+                if until >= deadline:
+                    raise DeadlineExceeded(f"no connection to {host}:{port} in time ({'; '.join(reasons)})") from exc
+        raise ConnectError(f"no connection to {host}:{port} ({'; '.join(reasons)})") from last
+
+    @classmethod
+    async def _to(cls, runtime: Runtime, address: AddrInfo, deadline: float) -> Stream:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            # Replies and commands are small and wait for each other: Nagle's algorithm would hold them back.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                sock.connect(address.sockaddr)
+            except (BlockingIOError, InterruptedError):
+                await runtime.wait_writable(sock, deadline)
+                if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    raise OSError(code, os.strerror(code)) from None
+        except BaseException:
+            sock.close()
+            raise
+        return cls(runtime, sock, str(address))
+
+    # --- what it is ---
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, by :meth:`close` or by a failed operation."""
+        return self._sock.fileno() == -1
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS protects it, or did until it was closed."""
+        return self._tls is not None
+
+    @property
+    def tls_version(self) -> str | None:
+        """The protocol agreed on, "TLSv1.3"; None without TLS or once closed."""
+        return None if self._tls is None else self._tls.version()
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher suite agreed on, "TLS_AES_256_GCM_SHA384"; None without TLS or once closed."""
+        agreed = None if self._tls is None else self._tls.cipher()
+        return None if agreed is None else agreed[0]
+
+    @property
+    def local_ip(self) -> str:
+        """The address at this end, "192.0.2.7"; "" once closed."""
+        return "" if self.closed else str(self._sock.getsockname()[0])
+
+    def has_input(self) -> bool:
+        """Whether data or the end is there now, without waiting: a kept connection with either is stale.
+
+        Under TLS only what the peer's application sent counts, no session ticket.
+        """
+        if self._ahead or self.closed:
+            return True
+        try:
+            if self._tls is None:
+                self._sock.recv(1, socket.MSG_PEEK)
+            else:
+                self._ahead = self._sock.recv(1)  # there is no peeking through TLS
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            return not isinstance(exc, (*self._want_read, *self._want_write))
+        return True
+
+    # --- what it does ---
+
+    async def start_tls(self, context: ssl.SSLContext, server_hostname: str, *, deadline: float) -> None:
+        """Do the TLS handshake, as the client. Everything after it is protected.
+
+        Args:
+            context: From :func:`tls_context`, or your own.
+            server_hostname: The name or IP address that the certificate must bear; sent as SNI (RFC 6066 section 3).
+            deadline: The end of the handshake.
+
+        Raises:
+            TlsError: It failed, or the certificate does not hold. The text names the host and the reason.
+            DeadlineExceeded: The peer did not finish in time.
+        """
+        import ssl
+
+        if self._tls is not None:
+            raise TlsError(f"{server_hostname}: TLS has begun already")
+        self._check_open()
+        name = server_hostname.rstrip(".")
+        try:
+            name.encode("idna")  # as wrap_socket does, but that would leave a half-made socket behind
+            self._sock = tls = context.wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
+            self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
+            await self._perform(tls.do_handshake, self._runtime.wait_readable, "the TLS handshake", deadline)
+        except (OSError, ValueError) as exc:  # ValueError: it is no name at all
+            self.close()
+            raise TlsError(f"{server_hostname} ({self.peer}): {_tls_reason(exc, server_hostname)}") from exc
+        self._tls = tls
+
+    async def receive(self, max_bytes: int, *, deadline: float) -> bytes:
+        """Return the next bytes, 1 to ``max_bytes``, as soon as there are any; b"" once the peer has ended.
+
+        Raises:
+            TransportError: The connection broke.
+            DeadlineExceeded: Nothing came in time. The clock is read first, so that bytes that are always ready do not
+                outrun it.
+        """
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
+        self._check_open()
+        try:
+            return await self._perform(
+                lambda: self._sock.recv(max_bytes), self._runtime.wait_readable, "an answer", deadline
+            )
+        except OSError as exc:
+            raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+
+    async def send_all(self, data: bytes | memoryview, *, deadline: float) -> None:
+        """Send all of the data.
+
+        Raises:
+            TransportError: The connection broke; how much had arrived is unknown.
+            DeadlineExceeded: The peer did not take it in time.
+        """
+        self._check_open()
+        rest = memoryview(data)
+        try:
+            while rest:
+                # An attempt that would block is repeated with the very same bytes, as TLS asks.
+                sent = await self._perform(
+                    functools.partial(self._sock.send, rest[:_CHUNK_BYTES]),
+                    self._runtime.wait_writable,
+                    "the data to be taken",
+                    deadline,
+                )
+                rest = rest[sent:]
+        except OSError as exc:
+            raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+
+    def close(self) -> None:
+        """Close it, as often as wished. Waits for nothing, raises nothing.
+
+        Only this process's handle goes: no TLS farewell and no shutdown, so that a forked child may close what it
+        inherited while its parent goes on.
+        """
+        try:
+            self._sock.close()
+        except OSError:  # reset in the meantime; the handle is gone all the same
+            self._sock.detach()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise TransportError(f"{self.peer}: the connection is closed")
+
+    async def _perform(self, attempt: Callable[[], T], wait: _Wait, what: str, deadline: float) -> T:
+        """Attempt until it does not block, waiting in between. Closes on every exception; ``OSError`` comes out raw."""
+        runtime = self._runtime
+        try:
+            while True:
+                if runtime.now() >= deadline:
+                    raise DeadlineExceeded(f"{self.peer}: {what} took too long")
+                try:
+                    result = attempt()
+                except BlockingIOError:
+                    ready = wait
+                except self._want_read:
+                    ready = runtime.wait_readable
+                except self._want_write:
+                    ready = runtime.wait_writable
+                else:
+                    self._streak += 1
+                    if self._streak >= _STREAK:
+                        self._streak = 0
+                        await runtime.sleep(0)
+                    return result
+                self._streak = 0
+                try:
+                    await ready(self._sock, deadline)
+                except DeadlineExceeded:
+                    raise DeadlineExceeded(f"{self.peer}: {what} took too long") from None
+        except BaseException:
+            self.close()
+            raise
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=16)
+def tls_context(*, verify: bool = True, ca_file: str | None = None) -> ssl.SSLContext:
+    """Return a client's TLS settings: TLS 1.2 or later, the chain and the host name checked (RFC 8314, RFC 9525).
+
+    Made once for each combination, so a changed CA file needs a new process.
+
+    Args:
+        verify: False accepts any certificate, so anyone in the middle can read and change everything.
+        ca_file: A PEM file with the only certificates to trust: authorities, or servers themselves. None: the system's.
+
+    Raises:
+        ConfigError: The CA file cannot be read or holds no certificate.
+    """
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise ConfigError(f"the CA file {ca_file!r} cannot be used: {_reason(exc)}") from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate may be the anchor
+    # RFC 9525 section 2: the common name is no place for a host name.
+    context.hostname_checks_common_name = False
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_NOT_TLS = "the server does not speak TLS on this port: it may want STARTTLS or no TLS, so check port and tls mode"
+_TOO_OLD = "the server offers no TLS version that is safe (1.2 or later)"
+_ENDED = "the server closed the connection during the TLS handshake"
+
+# OpenSSL's reasons for a failed handshake (sslerr.h), as Python names them.
+_HANDSHAKE_REASONS = {
+    "WRONG_VERSION_NUMBER": _NOT_TLS,
+    "UNKNOWN_PROTOCOL": _NOT_TLS,
+    "HTTP_REQUEST": _NOT_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NOT_TLS,
+    "RECORD_LAYER_FAILURE": _NOT_TLS,
+    "UNSUPPORTED_PROTOCOL": _TOO_OLD,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _TOO_OLD,
+    "NO_PROTOCOLS_AVAILABLE": _TOO_OLD,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server and we have no cipher in common, or it wants a client certificate",
+    "TLSV1_UNRECOGNIZED_NAME": "the server does not know this name",
+    "UNEXPECTED_EOF_WHILE_READING": _ENDED,
+}
+
+# Verification results (x509_vfy.h).
+_CERTIFICATE_REASONS = {
+    2: "the certificate was issued by an authority that is not trusted (unknown CA)",
+    9: "the certificate is not yet valid: check the clock here and the certificate there",
+    10: "the certificate has expired",
+    18: "the certificate is self-signed",
+    19: "the certificate was issued by an authority that is not trusted (unknown CA, self-signed)",
+    20: "the certificate was issued by an authority that is not trusted (unknown CA)",
+    21: "the certificate was issued by an authority that is not trusted (unknown CA), or the chain is incomplete",
+    23: "the certificate has been revoked",
+    62: "the certificate is for another name",
+    63: "the certificate is for another name",
+    64: "the certificate is for another IP address",
+}
+
+
+def _tls_reason(exc: Exception, host: str) -> str:
+    import ssl
+
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_REASONS.get(exc.verify_code, f"the certificate does not hold: {exc.verify_message}")
+    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
+        return _ENDED
+    if isinstance(exc, ssl.SSLError):
+        reason = exc.reason or _reason(exc)
+        return _HANDSHAKE_REASONS.get(reason, f"the TLS handshake failed: {reason.replace('_', ' ').lower()}")
+    if isinstance(exc, ValueError):
+        return f"{host!r} is not a name that a certificate can bear: {exc}"
+    return f"the TLS handshake failed: {_reason(exc)}"
+
+
+def _reason(exc: Exception) -> str:
+    """What the system says, without number and Python's class."""
+    if isinstance(exc, OSError) and exc.errno in errno.errorcode and exc.strerror:
+        return exc.strerror
+    return str(exc) or type(exc).__name__

@@ -1,0 +1,46 @@
+"""Fixtures for all tests: the three worlds, and a certificate authority whose server is localhost."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+import pytest
+import trustme
+from worlds import NAMES, World, new_world  # pytest puts this file's folder on the path
+
+
+@pytest.fixture(params=NAMES)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each of blocking, asyncio and trio in turn."""
+    with new_world(request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[name for name in NAMES if name != "blocking"])
+def async_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """asyncio and trio, for what only they can do: cancel."""
+    with new_world(request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def ca() -> trustme.CA:
+    """An authority that only the tests trust."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of its certificate, PEM."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def server_tls(ca: trustme.CA) -> ssl.SSLContext:
+    """What a server for localhost and 127.0.0.1 shows, issued by the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
