@@ -129,7 +129,7 @@ class SmtpBackend(Backend):
                 session = self._idle.pop()
             except IndexError:
                 return None
-            if session.token is token and session.is_open:
+            if session.token == token and session.is_open:
                 return session
             session.close()
 

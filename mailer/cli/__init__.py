@@ -1,0 +1,95 @@
+"""The ``mailer`` command. Sub-commands are imported when they are called, so that ``mailer --help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import cast
+
+import click
+
+from ..errors import (
+    AuthError,
+    ConfigError,
+    DeliveryDeferred,
+    DeliveryRefused,
+    DeliveryUnknown,
+    HookError,
+    MailerError,
+    MessageError,
+)
+
+__all__ = ["exit_code", "main"]
+
+# Command -> what it does, for the list; the module of that name holds it as ``command``.
+_COMMANDS = {
+    "send": "Send a mail.",
+    "check": "Connect, secure and log in without sending; show what the server offers.",
+    "demo": "Send a mail to a mailbox started for it, and show what happened.",
+}
+
+# sysexits.h. The first class that fits.
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (DeliveryUnknown, 76),
+    (DeliveryDeferred, 75),
+    (DeliveryRefused, 69),
+    (ConfigError, 78),
+    (AuthError, 78),
+    (HookError, 78),
+    (MessageError, 65),
+    (MailerError, 75),
+)
+_USAGE = 64
+
+
+def exit_code(error: BaseException) -> int:
+    """What the command exits with for an error: 64 usage, 65 message, 69 refused, 75 deferred, 76 unknown, 78 settings."""
+    return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+
+
+class _Group(click.Group):
+    """A group whose commands are imported by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return cast(click.Command, importlib.import_module(f"{__name__}.{cmd_name}").command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mailwright", prog_name="mailer")
+def cli() -> None:
+    """Outbound mail: send, check and try backends.
+
+    The backend is --url, else MAILER_URL: smtp://user:password@host, file:./out, console:, memory: ...
+
+    Exits with 0 if every recipient accepted, 64 on wrong usage, 65 if the message is at fault, 69 if a recipient was
+    refused, 75 if one was deferred, 76 if it is unknown whether the mail arrived, 78 if the settings are wrong.
+    """
+
+
+def main() -> None:
+    """Run the command and exit."""
+    try:
+        cli.main(prog_name="mailer", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(_USAGE)
+    except MailerError as error:
+        click.echo(f"mailer: {type(error).__name__}: {error}", err=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

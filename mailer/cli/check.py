@@ -1,0 +1,30 @@
+"""``mailer check``."""
+
+from __future__ import annotations
+
+import click
+
+from ..mailer import Mailer
+from .show import echo_json, plain
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@click.argument("url", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def command(url: str | None, as_json: bool) -> None:
+    """Try a backend without sending: connect, secure, log in; show what the server offers.
+
+    URL is the backend's; without it, MAILER_URL.
+    """
+    with Mailer(url) as mailer:
+        health = mailer.check()
+    if as_json:
+        echo_json(health.to_dict())
+    else:
+        click.echo(f"{'ok' if health.ok else 'NOT OK'}  {health.backend}")
+        width = max(map(len, health.facts), default=0)
+        for name, value in health.facts.items():
+            click.echo(f"  {plain(name):<{width}}  {plain(value)}")
+    health.raise_unless_ok()

@@ -1,0 +1,100 @@
+"""``mailer send``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ..attachment import Attachment
+from ..errors import MailerError, MessageError
+from ..mailer import Mailer
+from ..message import Message
+from ..receipt import Receipt
+from .show import report
+
+__all__ = ["command"]
+
+
+@click.command("send")
+@click.option("--to", multiple=True, metavar="ADDRESS", help="A recipient; repeat it for more.")
+@click.option("--cc", multiple=True, metavar="ADDRESS", help="A recipient in Cc.")
+@click.option("--bcc", multiple=True, metavar="ADDRESS", help="A recipient that nobody sees.")
+@click.option("--from", "from_", metavar="ADDRESS", help="Who sends it. [default: MAILER_FROM]")
+@click.option("--reply-to", multiple=True, metavar="ADDRESS", help="Where answers go.")
+@click.option("--subject", default="", help="The subject.")
+@click.option("--text", help="The text; '-' reads standard input.")
+@click.option("--html", help="The html; '-' reads standard input.")
+@click.option("--attach", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="A file to attach.")
+@click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field.")
+@click.option("--url", metavar="URL", help="The backend. [default: MAILER_URL]")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+def command(
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    bcc: tuple[str, ...],
+    from_: str | None,
+    reply_to: tuple[str, ...],
+    subject: str,
+    text: str | None,
+    html: str | None,
+    attach: tuple[Path, ...],
+    header: tuple[str, ...],
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Send a mail.
+
+    Without --text, --html and --attach the text is read from standard input:
+
+        echo "It is done." | mailer send --to ann@example.org --subject Report
+    """
+    if text == "-" and html == "-":
+        raise click.UsageError("only one of --text and --html can come from standard input")
+    receipt: Receipt | None = None
+    try:
+        if text is None and html is None and not attach:
+            text = "-"
+        message = Message(
+            from_=from_,
+            to=list(to),
+            cc=list(cc),
+            bcc=list(bcc),
+            reply_to=list(reply_to),
+            subject=subject,
+            text=_typed_in() if text == "-" else text,
+            html=_typed_in() if html == "-" else html,
+            attachments=[Attachment.from_path(path) for path in attach],
+            headers=[_pair(line) for line in header],
+        )
+        with _mailer(url, from_) as mailer:
+            receipt = mailer.send(message)
+    except MailerError as error:
+        report(receipt, error, as_json=as_json)
+    else:
+        report(receipt, None, as_json=as_json)
+
+
+def _mailer(url: str | None, from_: str | None) -> Mailer:
+    import os
+
+    # MAILER_FROM holds with --url too: it says who we are, whatever carries the mail.
+    sender = from_ or os.environ.get("MAILER_FROM", "").strip() or None
+    return Mailer(url, from_=sender) if url is not None else Mailer(from_=from_)
+
+
+def _typed_in() -> str:
+    if sys.stdin.isatty():
+        click.echo("Type the text; end it with Ctrl-D.", err=True)
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise MessageError("standard input is not UTF-8", field="text") from None
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise click.UsageError(f"--header {line!r}: must be 'Name: value'")
+    return name.strip(), value

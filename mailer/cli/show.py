@@ -1,0 +1,55 @@
+"""What the commands print: receipts, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..errors import DeliveryError, MailerError
+from ..receipt import Receipt
+
+__all__ = ["echo_json", "echo_receipt", "plain"]
+
+
+def plain(text: str) -> str:
+    """One line that a terminal shows and does not obey."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def echo_json(data: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def echo_receipt(receipt: Receipt) -> None:
+    """Print a line for each recipient, then the notes and what went wrong."""
+    width = max((len(result.address.addr_spec) for result in receipt.results), default=0)
+    for result in receipt.results:
+        said = " ".join(str(part) for part in (result.code, result.enhanced_code, result.text) if part)
+        click.echo(f"{result.outcome.value:<9} {plain(result.address.addr_spec):<{width}}  {plain(said)}".rstrip())
+    if receipt.skipped is not None:
+        click.echo(f"skipped   {plain(receipt.skipped)}")
+    for note in receipt.notes:
+        click.echo(f"note      {plain(note)}")
+    click.echo(f"by        {receipt.backend}" if receipt.backend else "not sent")
+
+
+def report(receipt: Receipt | None, error: MailerError | None, *, as_json: bool) -> None:
+    """Print what came of a send, then raise what is not well, so that the command exits with its code.
+
+    Raises:
+        MailerError: The error, or what :meth:`Receipt.raise_unless_ok` says of the receipt.
+    """
+    if isinstance(error, DeliveryError):
+        receipt = error.receipt
+    if as_json:
+        problem = None if error is None else {"type": type(error).__name__, "text": str(error)}
+        echo_json({"error": problem} if receipt is None else {**receipt.to_dict(), "error": problem})
+    elif receipt is not None:
+        echo_receipt(receipt)
+    if error is not None:
+        raise error
+    if receipt is not None:
+        receipt.raise_unless_ok()
