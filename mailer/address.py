@@ -7,12 +7,13 @@ Text is read as RFC 5322 section 3.4 has it, comments, groups and routes include
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn, Self, TypeAlias
+from typing import Any, Self
 
 from .errors import AddressError
+from .mailbox_reader import SPECIAL, WIDE_ATEXT, MailboxReader, shown_text
 
 __all__ = ["Address"]
 
@@ -22,41 +23,24 @@ _MAX_DOMAIN = 255  # octets, RFC 5321 section 4.5.3.1.2
 _MAX_ADDR_SPEC = 254  # octets as sent: a path is 256 with its angle brackets, RFC 5321 section 4.5.3.1.3
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"  # RFC 5322 section 3.2.3
-_SPECIAL = r"\x00-\x20\x7f()<>@,;:\\\"\[\]"  # all other ASCII but the dot
-_WIDE_ATEXT = (
-    rf"^{_SPECIAL}."  # with all beyond ASCII, RFC 6532 section 3.2; said so, it compiles in a tenth of the time
-)
 _LABEL = r"(?!-)[a-z0-9-]{1,63}+(?<!-)"  # RFC 5321 section 4.1.2, RFC 1035 section 2.3.4
 
-_DOT_STRING = re.compile(rf"[{_WIDE_ATEXT}]++(?:\.[{_WIDE_ATEXT}]++)*+")
+_DOT_STRING = re.compile(rf"[{WIDE_ATEXT}]++(?:\.[{WIDE_ATEXT}]++)*+")
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 # A name that stands unquoted. What looks like an encoded-word (RFC 2047) is quoted: there a reader must not decode it.
-_BARE_NAME = re.compile(rf"(?!.*=\?)[{_WIDE_ATEXT}]++(?: [{_WIDE_ATEXT}]++)*+")
+_BARE_NAME = re.compile(rf"(?!.*=\?)[{WIDE_ATEXT}]++(?: [{WIDE_ATEXT}]++)*+")
 
 _BAD_IN_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _BAD_IN_LOCAL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_BAD_IN_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # TAB is a blank between words
 
 # Nearly every address has this form: `local@domain`, `A Name <local@domain>` or `"Name, A" <local@domain>`. All others
-# go to _Reader, which gives the same for these.
+# go to MailboxReader, which gives the same for these.
 _PLAIN = re.compile(
-    rf"((?:([^{_SPECIAL}.\ud800-\udfff][^{_SPECIAL}\ud800-\udfff]*+(?: [^{_SPECIAL}\ud800-\udfff]++)*+)"
+    rf"((?:([^{SPECIAL}.\ud800-\udfff][^{SPECIAL}\ud800-\udfff]*+(?: [^{SPECIAL}\ud800-\udfff]++)*+)"
     rf"|\"([^\"\\\x00-\x1f\x7f\ud800-\udfff]*+)\") ?<)?"
-    rf"([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@([^{_SPECIAL}]++)(?(1)>)"
+    rf"([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@([^{SPECIAL}]++)(?(1)>)"
 )
 _PLAIN_LIST = re.compile(r"[^\"\\():;\[]*+")  # every comma parts two addresses: no quotes, comments, groups or routes
-_TOKEN = re.compile(
-    rf"""(?P<blank>[ \t]++) | (?P<atom>[{_WIDE_ATEXT}]++) | "(?P<quoted>(?:[^"\\]|\\.)*+)"
-    | (?P<literal>\[[^\[\]\\]*+\]) | (?P<special>[<>@,;:.(])""",
-    re.VERBOSE,
-)
-_PARENTHESIS = re.compile(r"\\.|[()]")
-_QUOTED_PAIR = re.compile(r"\\(.)")
-_UNCLOSED = {
-    '"': "a quoted string is not closed",
-    "(": "a comment is not closed",
-    "[": "an address literal is not closed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +151,7 @@ class Address:
                 _set_local(self, local)
                 _set_domain(self, domain)
                 return self
-        reader = _Reader(text)
+        reader = MailboxReader(text)
         mailbox = reader.mailbox(reader.words())
         if reader.kind != "end":
             reader.refuse_next()
@@ -188,7 +172,7 @@ class Address:
         if _PLAIN_LIST.fullmatch(text):
             parts = (part.strip(" \t") for part in text.split(","))
             return tuple(cls.parse(part) for part in parts if part)
-        return tuple(cls(*mailbox) for mailbox in _Reader(text, many=True).mailboxes())
+        return tuple(cls(*mailbox) for mailbox in MailboxReader(text, many=True).mailboxes())
 
     @classmethod
     def of(cls, value: Address | str | tuple[str, str], *, field: str = "") -> Address:
@@ -221,22 +205,18 @@ class Address:
         if len(pair) != 2 or not isinstance(name := pair[0], str) or not isinstance(text := pair[1], str):
             raise AddressError("a tuple is one address, (name, addr-spec), both str: give several as a list")
         if "@" in name:
-            raise AddressError(f'the name of a pair has "@" in it, give several addresses as a list: {_shown(name)}')
+            raise AddressError(
+                f'the name of a pair has "@" in it, give several addresses as a list: {shown_text(name)}'
+            )
         bare = cls.parse(text)
         if bare.name:
-            raise AddressError(f"the address of a pair has a name of its own: {_shown(text)}")
+            raise AddressError(f"the address of a pair has a name of its own: {shown_text(text)}")
         return cls(name, bare.local, bare.domain)
 
 
 # A frozen dataclass is slow to fill through object.__setattr__; its slots are set directly, with checked values only.
 _new = object.__new__
 _set_name, _set_local, _set_domain = (Address.__dict__[part].__set__ for part in ("name", "local", "domain"))
-
-
-def _shown(text: str) -> str:
-    """The text for an error: printable, on one line, at most 80 characters."""
-    shown = repr(text[:80])
-    return shown if len(shown) <= 80 and len(text) <= 80 else shown[:77] + "..."
 
 
 # -- Parts ----------------------------------------------------------------------------------------------------------
@@ -261,20 +241,20 @@ def _wire_local(local: str) -> str:
 def _checked_name(name: str) -> str:
     name = name.strip(" \t")
     if _BAD_IN_NAME.search(name):
-        raise AddressError(f"a line break, control character or lone surrogate: {_shown(name)}", field="name")
+        raise AddressError(f"a line break, control character or lone surrogate: {shown_text(name)}", field="name")
     if len(name) > _MAX_NAME:
-        raise AddressError(f"of {len(name)} characters, at most {_MAX_NAME}: {_shown(name)}", field="name")
+        raise AddressError(f"of {len(name)} characters, at most {_MAX_NAME}: {shown_text(name)}", field="name")
     return name
 
 
 def _checked_local(local: str, ascii_domain: str) -> str:
     if _BAD_IN_LOCAL.search(local):
-        raise AddressError(f"a line break, control character or lone surrogate: {_shown(local)}", field="local")
+        raise AddressError(f"a line break, control character or lone surrogate: {shown_text(local)}", field="local")
     size = len(_wire_local(local).encode())
     if size > _MAX_LOCAL:
-        raise AddressError(f"of {size} octets, at most {_MAX_LOCAL}: {_shown(local)}", field="local")
+        raise AddressError(f"of {size} octets, at most {_MAX_LOCAL}: {shown_text(local)}", field="local")
     if (size := size + 1 + len(ascii_domain)) > _MAX_ADDR_SPEC:
-        raise AddressError(f"an address of {size} octets, at most {_MAX_ADDR_SPEC}: {_shown(local)}@...")
+        raise AddressError(f"an address of {size} octets, at most {_MAX_ADDR_SPEC}: {shown_text(local)}@...")
     return local
 
 
@@ -282,7 +262,7 @@ def _checked_local(local: str, ascii_domain: str) -> str:
 def _checked_domain(text: str) -> tuple[str, str]:
     """The domain as an Address keeps it, and its A-label form."""
     if len(text) > _MAX_DOMAIN:
-        raise AddressError(f"of {len(text)} characters, at most {_MAX_DOMAIN}: {_shown(text)}", field="domain")
+        raise AddressError(f"of {len(text)} characters, at most {_MAX_DOMAIN}: {shown_text(text)}", field="domain")
     if text.startswith("["):
         literal = _checked_literal(text)
         return literal, literal
@@ -291,7 +271,7 @@ def _checked_domain(text: str) -> tuple[str, str]:
         domain, ascii_domain = _checked_idn(text)
     if not _HOST.fullmatch(ascii_domain):
         raise AddressError(
-            f"not labels of 1 to 63 letters, digits and inner hyphens, parted by single dots: {_shown(text)}",
+            f"not labels of 1 to 63 letters, digits and inner hyphens, parted by single dots: {shown_text(text)}",
             field="domain",
         )
     return domain, ascii_domain
@@ -313,7 +293,7 @@ def _checked_idn(text: str) -> tuple[str, str]:
             return domain, domain
         return domain, idna.encode(domain, strict=True).decode("ascii")
     except UnicodeError as exc:  # idna.IDNAError is one
-        raise AddressError(f"not in IDNA 2008, {str(exc)[:100]}: {_shown(text)}", field="domain") from exc
+        raise AddressError(f"not in IDNA 2008, {str(exc)[:100]}: {shown_text(text)}", field="domain") from exc
 
 
 def _checked_literal(text: str) -> str:
@@ -329,168 +309,6 @@ def _checked_literal(text: str) -> str:
         address = ipaddress.IPv6Address(inner[5:])
     except ValueError:
         raise AddressError(
-            f"not an address literal such as [192.0.2.1] or [IPv6:2001:db8::1]: {_shown(text)}", field="domain"
+            f"not an address literal such as [192.0.2.1] or [IPv6:2001:db8::1]: {shown_text(text)}", field="domain"
         ) from None
     return f"[IPv6:::ffff:{address.ipv4_mapped}]" if address.ipv4_mapped else f"[IPv6:{address}]"
-
-
-# -- Reading --------------------------------------------------------------------------------------------------------
-
-_Mailbox: TypeAlias = tuple[str, str, str]
-_Token: TypeAlias = tuple[str, str, bool, int]
-"""Kind ("atom", "quoted", "literal", "end" or the special itself), value, whether a blank is before it, position."""
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    if bad := _BAD_IN_TEXT.search(text):
-        raise AddressError(f"a line break or control character at {bad.start()}: {_shown(text)}")
-    at, apart = 0, False
-    while at < len(text):
-        if not (match := _TOKEN.match(text, at)):
-            why = _UNCLOSED.get(text[at], f"{_shown(text[at])} may not stand")
-            raise AddressError(f"{why} at {at}: {_shown(text[at:])}")
-        kind, value = str(match.lastgroup), match[str(match.lastgroup)]
-        if value == "(" and kind == "special":
-            at, apart = _after_comment(text, at), True
-            continue
-        if kind == "blank":
-            apart = True
-        else:
-            if kind == "quoted" and "\\" in value:
-                value = _QUOTED_PAIR.sub(r"\1", value)
-            yield value if kind == "special" else kind, value, apart, at
-            apart = False
-        at = match.end()
-    yield "end", "", apart, at
-
-
-def _after_comment(text: str, start: int) -> int:
-    depth = 0
-    for match in _PARENTHESIS.finditer(text, start):
-        depth += {"(": 1, ")": -1}.get(match[0], 0)
-        if not depth:
-            return match.end()
-    raise AddressError(f"{_UNCLOSED['(']} at {start}: {_shown(text[start:])}")
-
-
-class _Reader:
-    """Reads mailboxes from tokens, one token ahead and never back. ``many`` says that a list is expected."""
-
-    def __init__(self, text: str, *, many: bool = False) -> None:
-        self._text = text
-        self._many = many
-        self._tokens = _tokens(text)
-        self._next()
-
-    def _next(self) -> None:
-        self._token = next(self._tokens)
-        self.kind = self._token[0]
-
-    def _take(self, kind: str) -> None:
-        if self.kind != kind:
-            self.refuse_next()
-        self._next()
-
-    def _refuse(self, why: str) -> NoReturn:
-        at = self._token[3]
-        raise AddressError(f"{why}, at {at}: {_shown(self._text[max(0, at - 40) :])}")
-
-    def refuse_next(self) -> NoReturn:
-        """Say why the next token may not stand where it does."""
-        if not self._many and self.kind in {",", ";", ":"}:
-            self._refuse(
-                "one mailbox is taken here: give several as a list, or read them with Address.parse_list"
-                ' (a name with "," ";" or ":" in it must be quoted)'
-            )
-        if self.kind == "@":
-            self._refuse('"@" may stand once, and in a name or local part only if that is quoted')
-        if self.kind == "end":
-            self._refuse("the address is not complete: it is local@domain or Name <local@domain>")
-        self._refuse(f"{_shown(self._token[1])} may not stand here")
-
-    def words(self) -> list[_Token]:
-        """The run of words and dots from here on: a phrase or a local part, the next token says which."""
-        run: list[_Token] = []
-        while self.kind in {"atom", "quoted", "."}:
-            run.append(self._token)
-            self._next()
-        return run
-
-    def mailboxes(self, end: str = "end") -> Iterator[_Mailbox]:
-        """The mailboxes up to ``end``, those of groups among them; ";" ends a group, in which no other may stand."""
-        while self.kind not in {end, "end"}:
-            if self.kind == ",":
-                self._next()
-                continue
-            run = self.words()
-            if self.kind == ":" and run and end == "end":
-                yield from self._group(run)
-            else:
-                yield self.mailbox(run)
-            if self.kind not in {",", end, "end"}:
-                self.refuse_next()
-
-    def _group(self, run: list[_Token]) -> Iterator[_Mailbox]:
-        self._phrase(run)
-        self._take(":")
-        yield from self.mailboxes(";")
-        if self.kind != ";":
-            self._refuse('a group is not closed by ";"')
-        self._next()
-
-    def mailbox(self, run: list[_Token]) -> _Mailbox:
-        """Name, local part and domain of the mailbox that begins with ``run``, not checked further."""
-        if self.kind == "@" and run:
-            mailbox = ("", *self._addr_spec(run))
-            if self.kind == "<":
-                self._refuse('a name with "@" in it must be quoted')
-            return mailbox
-        if self.kind == "@":
-            self._refuse("the local part is missing")
-        if self.kind != "<":
-            self.refuse_next()
-        name = self._phrase(run) if run else ""
-        self._next()
-        if self.kind == "@":
-            self._route()
-        if self.kind == ">":
-            self._refuse("the address is empty (for the null sender there is NULL_SENDER)")
-        mailbox = (name, *self._addr_spec(self.words()))
-        self._take(">")
-        return mailbox
-
-    def _route(self) -> None:
-        """Leave out ``@a,@b:`` (RFC 5322 section 4.4)."""
-        while self.kind in {"@", ","}:
-            at_sign = self.kind == "@"
-            self._next()
-            if at_sign:
-                self._domain()
-        self._take(":")
-
-    def _phrase(self, run: list[_Token]) -> str:
-        if run[0][0] == ".":
-            self._refuse("a name that begins with a dot must be quoted")
-        return "".join(f" {value}" if apart else value for _, value, apart, _ in run).strip(" ")
-
-    def _addr_spec(self, run: list[_Token]) -> tuple[str, str]:
-        local = self._dotted(run, "the local part")
-        self._take("@")
-        return local, self._domain()
-
-    def _domain(self) -> str:
-        if self.kind == "literal":
-            literal = self._token[1]
-            self._next()
-            return literal
-        run = self.words()
-        if any(kind == "quoted" for kind, *_ in run):
-            self._refuse("a domain may not be quoted")
-        return self._dotted(run, "the domain")
-
-    def _dotted(self, run: list[_Token], what: str) -> str:
-        if not run:
-            self.refuse_next()
-        if len(run) % 2 == 0 or any((token[0] == ".") != (i % 2 == 1) for i, token in enumerate(run)):
-            self._refuse(f"{what} is not words parted by single dots")
-        return "".join(value for _, value, *_ in run)

@@ -454,6 +454,8 @@ def _as_json(value: Any, field: str) -> Any:
 
 
 def _addresses_from(data: Any) -> Any:
+    if not isinstance(data, list):
+        return data
     return [Address.from_dict(item) if isinstance(item, Mapping) else item for item in data]
 
 
@@ -474,8 +476,8 @@ _FROM_JSON: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("from_", "to", "cc", "bcc", "reply_to"), _addresses_from),
     **dict.fromkeys(("sender", "return_path"), _address_from),
     **dict.fromkeys(("send_at", "date"), _time_from),
-    "attachments": lambda data: [Attachment.from_dict(item) for item in data],
-    "alternatives": lambda data: [tuple(pair) for pair in data],
-    "headers": lambda data: [tuple(pair) for pair in data],
+    "attachments": lambda data: [Attachment.from_dict(item) for item in data or ()],
+    "alternatives": lambda data: [tuple(pair) for pair in data or ()],
+    "headers": lambda data: [tuple(pair) for pair in data or ()],
     "delivery": lambda data: DeliveryOptions.from_dict(data) if data is not None else None,
 }

@@ -28,6 +28,7 @@ LAYERS = {
     "envelope.py": 1,
     "field.py": 1,
     "mail.py": 1,
+    "mailbox_reader.py": 1,
     "message.py": 1,
     "receipt.py": 1,
     "standard.py": 1,

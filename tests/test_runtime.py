@@ -373,6 +373,34 @@ def test_an_event_set_by_another_thread_wakes_all_who_wait(world):
     assert world.run(body) == [True] * 7
 
 
+def test_an_event_set_by_another_thread_wakes_a_loop_that_is_idle(async_world):
+    idle = threading.Event()
+
+    async def body():
+        event = async_world.runtime.event()
+
+        def set_when_idle():
+            idle.wait(LONG_S)
+            event.set()
+
+        async def announce():
+            await anyio.wait_all_tasks_blocked()
+            idle.set()
+
+        other = threading.Thread(target=set_when_idle)
+        other.start()
+        start = time.monotonic()
+        async with anyio.create_task_group() as group:
+            group.start_soon(announce)
+            woken = await event.wait(start + LONG_S)
+        other.join()
+        return woken, time.monotonic() - start
+
+    woken, took_s = async_world.run(body)
+    assert woken
+    assert took_s < LONG_S / 2
+
+
 def test_contended_threads_hand_a_slot_on_by_events_and_lose_none():
     """The pool's pattern: a lock that is never held over an await, one event for each waiter."""
     runtime = BlockingRuntime()

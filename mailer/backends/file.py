@@ -30,7 +30,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -65,7 +65,8 @@ _NAMES = 10  # a second try is for a broken source of randomness already
 
 # What a message asks beyond what its content shows; recorded in the .json.
 _NOT_IN_CONTENT = (
-    "send_at tags metadata track_opens track_clicks delivery provider_template provider_options idempotency_key".split()
+    *("send_at", "tags", "metadata", "track_opens", "track_clicks", "delivery"),
+    *("provider_template", "provider_options", "idempotency_key"),
 )
 
 _counter = itertools.count()
@@ -105,7 +106,7 @@ class FileBackend(Backend):
             raise ConfigError(f"file: format {format!r} is not one of {', '.join(FORMATS)}")
         self.path = os.path.abspath(text)
         self.format = format
-        self.url = url or f"file://{quote(self.path)}?format={format}"
+        self.url = url or f"file://{quote(os.fsencode(self.path))}?format={format}"
         self._clock = clock
         self._token = token
         self._lock_wait_s = lock_wait_s
@@ -123,12 +124,12 @@ class FileBackend(Backend):
         while (place := await self.runtime.run(lambda: self._written(mail))) is None:
             if self.runtime.now() >= deadline:
                 raise TransportError(
-                    f"{self.path} stayed locked by another program for {self._lock_wait_s:g} s"
-                    f" (if none runs, remove {self.path}.lock)"
+                    f"{self.path!r} stayed locked by another program for {self._lock_wait_s:g} s"
+                    f" (if none runs, remove {self.path + '.lock'!r})"
                 )
             await self.runtime.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.05)
-        return Receipt.for_all(mail, Outcome.ACCEPTED, text=f"written to {place}", backend=self.url)
+        return Receipt.for_all(mail, Outcome.ACCEPTED, text=f"written to {place!r}", backend=self.url)
 
     async def check(self) -> Health:
         """Write and remove a nameless file where mails would go; make nothing that is missing."""
@@ -145,7 +146,7 @@ class FileBackend(Backend):
             for _ in range(_NAMES):
                 with contextlib.suppress(FileExistsError):
                     return self._write(mail)
-        raise TransportError(f"{self.path}: every name is taken")
+        raise TransportError(f"{self.path!r}: every name is taken")
 
     def _probe(self) -> None:
         folders = [self.path]
@@ -197,7 +198,8 @@ class FileBackend(Backend):
         return os.path.join(new, name)
 
     def _append(self, mail: Mail) -> str | None:
-        # Looked at before the file is opened: closing it would drop the fcntl lock that this process may hold by other code.
+        # Looked at before the file is opened: other code in this process may hold an fcntl lock (mailbox.mbox.lock()
+        # makes both), and closing the file here would drop it.
         if os.path.lexists(f"{self.path}.lock"):
             return None
         mbox = _opened_mbox(self.path, os.O_CREAT)
@@ -206,11 +208,7 @@ class FileBackend(Backend):
                 return None
             end = os.fstat(mbox).st_size
             try:
-                # A separator must stand after a blank line, whatever another program left at the end.
-                before = {b"\n\n": b"", b"": b""}.get(os.pread(mbox, 2, max(0, end - 2)))
-                if before is None:
-                    before = b"\n" if os.pread(mbox, 1, end - 1) == b"\n" else b"\n\n"
-                _write_all(mbox, itertools.chain([before], _mbox_entry(mail, self._clock())))
+                _write_all(mbox, _mbox_entry(mail, self._clock(), os.pread(mbox, 2, max(0, end - 2))))
                 os.fsync(mbox)
                 if end == 0:
                     _sync_folder(os.path.dirname(self.path))
@@ -259,7 +257,7 @@ def _beside(mail: Mail, now: datetime) -> dict[str, Any]:
         except MessageError as error:
             notes.append(f"the message's options are not recorded: {error}")
     return {
-        "id": mail.id,
+        "id": str(mail.id),
         "time": now.isoformat(),
         "sender": sender.addr_spec if sender else None,
         "recipients": [recipient.addr_spec for recipient in mail.envelope.recipients],
@@ -299,11 +297,14 @@ def _quoted(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield held
 
 
-def _mbox_entry(mail: Mail, now: float) -> Iterator[bytes]:
-    """The mail as an mbox holds it, from its separator to the blank line behind it."""
+def _mbox_entry(mail: Mail, now: float, tail: bytes) -> Iterator[bytes]:
+    """The mail as an mbox that ends in ``tail`` (its last two bytes) takes it: separator, content, blank line."""
+    # A separator stands after a blank line, whatever another program or a crash left at the end.
+    if tail not in (b"", b"\n\n"):
+        yield b"\n" if tail.endswith(b"\n") else b"\n\n"
     # mbox(5) of qmail: "MAILER-DAEMON" for the null sender, hyphens for blanks in a sender, asctime() in UTC.
-    sender = mail.envelope.sender.addr_spec if mail.envelope.sender else "MAILER-DAEMON"
-    yield f"From {re.sub(r'\s', '-', sender)} {time.asctime(time.gmtime(now))}\n".encode()
+    sender = re.sub(r"\s", "-", mail.envelope.sender.addr_spec) if mail.envelope.sender else "MAILER-DAEMON"
+    yield f"From {sender} {time.asctime(time.gmtime(now))}\n".encode()
     last = b""
     for chunk in _quoted(_with_lf(_read(mail))):
         yield chunk
@@ -320,10 +321,11 @@ def _ours(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename2 or error.filename or path
-        text = f"{path} cannot be written: {error.strerror or error}" + (f" ({where})" if where != path else "")
+        text = f"{path!r} cannot be written: {error.strerror or error}"
+        if error.filename not in (None, path):
+            text += f" ({error.filename!r})"
         if error.errno in _PATH_IS_WRONG:
-            raise ConfigError(f"{text}; the parent directory must exist, and be writable") from error
+            raise ConfigError(f"{text}; give a place that can be written, in a directory that exists") from error
         raise TransportError(text) from error
 
 
@@ -340,15 +342,21 @@ def _make_folder(path: str) -> None:
 
 
 def _write_all(file: int, chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(file, rest) :]
+    # Closed in any case: an error that is kept, on a receipt, would keep the attachment that is being read open.
+    with contextlib.closing(_each(chunks)) as source:
+        for chunk in source:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+
+
+def _each(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    yield from chunks
 
 
 @contextlib.contextmanager
 def _drafted(path: str, chunks: Iterable[bytes]) -> Iterator[str]:
-    """A new file, written and fsynced, under a temporary name that is gone afterwards. FileExistsError: it was there."""
+    """A new file, written and fsynced, under a name that is gone afterwards. FileExistsError: the name is taken."""
     file = os.open(path, _NEW_FILE, _PRIVATE_FILE)
     try:
         try:
@@ -366,7 +374,7 @@ def _drafted(path: str, chunks: Iterable[bytes]) -> Iterator[str]:
 def _published(draft: str, path: str) -> Iterator[None]:
     """Give the draft its name, and take it back if the body fails. FileExistsError: the name is taken."""
     try:
-        os.link(draft, path, follow_symlinks=False)
+        os.link(draft, path)
     except OSError as error:
         if error.errno not in _NO_LINKS_HERE:
             raise
@@ -397,7 +405,7 @@ def _opened_mbox(path: str, flags: int) -> int:
     mbox = os.open(path, os.O_RDWR | os.O_APPEND | _SAFELY | flags, _PRIVATE_FILE)
     if not stat.S_ISREG(os.fstat(mbox).st_mode):
         os.close(mbox)
-        raise ConfigError(f"{path} is not a file, so it cannot be an mbox")
+        raise ConfigError(f"{path!r} is not a regular file, so it cannot be an mbox")
     return mbox
 
 
