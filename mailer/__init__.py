@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .errors import HookError as HookError
     from .errors import MailerError as MailerError
     from .errors import MessageError as MessageError
-    from .errors import Outcome as Outcome
     from .errors import OutboxError as OutboxError
+    from .errors import Outcome as Outcome
     from .errors import ProtocolError as ProtocolError
     from .errors import TemplateError as TemplateError
     from .errors import TlsError as TlsError
@@ -80,7 +80,7 @@ _PUBLIC = {
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - derived from the table above, which a test compares with the imports
+__all__ = sorted(_MODULE_OF)  # a test compares the table with the imports above
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -72,8 +72,9 @@ _DEFAULT_TYPE = "application/octet-stream"
 
 # RFC 2045 section 5.1: token; a parameter's value is a token or a quoted-string.
 _TOKEN = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+"  # noqa: S105 - a grammar's token
-_MEDIA_TYPE = re.compile(rf"({_TOKEN})/({_TOKEN})[ \t]*((?:;.*)?)", re.ASCII)
-_PARAMETER = re.compile(rf';[ \t]*({_TOKEN})[ \t]*=[ \t]*({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*', re.ASCII)
+_NAME = rf"{_TOKEN[:-1]}{{1,127}}"  # RFC 6838 section 4.2: so each fits a line
+_MEDIA_TYPE = re.compile(rf"({_NAME})/({_NAME})[ \t]*((?:;.*)?)", re.ASCII)
+_PARAMETER = re.compile(rf';[ \t]*({_NAME})[ \t]*=[ \t]*({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*', re.ASCII)
 
 
 def media_type(value: object, field: str = "content_type") -> tuple[str, dict[str, str]]:
@@ -114,7 +115,7 @@ class Attachment:
     Attributes:
         name: The file name, without any directory.
         content: The bytes, or an :data:`Opener` for content that is read when it is needed.
-        size_bytes: How long the content is.
+        size_bytes: How long the content is; for bytes always their length.
         content_type: The media type with its parameters ("text/csv; charset=utf-8").
         content_id: What ``cid:`` links name, without angle brackets, or None.
         inline: Shown within the html rather than listed as a file.
@@ -136,7 +137,9 @@ class Attachment:
             object.__setattr__(self, "content_type", kind)
         if self.content_id is not None:
             object.__setattr__(self, "content_id", token_id(self.content_id, "attachments.content_id"))
-        if not isinstance(self.content, bytes) and not callable(self.content):
+        if isinstance(self.content, bytes):
+            object.__setattr__(self, "size_bytes", len(self.content))
+        elif not callable(self.content):
             raise MessageError(
                 f"content of {shown(self.name)} must be bytes, not {type(self.content).__name__}", field="attachments"
             )
@@ -178,12 +181,12 @@ class Attachment:
         Raises:
             MessageError: The file is missing, a directory or unreadable. Seen now, not when sending.
         """
-        path = os.path.abspath(path)
         try:
+            path = os.path.abspath(path)
             with open(path, "rb") as file:
                 size = file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise MessageError(f"cannot read {shown(path, 300)}: {error.strerror}", field="attachments") from error
+        except _UNREADABLE as error:
+            raise _unreadable(path, error) from error
         opener = functools.partial(open, path, "rb")
         label = name or os.path.basename(path)
         return cls(label, opener, size, content_type or _guessed(label), content_id, inline)
@@ -192,7 +195,7 @@ class Attachment:
     def from_stream(
         cls,
         name: str,
-        stream: Opener | BinaryIO,
+        stream: Opener | BinaryIO | Iterable[bytes],
         *,
         content_type: str | None = None,
         content_id: str | None = None,
@@ -202,32 +205,36 @@ class Attachment:
 
         Args:
             stream: Best a callable that opens it anew: it is read once for its size and once for each try, never held
-                whole in memory. A seekable file is read from where it stands, into memory, and left open; so is any
-                other, since what cannot be read again cannot be sent again.
+                whole in memory. A file is read from where it stands, into memory, and left open; so are chunks from a
+                generator or list, since what cannot be read again cannot be sent again.
 
         Raises:
             MessageError: It cannot be read, or gives text.
         """
         content: bytes | Opener
-        if callable(stream):
-            content, size = stream, 0
-            try:
+        size = 0
+        try:
+            if callable(stream):
+                content = stream
                 with stream() as file:
                     while block := _checked_block(file.read(1 << 16), name):
                         size += len(block)
-            except OSError as error:
-                raise MessageError(f"cannot read {shown(name)}: {error.strerror}", field="attachments") from error
-        else:
-            content = _checked_block(stream.read(), name)
-            size = len(content)
+            elif isinstance(stream, Iterable) and not hasattr(stream, "read"):
+                content = b"".join([_checked_block(block, name) for block in stream])
+            else:
+                content = _checked_block(stream.read(), name)
+        except _UNREADABLE as error:
+            raise _unreadable(name, error) from error
         return cls(name, content, size, content_type or _guessed(name), content_id, inline)
 
     @classmethod
     def from_message(cls, message: StandardMessage | bytes, *, name: str = "message.eml") -> Attachment:
         """Another message, whole, as message/rfc822 (never base64: RFC 2046 section 5.2.1)."""
-        return cls.from_bytes(
-            name, message if isinstance(message, bytes) else message.as_bytes(), content_type="message/rfc822"
-        )
+        if not isinstance(message, (bytes, bytearray, memoryview)):
+            from .standard import bytes_of
+
+            message = bytes_of(message)
+        return cls.from_bytes(name, message, content_type="message/rfc822")
 
     @classmethod
     def of(cls, value: object) -> Attachment:
@@ -271,8 +278,8 @@ class Attachment:
                     yield block
                 if file.read(1):
                     raise MessageError(self._changed(), field="attachments")
-        except OSError as error:
-            raise MessageError(f"cannot read {shown(self.name)}: {error.strerror}", field="attachments") from error
+        except _UNREADABLE as error:
+            raise _unreadable(self.name, error) from error
 
     def _changed(self) -> str:
         return f"{shown(self.name)} changed since it was attached: it was {self.size_bytes} bytes long"
@@ -309,6 +316,15 @@ class Attachment:
             content_id=data.get("content_id"),
             inline=data.get("inline", False),
         )
+
+
+# A closed file and a path with NUL are ValueErrors.
+_UNREADABLE = (OSError, ValueError)
+
+
+def _unreadable(name: object, error: Exception) -> MessageError:
+    why = getattr(error, "strerror", None) or error
+    return MessageError(f"cannot read {shown(name, 300)}: {why}", field="attachments")
 
 
 def _guessed(name: object) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import threading
 
 from .mailer import Mailer
 from .message import Message
 from .receipt import Receipt
+from .runtime import Lock
 
 __all__ = ["close", "send"]
 
-_lock = threading.Lock()
+_lock = Lock()
 _mailer: Mailer | None = None
 
 

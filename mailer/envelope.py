@@ -51,18 +51,24 @@ class Envelope:
         object.__setattr__(self, "recipients", tuple(unique.values()))
 
     @classmethod
-    def of(cls, message: Message) -> Envelope:
+    def of(cls, message: Message, recipients: Iterable[Address] | None = None) -> Envelope:
         """The envelope of a message: ``return_path``, else ``sender``, else the first From; To, Cc and Bcc.
+
+        Args:
+            message: With a From, unless it has another of these.
+            recipients: In the place of To, Cc and Bcc.
 
         Raises:
             MessageError: No recipient, or no address to send from.
         """
         sender = message.return_path or message.sender or (message.from_[0] if message.from_ else None)
         if sender is None:
-            raise MessageError("there is no sender: give Message(from_=...), Mailer(from_=...) or MAILER_FROM", field="from_")
+            raise MessageError(
+                "nobody sends it: give Message(from_=...), Mailer(from_=...) or MAILER_FROM", field="from_"
+            )
         return cls(
             None if sender is NULL_SENDER else sender,
-            (*message.to, *message.cc, *message.bcc),
+            (*message.to, *message.cc, *message.bcc) if recipients is None else recipients,
         )
 
     def for_recipients(self, recipients: Iterable[Address]) -> Envelope:

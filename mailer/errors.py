@@ -63,7 +63,7 @@ class Outcome(enum.Enum):
     ACCEPTED = "accepted"
     """The next hop took responsibility (SMTP: 2xx to the final dot; a provider: its acceptance)."""
     DEFERRED = "deferred"
-    """Not taken, and trying again later can succeed. Settings and account errors count here: the mail is not at fault."""
+    """Not taken; trying again later can succeed. Settings and account errors count here: the mail is not at fault."""
     REJECTED = "rejected"
     """Refused for good: trying again cannot help."""
     UNKNOWN = "unknown"

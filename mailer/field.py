@@ -17,7 +17,7 @@ _NAME = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
 # RFC 5322 allows TAB inside a body (WSP); every other C0 control and DEL is obsolete there.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# RFC 5322 section 3.6.4 msg-id without its brackets; wide enough for ids seen in the wild, narrow enough to be one token.
+# RFC 5322 section 3.6.4 msg-id without its brackets; as wide as ids in the wild, as narrow as one token.
 _ID = re.compile(r"[!-;=?-~]{1,900}", re.ASCII)
 
 # Written from the message's own fields: as a custom header they would be a second one (RFC 5322 section 3.6).
@@ -68,7 +68,7 @@ def field_name(name: object) -> str:
     """Check a custom header's name.
 
     Raises:
-        HeaderError: It is not 1-76 printable ASCII characters without colon, or the header is not the caller's to write.
+        HeaderError: It is not 1-76 printable ASCII characters without colon, or is not the caller's to write.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise HeaderError(

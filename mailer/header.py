@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from .address import Address
-from .errors import HeaderError
+from .errors import AddressError, HeaderError
 from .field import ADDRESS_FIELDS, OPAQUE_FIELDS, shown
 
 __all__ = ["addresses", "custom", "date_time", "opaque", "parameters", "phrase", "unstructured"]
@@ -21,6 +21,7 @@ __all__ = ["addresses", "custom", "date_time", "opaque", "parameters", "phrase",
 _FOLD = 78  # RFC 5322 section 2.1.1: lines SHOULD be no more than 78 characters
 _WORD_LINE = 76  # RFC 2047 section 2: a line with an encoded-word, at most 76; the word itself 75
 _WORD = 75
+_SHORT_WORD = 32  # less room behind a field's name is not worth an encoded-word: it goes to the next line
 _HARD = 998  # RFC 5322 section 2.1.1: MUST be no more than 998
 
 _SEGMENT = re.compile(r"[ \t]*[^ \t]+")
@@ -66,16 +67,18 @@ def _one_word(text: str, in_q: bool) -> str:
 
 
 def _folded(name: str, words: Iterable[str], limit: int) -> str:
-    """``Name: word word``, CRLF before each word that would pass the limit."""
+    """``Name: word word``, CRLF before each word that would pass the limit; one too long for a line parts at its blanks."""
     parts, column = [name, ":"], len(name) + 1
-    for word in words:
-        if column + 1 + len(word) > limit and column > len(name) + 1:
-            parts.append("\r\n ")
-            column = 1 + len(word)
-        else:
-            parts.append(" ")
-            column += 1 + len(word)
-        parts.append(word)
+    for index, word in enumerate(words):
+        if column + 1 + len(word) > limit and (index or (len(word) < limit and " " not in word)):
+            parts.append("\r\n")
+            column = 0
+        while column + 1 + len(word) > limit and " " in word:
+            cut = max(word.rfind(" ", 0, limit - column), word.index(" "))
+            parts += (" ", word[:cut], "\r\n")
+            word, column = word[cut + 1 :], 0  # noqa: PLW2901 - the rest of it
+        parts += (" ", word)
+        column += 1 + len(word)
     parts.append("\r\n")
     return "".join(parts)
 
@@ -96,15 +99,15 @@ def unstructured(name: str, body: str, *, utf8: bool = False) -> str:
         segments = _SEGMENT.findall(" " + body)
         if all(len(segment.encode()) < _HARD - len(name) for segment in segments):
             parts, column = [name, ":"], len(name) + 1
-            for segment in segments:
-                if column + len(segment) > _FOLD and column > len(name) + 1:
+            for index, segment in enumerate(segments):
+                if index and column + len(segment) > _FOLD:
                     parts.append("\r\n")
                     column = 0
                 parts.append(segment)
                 column += len(segment)
             return "".join(parts) + "\r\n"
-    first = max(_WORD_LINE - len(name) - 2, 32)
-    return _folded(name, _encoded_words(body, min(first, _WORD)), _WORD_LINE)
+    first = _WORD_LINE - len(name) - 2
+    return _folded(name, _encoded_words(body, first if first >= _SHORT_WORD else _WORD), _WORD_LINE)
 
 
 def opaque(name: str, body: str) -> str:
@@ -119,8 +122,8 @@ def opaque(name: str, body: str) -> str:
     if any(len(token) > _HARD - 1 for token in tokens):
         raise HeaderError("holds a token longer than a line of 998 characters", field=name)
     parts, column = [name, ":"], len(name) + 1
-    for token in tokens:
-        if column + 1 + len(token) > _FOLD and (column > len(name) + 1 or column + 1 + len(token) > _HARD):
+    for index, token in enumerate(tokens):
+        if column + 1 + len(token) > (_FOLD if index else _HARD):
             parts.append("\r\n")
             column = 0
         parts.append(" " + token)
@@ -128,13 +131,19 @@ def opaque(name: str, body: str) -> str:
     return "".join(parts) + "\r\n"
 
 
-def phrase(name: str, *, utf8: bool = False) -> list[str]:
-    """A display name as words that may be parted by folds: atoms, one quoted-string, or encoded-words."""
+def phrase(name: str, *, utf8: bool = False, first: int = _WORD) -> list[str]:
+    """A display name as words that may be parted by folds: atoms, one quoted-string, or encoded-words.
+
+    Args:
+        first: How long the first word may be, if it is an encoded one.
+    """
     if (name.isascii() or (utf8 and not _NOT_RAW.search(name))) and len(name) <= 60 and "=?" not in name:
         if _ATOMS.fullmatch(name):
             return [name]
-        return ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"']
-    return _encoded_words(name)
+        quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if len(quoted) <= 64:
+            return [quoted]
+    return _encoded_words(name, first)
 
 
 def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) -> str:
@@ -145,22 +154,22 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
     """
     words: list[str] = []
     for mailbox in mailboxes:
+        room = _WORD if words else _WORD_LINE - len(name) - 2
         if mailbox.needs_smtputf8 and not utf8:
             said = f"{mailbox.name} {mailbox.addr_spec}" if mailbox.name else mailbox.addr_spec
-            words += _encoded_words(said)
-            words[-1] += " :;,"
+            words += (*_encoded_words(said, room), ":;,")
             continue
         spec = mailbox.addr_spec if utf8 else mailbox.ascii
         display = mailbox.name
         if display:
             if not display.isascii() and len(display) <= 22 and not utf8:
-                # The common case in full, for speed: at most 45 octets make one encoded-word.
+                # The common case in full, for speed: so few octets make one encoded-word.
                 raw = display.encode()
-                if len(raw) <= 45:
+                if len(raw) <= (room - 12) // 4 * 3:
                     word = f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="
                     words.append(f"{word} <{spec}>,")
                     continue
-            words += phrase(display, utf8=utf8)
+            words += phrase(display, utf8=utf8, first=room)
             if len(words[-1]) + len(spec) <= 70:
                 words[-1] += f" <{spec}>,"
             else:
@@ -173,12 +182,22 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
 
 
 def custom(name: str, body: str, *, utf8: bool = False) -> str:
-    """A caller's header field by its kind: mailboxes, machine tokens or free text."""
+    """A caller's header field by its kind: mailboxes, machine tokens or free text.
+
+    Raises:
+        HeaderError: The body is not of that kind.
+    """
     lower = name.lower()
     if lower in OPAQUE_FIELDS:
         return opaque(name, body)
     if lower in ADDRESS_FIELDS:
-        return addresses(name, Address.parse_list(body), utf8=utf8)
+        try:
+            mailboxes = Address.parse_list(body)
+        except AddressError as error:
+            raise HeaderError(str(error), field=name) from error
+        if not mailboxes:
+            raise HeaderError("names no mailbox", field=name)
+        return addresses(name, mailboxes, utf8=utf8)
     return unstructured(name, body, utf8=utf8)
 
 
@@ -207,7 +226,7 @@ def parameters(body: str, pairs: Iterable[tuple[str, str]], *, column: int) -> s
 
 
 def _parameter(name: str, value: str) -> list[str]:
-    room = _FOLD - len(name) - 10
+    room = max(_FOLD - len(name) - 10, 20)
     if len(value) <= room and "=?" not in value:
         if _TOKEN.fullmatch(value):
             return [f"{name}={value}"]
@@ -216,7 +235,8 @@ def _parameter(name: str, value: str) -> list[str]:
     encoded = quote(value, safe="!#$&+^`{}~")
     if len(encoded) <= room - 8:
         return [f"{name}*=utf-8''{encoded}"]
-    pieces, start = [], 0
+    pieces: list[str] = []
+    start = 0
     while start < len(encoded):
         end = start + room - 8
         if end < len(encoded):  # an escape stays whole

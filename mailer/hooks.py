@@ -13,13 +13,13 @@ import functools
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from .errors import ConfigError, HookError, MailerError, MessageError
+from .errors import ConfigError, HookError, MailerError
 from .hookspecs import ACTIONS, FILTERS, Context
 
 __all__ = ["Action", "Filter", "Hooks"]
@@ -150,7 +150,8 @@ class Hooks:
                         result = await result
                 except Exception as error:
                     raise HookError(f"filter {name!r} of {entry.owner} raised {_said(error)}") from error
-                if (result is None and value is not None) or (kind and result is not None and not isinstance(result, kind)):
+                is_missing = result is None and value is not None
+                if is_missing or (kind and result is not None and not isinstance(result, kind)):
                     wanted = kind.__name__ if kind else "the value"
                     raise HookError(
                         f"filter {name!r} of {entry.owner} returned {type(result).__name__}: it must return {wanted}"
@@ -210,7 +211,7 @@ def _check_name(name: str, kind: _Kind) -> None:
 def _is_async(callback: Any) -> bool:
     while isinstance(callback, functools.partial):
         callback = callback.func
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
 def _owner_of(callback: Any) -> str:
@@ -220,4 +221,4 @@ def _owner_of(callback: Any) -> str:
 
 def _said(error: Exception) -> str:
     """Class and text for the library's own errors; the class alone for others, whose text may hold anything."""
-    return f"{type(error).__name__}: {error}" if isinstance(error, (MailerError, MessageError)) else type(error).__name__
+    return f"{type(error).__name__}: {error}" if isinstance(error, MailerError) else type(error).__name__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .backends.base import Backend, Health
 from .backends.url import backend_from_url
 from .envelope import Envelope
-from .errors import AddressError, ConfigError, MailerError
+from .errors import AddressError, ConfigError
 from .features import POLICIES, Unsupported
 from .hooks import Hooks
 from .mail import Mail
@@ -85,12 +85,12 @@ class _Face:
         return f"<{type(self).__name__} {self.backend}>"
 
 
-def _from_environment(
-    environment: Mapping[str, str], from_: Addresses | None
-) -> tuple[str, Addresses | None, str]:
+def _from_environment(environment: Mapping[str, str], from_: Addresses | None) -> tuple[str, Addresses | None, str]:
     url = environment.get("MAILER_URL", "").strip()
     if not url:
-        raise ConfigError("there is no backend: give Mailer(url) or set MAILER_URL, e.g. MAILER_URL=smtp://localhost:25")
+        raise ConfigError(
+            "there is no backend: give Mailer(url) or set MAILER_URL, e.g. MAILER_URL=smtp://localhost:25"
+        )
     if from_ is None and environment.get("MAILER_FROM", "").strip():
         return url, environment["MAILER_FROM"], "MAILER_FROM"
     return url, from_, "from_"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,7 +125,7 @@ def _prose(value: Any, field: str) -> str | None:
 def _alternatives(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for pair in value or ():
-        if isinstance(pair, str) or len(pair) != 2:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise MessageError("each must be (content type, text)", field=field)
         kind, _ = media_type(pair[0], field)
         if not kind.startswith("text/"):
@@ -143,7 +144,7 @@ def _headers(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     seen = set()
     for pair in value.items() if isinstance(value, Mapping) else value or ():
-        if isinstance(pair, str) or len(pair) != 2:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise HeaderError("give a mapping or (name, value) pairs", field=field)
         name = field_name(pair[0])
         text = line(pair[1], name, error=HeaderError).strip(" \t")
@@ -167,6 +168,9 @@ def _checked_strings(value: Any, field: str) -> None:
         for key, item in value.items():
             line(key, field)
             _checked_strings(item, field)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _checked_strings(item, field)
 
 
 def _mapping(value: Any, field: str) -> FrozenDict:
@@ -186,7 +190,7 @@ def _metadata(value: Any, field: str) -> FrozenDict:
 def _merge(value: Any, field: str) -> FrozenDict:
     """Per recipient: addr-spec -> mapping."""
     return FrozenDict(
-        {Address.parse(address).addr_spec: _mapping(item, field) for address, item in _mapping(value, field).items()}
+        {Address.of(address, field=field).addr_spec: _mapping(item, field) for address, item in _mapping(value, field).items()}
     )
 
 
@@ -408,7 +412,10 @@ class Message:
         for name in _NARROW:
             key = "from" if name == "from_" else name
             if key in data:
-                fields[name] = _FROM_JSON.get(name, _same)(data[key])
+                try:
+                    fields[name] = _FROM_JSON.get(name, _same)(data[key])
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    raise MessageError(f"{shown(data[key])} is not what to_dict writes", field=name) from error
         return cls(**fields)  # type: ignore[typeddict-item]
 
 
@@ -429,7 +436,7 @@ def _fill(message: Message, known: Mapping[str, Any], given: Mapping[str, Any]) 
 
 
 def _cid(name: str) -> str:
-    return name if name.isascii() and " " not in name else "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+    return re.sub(r"[^!-;=?-~]", "_", name)
 
 
 def _same(value: Any) -> Any:
@@ -456,7 +463,7 @@ def _as_json(value: Any, field: str) -> Any:
 def _addresses_from(data: Any) -> Any:
     if not isinstance(data, list):
         return data
-    return [Address.from_dict(item) if isinstance(item, Mapping) else item for item in data]
+    return [_address_from(item) for item in data] if isinstance(data, list) else data
 
 
 def _address_from(data: Any) -> Any:
@@ -466,10 +473,7 @@ def _address_from(data: Any) -> Any:
 
 
 def _time_from(data: Any) -> Any:
-    try:
-        return datetime.fromisoformat(data) if isinstance(data, str) else data
-    except ValueError as error:
-        raise MessageError(f"{shown(data)} is not an RFC 3339 time", field="date") from error
+    return datetime.fromisoformat(data) if isinstance(data, str) else data
 
 
 _FROM_JSON: dict[str, Callable[[Any], Any]] = {

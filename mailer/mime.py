@@ -18,10 +18,10 @@ from datetime import datetime
 from . import header
 from .attachment import Attachment, media_type
 from .errors import MessageError, TemplateError
-from .field import shown
+from .field import shown, token_id
 from .mail import Content, Piece
 from .message import Message
-from .ready_made import ascii_headers, canonical, seven_bit
+from .ready_made import ascii_headers, canonical, has_long_line, seven_bit
 from .transfer import BLOCK_BYTES, base64_length, base64_lines, crlf, encoded_text
 
 __all__ = ["compose"]
@@ -31,6 +31,7 @@ _Part = tuple[str, list[Piece], bool]
 
 # Where html loads an inline image: an attribute or a style's url().
 _CID = re.compile(r"""(?:\b(?:src|background|srcset|href|poster)\s*=\s*|url\()\s*["']?cid:([^"'\s>)]+)""", re.IGNORECASE)
+_BOUNDARY = re.compile(r"[A-Za-z0-9_.-]{1,48}", re.ASCII)
 _PRIORITY = {1: "highest", 2: "high", 3: "normal", 4: "low", 5: "lowest"}
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
@@ -75,6 +76,8 @@ def compose(
         raise MessageError("there is no From: give Message(from_=...), Mailer(from_=...) or MAILER_FROM", field="from_")
     if len(message.from_) > 1 and message.sender is None:
         raise MessageError("several From addresses need sender= (RFC 5322 section 3.6.2)", field="sender")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise MessageError(f"{shown(boundary)} is not 1-48 letters, digits or '_-.'", field="boundary")
     if utf8 is None:
         mailboxes = (*message.from_, *message.to, *message.cc, *message.reply_to, *filter(None, (message.sender,)))
         utf8 = any([not mailbox.local.isascii() for mailbox in mailboxes])
@@ -91,7 +94,7 @@ def compose(
         head.append(header.addresses("Cc", message.cc, utf8=utf8))
     head.append(header.unstructured("Subject", message.subject, utf8=utf8))
     head.append(f"Date: {header.date_time(message.date or date)}\r\n")
-    head.append(header.opaque("Message-ID", message.message_id or message_id))
+    head.append(header.opaque("Message-ID", message.message_id or f"<{token_id(message_id, 'message_id', needs_at=True)}>"))
     if message.priority is not None:
         head.append(f"X-Priority: {message.priority} ({_PRIORITY[message.priority].title()})\r\n")
         if not any(name.lower() == "importance" for name, _ in message.headers):
@@ -115,8 +118,9 @@ def compose(
 
 
 def _body(message: Message, boundary: str) -> _Part:
-    inline = [a for a in message.attachments if a.inline] if message.html is not None else []
-    files = [a for a in message.attachments if a not in inline] if inline else list(message.attachments)
+    has_html = message.html is not None
+    inline = [a for a in message.attachments if a.inline and has_html]
+    files = [a for a in message.attachments if not (a.inline and has_html)]
     _check_cids(message)
     ways: list[_Part] = []
     if message.text is not None:
@@ -128,7 +132,7 @@ def _body(message: Message, boundary: str) -> _Part:
     further = [_alternative(kind, text) for kind, text in message.alternatives]
     attached = [_attached(a) for a in files]
     shown_inside = [_attached(a) for a in inline]
-    boundary = _absent(boundary, (*ways, *further, *attached))
+    boundary = _absent(boundary, (*ways, *further, *shown_inside, *attached))
     if shown_inside:
         ways[-1] = _multipart("related", f"=_1_{boundary}", [ways[-1], *shown_inside], ("type", "text/html"))
     ways += further
@@ -213,7 +217,8 @@ def _attached(attachment: Attachment) -> _Part:
     elif kind.startswith("message/") and _is_plain(attachment):
         pieces, encoding = [crlf(bytes(attachment))], "7bit"
     else:
-        kind = "application/octet-stream" if kind == "message/rfc822" else kind
+        if kind.startswith("message/") and kind != "message/global":  # the only one that may be (RFC 6532 section 3.7)
+            kind = "application/octet-stream"
         pieces, encoding = [_Base64(attachment)], "base64"
         if kind.startswith("text/") and "charset" not in parameters and _is_utf8(attachment):
             parameters["charset"] = "utf-8"
@@ -240,12 +245,13 @@ def _nested(attachment: Attachment) -> bytes | None:
         data = ascii_headers(data) or data
     except MessageError:
         return None
-    return seven_bit(data) or data
+    data = seven_bit(data) or data
+    return None if b"\0" in data or has_long_line(data) else data
 
 
 def _is_plain(attachment: Attachment) -> bool:
-    data = bytes(attachment)
-    return data.isascii() and b"\0" not in data and max(map(len, crlf(data).split(b"\r\n"))) <= 998
+    data = crlf(bytes(attachment))
+    return data.isascii() and b"\0" not in data and not has_long_line(data)
 
 
 def _is_utf8(attachment: Attachment) -> bool:
@@ -261,6 +267,8 @@ def _is_utf8(attachment: Attachment) -> bool:
 def _ascii_name(name: str) -> str:
     if name.isascii():
         return name
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    # By Unicode 3.2, which every Python has: the same bytes everywhere. A full-width solidus becomes a plain one.
+    plain = unicodedata.ucd_3_2_0.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = plain.replace("/", "_").replace("\\", "_")
     stem, dot, ending = plain.rpartition(".")
     return plain if (stem or ending).strip() and not (dot and not stem) else f"attachment{dot}{ending}"

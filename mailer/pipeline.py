@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .backends.base import Backend, Health, called, carry
 from .envelope import Envelope
-from .errors import HookError, MailerError, MessageError, Outcome
+from .errors import HookError, MailerError, MessageError, Outcome, UnsupportedFeature
 from .field import field_name, line, shown
 from .hooks import Hooks
 from .hookspecs import Context
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 
     from .runtime import Runtime
 
-__all__ = ["Pipeline", "RawMail"]
-
-#: Ready-made mail: bytes in RFC 5322 form, or a message object of the standard library.
-RawMail = "bytes | StandardMessage"
+__all__ = ["Pipeline"]
 
 _ACTION_OF = {
     Outcome.ACCEPTED: "sent",
@@ -81,9 +79,7 @@ class Pipeline:
         receipt = await self._settled(lambda context: self._sealed_raw(content, envelope, context), None)
         return receipt.raise_if_none_accepted()
 
-    async def send_many(
-        self, messages: Iterable[Message] | AsyncIterable[Message]
-    ) -> AsyncGenerator[Receipt, None]:
+    async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Receipt, None]:
         """See :meth:`mailer.Mailer.send_many`. Nothing is in flight at a ``yield``."""
         index = 0
         async with contextlib.aclosing(_each(messages)) as source:
@@ -129,20 +125,18 @@ class Pipeline:
             raise MessageError(f"send takes a Message, not {type(message).__name__}")
         if not message.from_ and self._from:
             message = message.with_(from_=self._from)
-        apply = self.hooks.apply
-        message = await apply("message", message, _with(context, message=message), Message)
+        message = await self.hooks.apply("message", message, _with(context, message=message), Message)
         context = _with(context, message=message)
-        recipients = _addresses(await apply("recipients", (*message.to, *message.cc, *message.bcc), context))
-        headers = _headers(await apply("headers", message.headers, context))
+        if message.merge_data or message.merge_metadata or message.merge_headers:
+            raise UnsupportedFeature("one mail for each recipient is not made yet", field="merge_data")
+        recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
+        headers = _safe_headers(await self.hooks.apply("headers", message.headers, context))
         if headers is not message.headers:
             message = message.with_(headers=headers)
             context = _with(context, message=message)
-        if self.hooks.has("recipients") and not recipients:
-            return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
-        short = await apply("short_circuit", None, context, Receipt)
-        if short is not None:
-            return _skipped(short, context)
-        envelope = Envelope.of(message) if not self.hooks.has("recipients") else _envelope(message, recipients)
+        if (kept_back := await self._kept_back(recipients, context)) is not None:
+            return kept_back
+        envelope = Envelope.of(message, recipients)
         content = compose(
             message,
             message_id=_message_id(message.from_),
@@ -162,15 +156,30 @@ class Pipeline:
         envelope = envelope or made.envelope
         if envelope is None:
             raise MessageError("the header does not say who it is for: give an envelope", field="envelope")
-        if self.hooks.has("recipients"):
-            recipients = _addresses(await self.hooks.apply("recipients", envelope.recipients, context))
-            if not recipients:
-                return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
-            envelope = envelope.for_recipients(recipients)
-        short = await self.hooks.apply("short_circuit", None, context, Receipt)
-        if short is not None:
-            return _skipped(short, context)
-        return await self._finished(Mail(context.mail_id, envelope, None, Content.of(made.content)), context)
+        recipients = await self._filtered_recipients(envelope.recipients, context)
+        if (kept_back := await self._kept_back(recipients, context)) is not None:
+            return kept_back
+        mail = Mail(context.mail_id, envelope.for_recipients(recipients), None, Content.of(made.content))
+        return await self._finished(mail, context)
+
+    async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
+        if not self.hooks.has("recipients"):
+            return recipients
+        filtered = tuple(await self.hooks.apply("recipients", recipients, context))
+        if not all(isinstance(item, Address) for item in filtered):
+            raise HookError("filter 'recipients' returned something else than addresses")
+        return filtered
+
+    async def _kept_back(self, recipients: tuple[Address, ...], context: Context) -> Receipt | None:
+        """Why it is not to be sent: nobody is left, or a filter answers in its place."""
+        if not recipients and self.hooks.has("recipients"):
+            return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
+        nothing: Receipt | None = None
+        short = await self.hooks.apply("short_circuit", nothing, context, Receipt)
+        if short is None:
+            return None
+        why = short.skipped or "a short_circuit filter answered in its place"
+        return short.with_(id=short.id or context.mail_id, skipped=why)
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
         mail = await self.hooks.apply("mail", mail, _with(context, mail=mail), Mail)
@@ -187,6 +196,7 @@ class Pipeline:
         """Seal, carry and tell: the receipt of one mail, whatever its outcomes."""
         context = self._context(message)
         backend = self.backend
+        is_carried = False
         try:
             mail = await seal(context)
             if isinstance(mail, Receipt):
@@ -196,16 +206,17 @@ class Pipeline:
             backend = await self._chosen(context)
             context = _with(context, backend=backend, attempt=1)
             await self.hooks.do("sending", context)
+            is_carried = True
             receipt = await carry(backend, mail)
         except MailerError as error:
             await self.hooks.do("failed", _with(context, error=error))
             raise
         except BaseException:
-            if context.mail is not None and context.attempt:
-                self._tell_now(backend.settled(context.mail), context)
+            if context.mail is not None:
+                unsent = Receipt.for_all(context.mail, Outcome.DEFERRED, text="cut short", backend=str(backend))
+                self._tell_now(backend.settled(context.mail) if is_carried else unsent, context)
             raise
-        for name, told in self._told(receipt, context):
-            await self.hooks.do(name, told)
+        await self._tell(receipt, context)
         return receipt
 
     async def _chosen(self, context: Context) -> Backend:
@@ -213,6 +224,16 @@ class Pipeline:
         if backend is not self.backend:
             backend.attach(self._runtime, self.backend.unsupported)
         return backend
+
+    async def _tell(self, receipt: Receipt, context: Context) -> None:
+        waiting = self._told(receipt, context)
+        try:
+            while waiting:
+                await self.hooks.do(*waiting.pop(0))
+        except BaseException:  # cancelled in one hook: the other outcomes are told all the same
+            for name, told in waiting:
+                self.hooks.do_now(name, told)
+            raise
 
     def _tell_now(self, receipt: Receipt, context: Context) -> None:
         """Cut short: the outcome is told to the hooks that need not wait, for nobody else will hear of it."""
@@ -229,8 +250,6 @@ class Pipeline:
 
 
 def _with(context: Context, **changes: Any) -> Context:
-    from dataclasses import replace
-
     return replace(context, **changes)
 
 
@@ -240,24 +259,7 @@ def _message_id(from_: tuple[Address, ...]) -> str:
     return f"<{os.urandom(16).hex()}@{domain}>"
 
 
-def _envelope(message: Message, recipients: tuple[Address, ...]) -> Envelope:
-    sender = Envelope.of(message.with_(to=recipients)).sender
-    return Envelope(sender, recipients)
-
-
-def _skipped(short: Receipt, context: Context) -> Receipt:
-    why = short.skipped or "a short_circuit filter answered in its place"
-    return short.with_(id=short.id or context.mail_id, skipped=why)
-
-
-def _addresses(value: Any) -> tuple[Address, ...]:
-    recipients = tuple(value)
-    if not all(isinstance(item, Address) for item in recipients):
-        raise HookError("a filter 'recipients' returned something else than addresses")
-    return recipients
-
-
-def _headers(value: Any) -> tuple[tuple[str, str], ...]:
+def _safe_headers(value: Any) -> tuple[tuple[str, str], ...]:
     try:
         for name, body in value:
             field_name(name)

@@ -15,7 +15,8 @@ a line over 998 octets                  its part is re-encoded; in a header, ref
 octets above 127 in a body              kept; re-encoded part by part for a server without 8BITMIME
 octets above 127 in a header            must be UTF-8; needs SMTPUTF8, or goes out downgraded (RFC 6857)
 Resent- fields and no envelope given    refused: say who it is for
-signed (DKIM, ARC, S/MIME, PGP)         untouched but for LF becoming CRLF; what would need a change is refused
+signed (DKIM, ARC)                      untouched but for LF becoming CRLF; what would need a change is refused
+signed or encrypted body (S/MIME, PGP)  its body likewise; its header as any other's
 ======================================  ==================================================================================
 """
 
@@ -34,20 +35,27 @@ from .errors import HeaderError, MessageError
 from .field import ADDRESS_FIELDS, OPAQUE_FIELDS, SINGLE_FIELDS, shown
 from .transfer import BLOCK_BYTES, base64_lines, crlf, quoted_printable
 
-__all__ = ["ReadyMade", "ascii_headers", "canonical", "seven_bit"]
+__all__ = ["ReadyMade", "ascii_headers", "canonical", "has_long_line", "seven_bit"]
 
 _MAX_LINE = 998
 _MAX_DEPTH = 50  # parts within parts; deeper ones are refused rather than recursed into
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*(?:\r\n[ \t].*)*)\r\n")
-_LONG_LINE = re.compile(rb"[^\r\n]{999}")
+_LONG_LINE = re.compile(rb"^[^\r\n]{999}", re.MULTILINE)
 _BARE_CR = re.compile(rb"\r(?!\n)")
 
 _ONCE = SINGLE_FIELDS | frozenset("date from sender reply-to to cc bcc subject message-id mime-version".split())
 _MAILBOXES = ADDRESS_FIELDS | frozenset("from sender reply-to to cc bcc".split())
 _REMOVED = frozenset("bcc resent-bcc return-path".split())
 _SIGNATURES = frozenset("dkim-signature arc-seal arc-message-signature".split())
-_SIGNED_KINDS = frozenset("multipart/signed multipart/encrypted application/pkcs7-mime".split())
+_SIGNED_KINDS = frozenset(
+    "multipart/signed multipart/encrypted application/pkcs7-mime application/x-pkcs7-mime".split()
+)
+
+
+def has_long_line(data: bytes) -> bool:
+    """Whether a line is longer than 998 octets (RFC 5322 section 2.1.1)."""
+    return _LONG_LINE.search(data) is not None
 
 
 def canonical(data: bytes) -> bytes:
@@ -112,7 +120,7 @@ class ReadyMade:
     Attributes:
         content: CRLF lines, ending in one.
         envelope: As the header has it: Sender, else From; To, Cc and Bcc. None if it does not say.
-        is_signed: A signature covers it, so it must not be changed.
+        is_signed: A signature covers it or its body, which must not be changed.
     """
 
     content: bytes
@@ -133,10 +141,10 @@ class ReadyMade:
         """
         if b"\0" in data:
             raise MessageError("holds a NUL octet", field="content")
-        if data.startswith((b"From ", b">From ")):
-            data = data.partition(b"\n")[2]
         has_bare_cr = _BARE_CR.search(data) is not None
         data = canonical(data)
+        if data.startswith((b"From ", b">From ")):
+            data = data.partition(b"\r\n")[2]
         entity = _Entity.read(data)
         if not entity.fields:
             raise MessageError("does not begin with a header", field="content")
@@ -147,15 +155,18 @@ class ReadyMade:
                 raise HeaderError("stands more than once (RFC 5322 section 3.6)", field=name)
             if _LONG_LINE.search(raw):
                 raise HeaderError("has a line of more than 998 octets", field=name)
+            if not raw.isascii():
+                _unfolded(raw)
         if "from" not in counts:
             raise MessageError("the mail has no From", field="from")
-        is_signed = not _SIGNATURES.isdisjoint(counts) or entity.kind()[0] in _SIGNED_KINDS
+        has_signed_header = not _SIGNATURES.isdisjoint(counts)
+        is_signed = has_signed_header or entity.kind()[0] in _SIGNED_KINDS
         envelope = _envelope(entity, counts)
-        if is_signed:
+        if is_signed and (has_bare_cr or _LONG_LINE.search(entity.body)):
+            raise MessageError("signed, but its lines cannot be sent as they are", field="content")
+        if has_signed_header:
             for name in sorted(_REMOVED & counts.keys()):
                 raise MessageError("cannot be removed from a signed mail, and must not be sent", field=name)
-            if has_bare_cr or _LONG_LINE.search(entity.body):
-                raise MessageError("signed, but its lines cannot be sent as they are", field="content")
             return cls(data, envelope, is_signed=True)
         if _LONG_LINE.search(entity.body):
             shorter = seven_bit(data)
@@ -168,7 +179,7 @@ class ReadyMade:
         if "message-id" not in counts:
             added += header.opaque("Message-ID", message_id).encode("ascii")
         kept = [raw for name, raw in entity.fields if name not in _REMOVED]
-        return cls(added + b"".join([*kept, b"\r\n", entity.body]), envelope, is_signed=False)
+        return cls(added + b"".join([*kept, b"\r\n", entity.body]), envelope, is_signed=is_signed)
 
 
 def _envelope(entity: _Entity, counts: Iterable[str]) -> Envelope | None:
@@ -213,15 +224,17 @@ def _seven_bit(data: bytes, depth: int) -> bytes | None:
     entity = _Entity.read(data)
     kind, parameters = entity.kind()
     names = {name for name, _ in entity.fields}
-    if kind in _SIGNED_KINDS or names & _SIGNATURES or not all(raw.isascii() for _, raw in entity.fields):
+    if kind in _SIGNED_KINDS or names & _SIGNATURES:
+        return None
+    if not all(raw.isascii() and not _LONG_LINE.search(raw) for _, raw in entity.fields):
         return None
     encoding = (entity.body_of("content-transfer-encoding") or "7bit").lower()
     if kind.startswith("multipart/") and parameters.get("boundary"):
         body = _seven_bit_parts(entity.body, parameters["boundary"].encode(), depth)
     elif kind == "message/rfc822":
         body = _seven_bit(entity.body, depth + 1)
-    elif encoding not in ("7bit", "8bit", "binary"):
-        return None  # claims to be encoded, and is not
+    elif encoding not in ("7bit", "8bit", "binary") or kind.startswith(("multipart/", "message/")):
+        return None  # claims to be encoded, and is not; or of a kind that cannot be (RFC 2045 section 6.4)
     else:
         return _encoded_leaf(entity, is_text=kind.startswith("text/"))
     if body is None:
@@ -233,16 +246,17 @@ def _seven_bit(data: bytes, depth: int) -> bytes | None:
 def _seven_bit_parts(body: bytes, boundary: bytes, depth: int) -> bytes | None:
     # RFC 2046 section 5.1.1: the delimiter is CRLF "--" boundary, with blanks allowed behind it.
     delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
-    out, position, number, closed = [], 0, 0, False
+    out: list[bytes] = []
+    position, number, closed = 0, 0, False
     for found in delimiter.finditer(body):
         between = body[position : found.start()]
         if number == 0:
-            between = between if between.isascii() else b""  # the preamble is nobody's text
+            between = _unread(between)
         elif not closed:
             part = _seven_bit(between[2:], depth + 1)  # behind the delimiter's line end
             if part is None:
                 return None
-            between = b"\r\n" + part
+            between = between[:2] + part
         out += (between, found[0])
         position, number, closed = found.end(), number + 1, closed or bool(found[1])
     if number == 0:
@@ -253,8 +267,13 @@ def _seven_bit_parts(body: bytes, boundary: bytes, depth: int) -> bytes | None:
         if last is None:
             return None
         rest = b"\r\n" + last
-    out.append(rest if rest.isascii() else b"\r\n")
+    out.append(_unread(rest) or b"\r\n")
     return b"".join(out)
+
+
+def _unread(text: bytes) -> bytes:
+    """A preamble or epilogue, which nobody reads: dropped where it would need a change."""
+    return text if text.isascii() and not _LONG_LINE.search(text) else b""
 
 
 def _encoded_leaf(entity: _Entity, *, is_text: bool) -> bytes:
@@ -289,7 +308,9 @@ def ascii_headers(data: bytes) -> bytes | None:
         name = raw.partition(b":")[0].rstrip().decode("ascii")
         body = _unfolded(raw)
         if lower in _MAILBOXES:
-            fields.append(header.addresses(name, Address.parse_list(body)).encode("ascii"))
+            mailboxes = Address.parse_list(body)
+            field = header.addresses(name, mailboxes) if mailboxes else f"{name}: undisclosed-recipients:;\r\n"
+            fields.append(field.encode("ascii"))
         else:
             fields.append(header.unstructured(name, body).encode("ascii"))
     return b"".join([*fields, b"\r\n", entity.body])

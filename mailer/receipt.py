@@ -49,8 +49,8 @@ class RecipientResult:
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, Outcome):
             raise TypeError(f"outcome must be an Outcome, not {self.outcome!r}")
-        if self.code is not None and not 100 <= self.code <= 599:
-            raise ValueError(f"code {self.code} is outside 100-599")
+        if self.code is not None and not 200 <= self.code <= 599:
+            raise ValueError(f"code {self.code} is outside 200-599")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; the outcome in lower case."""
@@ -240,7 +240,7 @@ class Receipt:
         raise DeliveryRefused("the receipt names no recipient", self)
 
     def raise_if_none_accepted(self) -> Receipt:
-        """Return self, or raise as :meth:`raise_unless_ok` does if not one recipient accepted. This is what ``send`` does."""
+        """Return self, or, if not one recipient accepted, raise as :meth:`raise_unless_ok` does. So does ``send``."""
         return self if self.accepted else self.raise_unless_ok()
 
     def _said(self, results: tuple[RecipientResult, ...]) -> str:

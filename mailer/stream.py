@@ -242,6 +242,10 @@ class Stream:
         """Attempt until it does not block, waiting in between. Closes on every exception; ``OSError`` comes out raw."""
         runtime = self._runtime
         try:
+            if self._streak >= _STREAK:
+                # Before the attempt, never after it: a send that was done must not be reported as cut short.
+                self._streak = 0
+                await runtime.sleep(0)
             while True:
                 if runtime.now() >= deadline:
                     raise DeadlineExceeded(f"{self.peer}: {what} took too long")
@@ -255,9 +259,6 @@ class Stream:
                     ready = runtime.wait_writable
                 else:
                     self._streak += 1
-                    if self._streak >= _STREAK:
-                        self._streak = 0
-                        await runtime.sleep(0)
                     return result
                 self._streak = 0
                 try:

@@ -79,7 +79,8 @@ class Backend:
     def send(self, mail: Mail) -> Receipt | Awaitable[Receipt]:
         """Carry the mail and say what became of it for each recipient.
 
-        What goes wrong on the way is told by outcomes, its cause by the receipt's ``error``. An exception means that nobody accepted it: ConfigError,
+        What goes wrong on the way is told by outcomes, its cause by the receipt's ``error``. An exception means that
+        nobody accepted it: ConfigError,
         AuthError and TransportError defer everyone, MessageError rejects, any other leaves everyone UNKNOWN.
         """
         raise NotImplementedError(f"{type(self).__name__} has no send")
@@ -92,7 +93,7 @@ class Backend:
         """Try everything but sending."""
         return Health(ok=True, backend=str(self))
 
-    def close(self) -> None | Awaitable[None]:
+    def close(self) -> Awaitable[None] | None:
         """Let go of connections and files. May be called more than once; a closed backend may be used again."""
         return None
 
@@ -130,7 +131,7 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
     try:
         receipt = await called(runtime, backend.send, mail)
         if not isinstance(receipt, Receipt):
-            raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")  # noqa: TRY004
+            raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")
         cause = receipt.cause
     except UnsupportedFeature:
         raise

@@ -1,4 +1,4 @@
-"""Backends that deliver nowhere: ``memory:`` keeps, ``console:`` shows, ``null:`` forgets. Every recipient is ACCEPTED."""
+"""Backends that deliver nowhere: ``memory:`` keeps, ``console:`` shows, ``null:`` forgets. They accept everybody."""
 
 from __future__ import annotations
 

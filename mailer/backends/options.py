@@ -27,6 +27,7 @@ T = TypeVar("T")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _SECRET = re.compile(r"pass|pw|secret|token|key|credential", re.IGNORECASE)
 _HOST = re.compile(r"[^\s\x00-\x20\x7f<>\[\]@/\\?#%:\"'`{}|^]+")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _MASK = "***"
 
 
@@ -66,7 +67,7 @@ class BackendURL:
         if not found:
             raise ConfigError("a backend's URL must begin with a scheme, like smtp:// or file:")
         scheme, rest = found[1].lower(), url[found.end() :]
-        if any(char in rest for char in "\r\n\t\0 "):
+        if _UNSAFE.search(rest):
             raise ConfigError(f"{scheme}: the URL holds a blank or control character: percent-encode it")
         rest, fragment, _ = rest.partition("#")
         if fragment:
@@ -76,6 +77,8 @@ class BackendURL:
         if rest.startswith("//"):
             authority, slash, path = rest[2:].partition("/")
             path = slash + path
+            if authority and "@" not in authority and "@" in path + query.partition("=")[0]:
+                raise ConfigError(f"{scheme}: '/' and '?' in user or password must be percent-encoded: %2F, %3F")
         username, password, host, port = _authority(scheme, authority)
         return cls(scheme, username, password, host, port, _decoded(scheme, path), parse_query(scheme, query))
 
@@ -105,7 +108,7 @@ class BackendURL:
         return read_options(self.scheme, self.query, converters)
 
     def refuse(self, *parts: str) -> None:
-        """Raise ConfigError if one of these parts ("host", "path", "username", ...) is given, as it means nothing here."""
+        """Raise ConfigError if one of these parts ("host", "path", ...) is given: it means nothing here."""
         for part in parts:
             if getattr(self, part) not in ("", None, "/"):
                 raise ConfigError(f"{self.scheme}: the URL takes no {part}: {self}")
@@ -125,7 +128,8 @@ def _authority(scheme: str, authority: str) -> tuple[str | None, str | None, str
         host, _, port = where.partition(":")
         host = _decoded(scheme, host)
         if host and not _HOST.fullmatch(host):
-            raise ConfigError(f"{scheme}: host {host!r} holds a character that no host name has")
+            bad = "".join(dict.fromkeys(char for char in host if not _HOST.fullmatch(char)))
+            raise ConfigError(f"{scheme}: the host holds {bad!r}, which no host name has")
     return (
         _decoded(scheme, username) if at else None,
         _decoded(scheme, password) if at and colon else None,
@@ -145,7 +149,8 @@ def _check_ipv6(scheme: str, host: str) -> None:
 
 def _port(scheme: str, port: str) -> int:
     if not (port.isascii() and port.isdigit() and len(port) <= 6 and 1 <= int(port) <= 65535):
-        raise ConfigError(f"{scheme}: port {port!r} is not 1-65535")
+        # Not shown: behind a password with a raw "/", "?" or "#" it is the password's beginning.
+        raise ConfigError(f"{scheme}: the port is not 1-65535 (or '/', '?', '#' in a password are not percent-encoded)")
     return int(port)
 
 

@@ -51,6 +51,18 @@ class SmtpBackend(Backend):
         """One attempt over one connection: the idle one if it still lives, else a new one."""
         deadline = self.runtime.now() + self.endpoint.timeouts.total_s
         transaction = Transaction(mail)
+        try:
+            await self._transact(transaction, deadline)
+        except MailerError as error:
+            transaction.abandon(error)
+        except BaseException:
+            transaction.abandon(None)
+            self._cut_short[mail.id] = transaction.receipt(self.url)
+            raise
+        receipt = transaction.receipt(self.url)
+        return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
+
+    async def _transact(self, transaction: Transaction, deadline: float) -> None:
         session: Session | None = None
         try:
             session = self._take() or await self._connect(deadline)
@@ -62,17 +74,9 @@ class SmtpBackend(Backend):
                 # The server had dropped the idle connection; this mail is not to blame and was not begun.
                 session = await self._connect(deadline)
                 await session.transact(transaction, deadline)
-        except MailerError as error:
-            transaction.abandon(error)
-        except BaseException:
-            transaction.abandon(None)
-            self._cut_short[mail.id] = transaction.receipt(self.url)
-            raise
         finally:
             if session is not None:
                 await self._give_back(session)
-        receipt = transaction.receipt(self.url)
-        return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
 
     def settled(self, mail: Mail) -> Receipt:
         """What the session knew when the send was cut short."""

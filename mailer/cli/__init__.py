@@ -44,7 +44,7 @@ _USAGE = 64
 
 
 def exit_code(error: BaseException) -> int:
-    """What the command exits with for an error: 64 usage, 65 message, 69 refused, 75 deferred, 76 unknown, 78 settings."""
+    """What the command exits with for an error."""
     return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
 
 

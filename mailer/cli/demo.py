@@ -81,9 +81,7 @@ def _message() -> Message:
         bcc="archive@example.com",
         subject="Grüße – order 7 is on its way ✓",
         text="Hello,\n\nyour order 7 is on its way: 3 × tea, 12,40 €.\n.\nA line with only a dot stood above.\n",
-        html=(
-            '<h1>Hello</h1><p><img src="cid:stamp" alt="">Your order <b>7</b> is on its way: 3 × tea, 12,40 €.</p>'
-        ),
+        html=('<h1>Hello</h1><p><img src="cid:stamp" alt="">Your order <b>7</b> is on its way: 3 × tea, 12,40 €.</p>'),
         headers={"X-Order": "7"},
     )
     stamp = Attachment.from_bytes("stamp.png", _png(24, 24), content_id="stamp")

@@ -37,6 +37,7 @@ import atexit
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
@@ -57,13 +58,13 @@ from ..message import Message
 if TYPE_CHECKING:
     from ..receipt import Receipt
 
-__all__ = ["EmailBackend", "InvalidMessage"]
+__all__ = ["EmailBackend", "InvalidMessageError"]
 
 # Django 6 has it as another name of ValueError, and will drop it.
 _BadHeaderError: Any = getattr(django.core.mail.message, "BadHeaderError", ValueError)
 
 
-class InvalidMessage(MessageError, _BadHeaderError):  # type: ignore[misc]
+class InvalidMessageError(MessageError, _BadHeaderError):  # type: ignore[misc]
     """The message cannot be built: a line break in a header, not an address ...
 
     For apps that catch what Django's own backends raise: ``BadHeaderError``, a ``ValueError``. Its cause is the
@@ -105,7 +106,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
 
         Raises:
             DeliveryError: Nobody accepted a message, unless ``fail_silently``; those behind it are not sent.
-            InvalidMessage: A message cannot be built.
+            InvalidMessageError: A message cannot be built.
             MailerError: As :meth:`mailer.Mailer.send`.
         """
         count = 0
@@ -130,12 +131,12 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             fields = _fields(message)
             if fields is None:
                 envelope = Envelope(
-                    _address(message.from_email), [_address(address) for address in message.recipients()]
+                    _address(message.from_email, "from_email"), _addresses(message.recipients(), "recipients")
                 )
             else:
                 ours = Message(**fields)
         except MessageError as error:
-            invalid = InvalidMessage(str(error))
+            invalid = InvalidMessageError(str(error))
             invalid.field = error.field
             raise invalid from error
         if fields is None:
@@ -179,12 +180,13 @@ def _fields(message: Any) -> dict[str, Any] | None:
     """The arguments of our Message; None for one that our fields cannot say."""
     if _builds_itself(message):
         return None
+    sender = _address(message.from_email, "from_email")
     fields: dict[str, Any] = {
-        "from_": _address(message.from_email),
-        "to": _addresses(message.to),
-        "cc": _addresses(message.cc),
-        "bcc": _addresses(message.bcc),
-        "reply_to": _addresses(message.reply_to),
+        "from_": sender,
+        "to": _addresses(message.to, "to"),
+        "cc": _addresses(message.cc, "cc"),
+        "bcc": _addresses(message.bcc, "bcc"),
+        "reply_to": _addresses(message.reply_to, "reply_to"),
         "subject": str(message.subject),
         "headers": [],
         "alternatives": [],
@@ -195,13 +197,13 @@ def _fields(message: Any) -> dict[str, Any] | None:
             case "to" | "cc":
                 return None
             case "from":
-                fields["return_path"] = fields.get("return_path", fields["from_"])
+                fields.setdefault("return_path", sender)
                 fields["from_"] = _mailboxes(value)
             case "sender":
-                fields["return_path"] = fields.get("return_path", fields["from_"])
-                fields["sender"] = _address(value)
+                fields.setdefault("return_path", sender)
+                fields["sender"] = _address(value, name)
             case "return-path":
-                fields["return_path"] = _address(value)
+                fields["return_path"] = _address(value, name)
             case "reply-to":
                 fields["reply_to"] = _mailboxes(value)
             case "message-id":
@@ -240,14 +242,12 @@ def _builds_itself(message: Any) -> bool:
     )
 
 
-def _address(value: Any) -> Address:
-    address = Address.parse(str(value))
-    # What email.utils.formataddr gives for "Jürgen"; Django reads it too.
-    return address if "=?" not in address.name else _decoded(address)
+def _address(value: Any, field: str) -> Address:
+    return _decoded(Address.of(str(value), field=field))
 
 
-def _addresses(values: Iterable[Any]) -> list[Address]:
-    return [_address(value) for value in values if value]
+def _addresses(values: Iterable[Any], field: str) -> list[Address]:
+    return [_address(value, field) for value in values if value]
 
 
 def _mailboxes(value: Any) -> list[Address]:
@@ -255,7 +255,14 @@ def _mailboxes(value: Any) -> list[Address]:
 
 
 def _decoded(address: Address) -> Address:
-    return Address(str(make_header(decode_header(address.name))), address.local, address.domain)
+    """With encoded-words in the name decoded, as Django reads them: email.utils.formataddr writes them."""
+    if "=?" not in address.name:
+        return address
+    try:
+        name = str(make_header(decode_header(address.name)))
+    except (HeaderParseError, LookupError, ValueError):  # it only looks like one
+        return address
+    return Address(name, address.local, address.domain)
 
 
 def _date(value: Any) -> datetime:
@@ -292,7 +299,7 @@ def _of_part(part: StandardMessage) -> Attachment | None:
         return None
     kind = part.get_content_type()
     if kind == "message/rfc822":
-        [inner] = part.get_payload()
+        inner: Any = part.get_payload(0)
         content = inner.as_bytes()
     elif part.is_multipart():
         return None

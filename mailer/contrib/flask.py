@@ -57,7 +57,10 @@ class FlaskMailer:
         url = app.config.get("MAILER_URL")
         if not url:
             raise ConfigError(f"MAILER_URL is not in the config of {app.name!r}, e.g. 'smtp://localhost:25'")
-        mailer = Mailer(url, from_=app.config.get("MAILER_FROM"))
+        try:
+            mailer = Mailer(url, from_=app.config.get("MAILER_FROM"))
+        except ConfigError as error:
+            raise ConfigError(f"MAILER_URL or MAILER_FROM of {app.name!r}: {error}") from error
         app.extensions["mailer"] = mailer
         weakref.finalize(app, mailer.close)
 

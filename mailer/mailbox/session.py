@@ -56,7 +56,7 @@ class ReceivedMail:
     user: str | None
 
 
-class _Closed(Exception):  # noqa: N818 - an end, not an error
+class _Closed(Exception):
     """The session is over."""
 
 

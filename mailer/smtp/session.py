@@ -23,7 +23,16 @@ import binascii
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import AuthError, ConnectError, DeadlineExceeded, MailerError, Outcome, ProtocolError, TlsError, TransportError
+from ..errors import (
+    AuthError,
+    ConnectError,
+    DeadlineExceeded,
+    MailerError,
+    Outcome,
+    ProtocolError,
+    TlsError,
+    TransportError,
+)
 from ..mail import Content
 from . import command
 from .auth import mechanism_for
@@ -74,6 +83,7 @@ class Session:
         self._endpoint = endpoint
         self._parser = ReplyParser()
         self._deadline = 0.0
+        self._secrets: list[bytes] = []
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -123,8 +133,8 @@ class Session:
         """
         deadline = self._until(timeout_s or self._endpoint.timeouts.command_s)
         try:
-            if self._parser.buffered:
-                self._out_of_turn(step)
+            if self._parser.buffered or self._stream.has_input():
+                await self._out_of_turn(step, deadline)
             await self._stream.send_all(line, deadline=deadline)
             return await self._reply(step, deadline)
         except BaseException:
@@ -132,7 +142,7 @@ class Session:
             raise
 
     async def _reply(self, step: str, deadline: float) -> Reply:
-        while (reply := self._parser.next()) is None:
+        while (reply := self._next(step)) is None:
             try:
                 received = await self._stream.receive(_READ_BYTES, deadline=deadline)
             except DeadlineExceeded as error:
@@ -145,11 +155,29 @@ class Session:
             raise _told(TransportError(f"{self._endpoint} is closing, in answer to {step}: {reply}"), reply)
         return reply
 
+    def _next(self, step: str) -> Reply | None:
+        """The next whole reply, without the credentials: there are servers that repeat what they were told."""
+        if not self._secrets:
+            return self._parser.next()
+        try:
+            reply = self._parser.next()
+        except ProtocolError:
+            reply = None  # the error quotes the line; not from in here, where it would be the context of the next
+        else:
+            return reply if reply is None else _masked(reply, self._secrets)
+        raise ProtocolError(f"{self._endpoint} answered {step} with what is no reply")
+
     def _until(self, timeout_s: float) -> float:
         return min(self._deadline, self._runtime.now() + timeout_s)
 
-    def _out_of_turn(self, step: str) -> NoReturn:
-        reply = self._parser.next()
+    async def _out_of_turn(self, step: str, deadline: float) -> NoReturn:
+        """Tell what came although nothing was asked: often the server's reason for hanging up."""
+        for _ in range(2):  # under TLS looking took the first byte by itself
+            if self._stream.has_input():
+                self._parser.feed(await self._stream.receive(_READ_BYTES, deadline=deadline))
+        if not self._parser.buffered:
+            raise TransportError(f"{self._endpoint} closed the connection before {step}")
+        reply = self._next(step)
         if reply is not None and reply.code == 421:
             raise _told(TransportError(f"{self._endpoint} is closing: {reply}"), reply)
         raise ProtocolError(f"{self._endpoint} spoke out of turn before {step}: {reply or 'part of a line'}")
@@ -213,7 +241,8 @@ class Session:
                 raise _told(TlsError(f"{self._endpoint} refused STARTTLS, and TLS is required: {reply}"), reply)
             self.notes.append(f"tls: none (refused: {reply})")
             return
-        if self._parser.buffered or self._stream.has_input():
+        deadline = self._until(self._endpoint.timeouts.command_s)
+        if self._parser.buffered or (self._stream.has_input() and await self._stream.receive(1, deadline=deadline)):
             # RFC 3207 section 6: whatever came in clear behind the 220 was put there by someone in the middle.
             raise TlsError(f"{self._endpoint} sent clear text after its 220 to STARTTLS: injected by an attacker?")
         await self._handshake(context)
@@ -234,7 +263,7 @@ class Session:
                 f"{self._endpoint}: there is no TLS, so the password is not sent; the URL can say auth_in_clear=yes"
             )
         mechanism = mechanism_for(self.capabilities.auth, username, password)
-        said = [password.encode(), *filter(None, (mechanism.initial,))]
+        self._secrets = [password.encode(), mechanism.initial or b""]
         reply = await self._ask(command.auth(mechanism.name, mechanism.initial), "AUTH")
         challenges = 0
         while reply.code == 334:
@@ -242,14 +271,12 @@ class Session:
             answer = mechanism.answer(_challenge(reply)) if challenges <= _MAX_CHALLENGES else None
             if answer is None:
                 # RFC 4954 section 4: "*" cancels, and the server answers 501.
-                reply = _masked(await self._ask(command.cancel(), "AUTH"), said)
+                reply = await self._ask(command.cancel(), "AUTH")
                 raise _told(AuthError(f"{self._endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
-            said.append(answer)
             reply = await self._ask(command.response(answer), "AUTH")
         if reply.code != 235:
             if reply.is_positive or reply.is_intermediate:
                 raise ProtocolError(f"{self._endpoint} answered {reply.code} to AUTH")
-            reply = _masked(reply, said)
             raise _told(AuthError(f"{self._endpoint} refused the login of {username!r}: {reply}"), reply)
 
     # --- a transaction ------------------------------------------------------------------------------------------------
@@ -343,7 +370,7 @@ class Session:
     async def _data(self, transaction: Transaction, accepted: list[Address]) -> None:
         try:
             for block in _blocks(transaction.content):
-                if self._stream.has_input():
+                if self._parser.buffered or self._stream.has_input():
                     # RFC 5321 section 4.2.5 has the server wait for the end; one that does not has given up on us.
                     return await self._refused_early(transaction, accepted, None)
                 await self._stream.send_all(block, deadline=self._until(self._endpoint.timeouts.final_s))
@@ -370,7 +397,9 @@ class Session:
         try:
             reply = await self._reply("the mail", self._until(self._endpoint.timeouts.command_s))
         except MailerError as nothing_said:
-            raise error or nothing_said from nothing_said
+            if error is None or nothing_said.reply is not None:
+                raise
+            raise error from nothing_said
         finally:
             self._stream.close()
         if reply.is_positive or reply.is_intermediate:
@@ -425,10 +454,10 @@ def _told(error: Any, reply: Reply) -> Any:
 
 
 def _masked(reply: Reply, secrets: list[bytes]) -> Reply:
-    """The reply without the credentials, plain or in base64: there are servers that repeat what they were told."""
+    """The reply without the credentials, plain or in base64."""
     lines = reply.lines
     for secret in secrets:
         for form in (secret, base64.b64encode(secret)):
-            if text := form.decode("utf-8", "replace"):
+            if text := form.decode("ascii", "backslashreplace"):  # as the lines are
                 lines = tuple(line.replace(text, "***") for line in lines)
     return Reply(reply.code, lines)

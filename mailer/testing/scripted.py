@@ -107,7 +107,7 @@ class _Record:
     log: list[str] = field(default_factory=list)
 
 
-class _Ended(Exception):  # noqa: N818 - an end, not always an error
+class _Ended(Exception):
     """The dialogue is over before its script is."""
 
 

@@ -29,7 +29,9 @@ def mailer(*arguments: str, stdin: bytes = b"", **environment: str) -> subproces
 
 
 def test_send_prints_a_line_for_each_recipient() -> None:
-    run = mailer("send", "--from", "a@b.test", "--to", "c@d.test", "--cc", "e@f.test", "--text", "t", MAILER_URL="null:")
+    run = mailer(
+        "send", "--from", "a@b.test", "--to", "c@d.test", "--cc", "e@f.test", "--text", "t", MAILER_URL="null:"
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == ["accepted  c@d.test  dropped", "accepted  e@f.test  dropped", "by        null:"]
 
