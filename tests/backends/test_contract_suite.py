@@ -1,0 +1,285 @@
+"""Every backend of ours passes the contract that ships for other people's; and that contract can fail."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.register_assert_rewrite("mailer.testing.contract")
+
+from mailer import Backend, Features, Outcome, Receipt, backend_from_url  # noqa: E402
+from mailer.backends.file import FileBackend  # noqa: E402
+from mailer.backends.group import FailoverBackend  # noqa: E402
+from mailer.backends.memory import ConsoleBackend  # noqa: E402
+from mailer.mailbox import Mailbox  # noqa: E402
+from mailer.smtp.reply import Reply  # noqa: E402
+from mailer.testing.contract import BackendContract  # noqa: E402
+
+SECRET = "s3cret-pa55"
+TELLTALE = Reply(535, (f"5.7.8 {SECRET} is not the password of user",))  # there are such servers
+
+
+class TestMemory(BackendContract):
+    def make_backend(self):
+        self.backend = backend_from_url("memory:")
+        return self.backend
+
+    def received(self):
+        return [bytes(mail.content) for mail in self.backend.mails]
+
+
+class TestNull(BackendContract):
+    def make_backend(self):
+        return backend_from_url("null:")
+
+
+class _Screen:
+    """A text stream that can be read back."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.written.append(text)
+
+    def flush(self) -> None:
+        pass
+
+
+class TestConsole(BackendContract):
+    def make_backend(self):
+        self.screen = _Screen()
+        return ConsoleBackend(self.screen)
+
+    def received(self):
+        """Behind the envelope, in front of the closing rule; what we compose is ASCII, so nothing is escaped."""
+        shown = [text.partition("\n\n")[2].removesuffix(f"{'-' * 80}\n") for text in self.screen.written]
+        return [text.replace("\n", "\r\n").encode() for text in shown]
+
+
+class _OnDisk(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path):
+        self.path = tmp_path / "out"
+        self.nowhere = tmp_path / "missing" / "out"
+
+    def make_failing_backend(self):
+        return FileBackend(self.nowhere, self.form)
+
+    def make_backend(self):
+        return backend_from_url(f"file://{self.path}?format={self.form}")
+
+
+class TestEml(_OnDisk):
+    form = "eml"
+
+    def received(self):
+        return [path.read_bytes() for path in self.path.glob("*.eml")]
+
+
+class TestMaildir(_OnDisk):
+    form = "maildir"
+
+    def received(self):
+        return [path.read_bytes().replace(b"\n", b"\r\n") for path in self.path.glob("new/*")]
+
+
+class TestMbox(_OnDisk):
+    form = "mbox"
+
+    def received(self):
+        if not self.path.exists():
+            return []
+        entries = re.split(rb"(?m)^From [^\n]*\n", self.path.read_bytes())[1:]
+        contents = [re.sub(rb"(?m)^>(>*From )", rb"\1", entry.removesuffix(b"\n")) for entry in entries]
+        return [content.replace(b"\n", b"\r\n") for content in contents]
+
+
+class _OverSmtp(BackendContract):
+    secrets = (SECRET,)
+
+    @pytest.fixture(autouse=True)
+    def _servers(self, server_tls: Any, ca_file: str) -> Iterator[None]:
+        self.ca_file = ca_file
+        with self.mailbox(server_tls) as self.server, Mailbox(users={}, replies={"AUTH": TELLTALE}) as self.refusing:
+            yield
+
+    def received(self):
+        return [mail.content for mail in self.server.mails]
+
+    def make_failing_backend(self):
+        at = f"user:{SECRET}@127.0.0.1:{self.refusing.port}"
+        return backend_from_url(f"smtp://{at}?tls=none&auth_in_clear=yes")
+
+
+class TestSmtp(_OverSmtp):
+    def mailbox(self, server_tls):
+        return Mailbox(users={"user": SECRET})
+
+    def make_backend(self):
+        return backend_from_url(f"smtp://user:{SECRET}@127.0.0.1:{self.server.port}?tls=none&auth_in_clear=yes")
+
+
+class TestSmtpWithStarttls(_OverSmtp):
+    def mailbox(self, server_tls):
+        return Mailbox(users={"user": SECRET}, tls=server_tls)
+
+    def make_backend(self):
+        return backend_from_url(f"smtp://user:{SECRET}@127.0.0.1:{self.server.port}?ca_file={self.ca_file}")
+
+
+class TestSmtpToABareServer(_OverSmtp):
+    """No extension at all: what is ASCII already must not be touched."""
+
+    def mailbox(self, server_tls):
+        return Mailbox(extensions=())
+
+    def make_backend(self):
+        return backend_from_url(f"smtp://127.0.0.1:{self.server.port}?tls=none")
+
+
+class TestSmtps(_OverSmtp):
+    def mailbox(self, server_tls):
+        return Mailbox(users={"user": SECRET}, tls=server_tls, implicit_tls=True)
+
+    def make_backend(self):
+        return backend_from_url(f"smtps://user:{SECRET}@127.0.0.1:{self.server.port}?ca_file={self.ca_file}")
+
+    def make_failing_backend(self):
+        """The authority of this server is not the system's."""
+        return backend_from_url(f"smtps://user:{SECRET}@127.0.0.1:{self.server.port}")
+
+
+class TestFailover(_OverSmtp):
+    def mailbox(self, server_tls):
+        return Mailbox(users={"user": SECRET})
+
+    def make_backend(self):
+        down = self.make_failing_backend()
+        up = backend_from_url(f"smtp://user:{SECRET}@127.0.0.1:{self.server.port}?tls=none&auth_in_clear=yes")
+        return FailoverBackend([down, up])
+
+    def make_failing_backend(self):
+        return FailoverBackend([super(TestFailover, self).make_failing_backend() for _ in range(2)])
+
+    @property
+    def cannot_carry(self):
+        """What SMTP, the only member there is, does not carry."""
+        smtp = backend_from_url("smtp://127.0.0.1").features
+        return [name for name in Features.__slots__ if not getattr(smtp, name)]
+
+
+class PlainPigeon(Backend):
+    """What a third party may write: a plain ``send``, no url, few features."""
+
+    features = Features(attachments=False, inline=False, alternatives=False)
+
+    def __init__(self, loft: list[bytes]) -> None:
+        self.loft = loft
+
+    def send(self, mail):
+        if self.loft is None:
+            raise RuntimeError("no pigeons left")
+        self.loft.append(bytes(mail.content))
+        return Receipt.for_all(mail, Outcome.ACCEPTED, code=250, text="flew off")
+
+
+class AsyncPigeon(PlainPigeon):
+    async def send(self, mail):
+        await self.runtime.sleep(0)
+        return PlainPigeon.send(self, mail)
+
+    async def check(self):
+        return True
+
+    async def close(self):
+        await self.runtime.sleep(0)
+
+
+class _Pigeons(BackendContract):
+    def make_backend(self):
+        self.loft = []
+        return self.kind(self.loft)
+
+    def received(self):
+        return self.loft
+
+    def make_failing_backend(self):
+        return self.kind(None)
+
+
+class TestPlainBackendOfAThirdParty(_Pigeons):
+    kind = PlainPigeon
+
+
+class TestAsyncBackendOfAThirdParty(_Pigeons):
+    kind = AsyncPigeon
+
+
+class TestBackendThatNobodyCanLookInto(TestMemory):
+    """The hooks are optional: a contract that cannot see what arrives still holds."""
+
+    def received(self):
+        return None
+
+
+# --- a contract that cannot fail is a defect --------------------------------------------------------------------------
+
+BROKEN = Path(__file__).with_name("broken_backends.py")
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What the contract says of each of the broken backends: class -> the names of the tests that failed."""
+    report = tmp_path_factory.mktemp("contract") / "report.xml"
+    options = ["-q", "--tb=no", "-rN", "-p", "no:cacheprovider", "-p", "no:randomly", f"--junitxml={report}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(BROKEN)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stdout + done.stderr  # tests ran, and some failed
+    found: dict[str, set[str]] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        failed = found.setdefault(case.attrib["classname"].rpartition(".")[2], set())
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.add(case.attrib["name"].partition("[")[0])
+    return found
+
+
+def _broken_classes() -> dict[str, str]:
+    """Class -> the test that must fail, which stands in the first line of its docstring."""
+    found = re.findall(r'^class (Test\w+)\(.*\):\n    """(test_\w+)', BROKEN.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(found)
+
+
+@pytest.mark.parametrize(("name", "test"), _broken_classes().items())
+def test_a_broken_backend_fails(failures, name, test):
+    assert test in failures[name]
+
+
+def test_a_sound_backend_fails_nothing(failures):
+    assert failures["TestSound"] == set()
+
+
+def test_every_test_of_the_contract_is_seen_to_fail():
+    tests = {name for name, _ in inspect.getmembers(BackendContract, inspect.isfunction) if name.startswith("test_")}
+    assert set(_broken_classes().values()) == tests
+
+
+def test_the_suite_needs_a_backend():
+    with pytest.raises(NotImplementedError, match="make_backend"):
+        BackendContract().make_backend()
+
+
+def test_pytest_is_not_loaded_with_the_testing_package():
+    code = "import sys, mailer.testing; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
