@@ -128,7 +128,7 @@ class Pipeline:
         message = await self.hooks.apply("message", message, _with(context, message=message), Message)
         context = _with(context, message=message)
         if message.merge_data or message.merge_metadata or message.merge_headers:
-            raise UnsupportedFeature("one mail for each recipient is not made yet", field="merge_data")
+            raise UnsupportedFeature("one mail for each recipient is not made yet", field="merge")
         recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
         headers = _safe_headers(await self.hooks.apply("headers", message.headers, context))
         if headers is not message.headers:
