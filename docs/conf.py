@@ -15,11 +15,12 @@ myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
+autodoc_class_signature = "mixed"
+autoclass_content = "both"
 autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_use_ivar = False
 napoleon_custom_sections = [("Yields", "returns_style")]
 
 html_theme = "furo"

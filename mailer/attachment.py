@@ -182,13 +182,13 @@ class Attachment:
             MessageError: The file is missing, a directory or unreadable. Seen now, not when sending.
         """
         try:
-            path = os.path.abspath(path)
-            with open(path, "rb") as file:
+            absolute = os.path.abspath(path)
+            with open(absolute, "rb") as file:
                 size = file.seek(0, os.SEEK_END)
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
-        opener = functools.partial(open, path, "rb")
-        label = name or os.path.basename(path)
+        opener: Any = functools.partial(open, absolute, "rb")  # which mode it is, mypy does not see in a partial
+        label = name or os.path.basename(absolute)
         return cls(label, opener, size, content_type or _guessed(label), content_id, inline)
 
     @classmethod

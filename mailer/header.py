@@ -67,7 +67,7 @@ def _one_word(text: str, in_q: bool) -> str:
 
 
 def _folded(name: str, words: Iterable[str], limit: int) -> str:
-    """``Name: word word``, CRLF before each word that would pass the limit; one too long for a line parts at its blanks."""
+    """``Name: word word``, CRLF before each word that would pass the limit; too long a word parts at its blanks."""
     parts, column = [name, ":"], len(name) + 1
     for index, word in enumerate(words):
         if column + 1 + len(word) > limit and (index or (len(word) < limit and " " not in word)):
@@ -76,7 +76,7 @@ def _folded(name: str, words: Iterable[str], limit: int) -> str:
         while column + 1 + len(word) > limit and " " in word:
             cut = max(word.rfind(" ", 0, limit - column), word.index(" "))
             parts += (" ", word[:cut], "\r\n")
-            word, column = word[cut + 1 :], 0  # noqa: PLW2901 - the rest of it
+            word, column = word[cut + 1 :], 0
         parts += (" ", word)
         column += 1 + len(word)
     parts.append("\r\n")

@@ -58,7 +58,7 @@ class Content:
             if isinstance(piece, bytes):
                 yield piece
             else:
-                yield from piece  # type: ignore[misc,attr-defined]  # a Piece that is not bytes iterates in bytes
+                yield from piece  # type: ignore[misc]  # a Piece that is not bytes iterates in bytes
 
     def __bytes__(self) -> bytes:
         return b"".join(self)

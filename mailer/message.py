@@ -75,7 +75,7 @@ class FrozenDict(dict[str, Any]):
     def _frozen(self, *_args: object, **_more: object) -> NoReturn:
         raise TypeError("this mapping belongs to a frozen value: copy it with dict(...)")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _frozen  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _frozen
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (FrozenDict, (dict(self),))
@@ -190,7 +190,10 @@ def _metadata(value: Any, field: str) -> FrozenDict:
 def _merge(value: Any, field: str) -> FrozenDict:
     """Per recipient: addr-spec -> mapping."""
     return FrozenDict(
-        {Address.of(address, field=field).addr_spec: _mapping(item, field) for address, item in _mapping(value, field).items()}
+        {
+            Address.of(address, field=field).addr_spec: _mapping(item, field)
+            for address, item in _mapping(value, field).items()
+        }
     )
 
 
@@ -416,11 +419,11 @@ class Message:
                     fields[name] = _FROM_JSON.get(name, _same)(data[key])
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise MessageError(f"{shown(data[key])} is not what to_dict writes", field=name) from error
-        return cls(**fields)  # type: ignore[typeddict-item]
+        return cls(**fields)
 
 
 # The annotation above keeps type checkers from hashing messages; this keeps Python from it.
-Message.__hash__ = None  # type: ignore[method-assign,assignment]
+Message.__hash__ = None
 
 _DEFAULTS = {name: default for name, (_, default) in _NARROW.items()}
 _SETTERS = {name: getattr(Message, name).__set__ for name in _NARROW}

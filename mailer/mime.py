@@ -30,7 +30,9 @@ __all__ = ["compose"]
 _Part = tuple[str, list[Piece], bool]
 
 # Where html loads an inline image: an attribute or a style's url().
-_CID = re.compile(r"""(?:\b(?:src|background|srcset|href|poster)\s*=\s*|url\()\s*["']?cid:([^"'\s>)]+)""", re.IGNORECASE)
+_CID = re.compile(
+    r"""(?:\b(?:src|background|srcset|href|poster)\s*=\s*|url\()\s*["']?cid:([^"'\s>)]+)""", re.IGNORECASE
+)
 _BOUNDARY = re.compile(r"[A-Za-z0-9_.-]{1,48}", re.ASCII)
 _PRIORITY = {1: "highest", 2: "high", 3: "normal", 4: "low", 5: "lowest"}
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
@@ -52,9 +54,7 @@ class _Base64:
         return base64_lines(self._attachment.blocks(BLOCK_BYTES))
 
 
-def compose(
-    message: Message, *, message_id: str, date: datetime, boundary: str, utf8: bool | None = None
-) -> Content:
+def compose(message: Message, *, message_id: str, date: datetime, boundary: str, utf8: bool | None = None) -> Content:
     """Write the message as bytes. The same arguments give the same bytes on every Python.
 
     Args:
@@ -94,7 +94,9 @@ def compose(
         head.append(header.addresses("Cc", message.cc, utf8=utf8))
     head.append(header.unstructured("Subject", message.subject, utf8=utf8))
     head.append(f"Date: {header.date_time(message.date or date)}\r\n")
-    head.append(header.opaque("Message-ID", message.message_id or f"<{token_id(message_id, 'message_id', needs_at=True)}>"))
+    head.append(
+        header.opaque("Message-ID", message.message_id or f"<{token_id(message_id, 'message_id', needs_at=True)}>")
+    )
     if message.priority is not None:
         head.append(f"X-Priority: {message.priority} ({_PRIORITY[message.priority].title()})\r\n")
         if not any(name.lower() == "importance" for name, _ in message.headers):
@@ -162,17 +164,18 @@ def _multipart(subtype: str, boundary: str, parts: Sequence[_Part], *parameters:
     more = "".join([f';\r\n {name}="{value}"' for name, value in parameters])
     fields = f'Content-Type: multipart/{subtype}{more};\r\n boundary="{boundary}"\r\n'
     pieces: list[Piece] = []
-    text = b""
+    small: list[bytes] = []  # joined, as one write for each would cost more
     for part_fields, part_pieces, _ in parts:
-        text += f"--{boundary}\r\n{part_fields}\r\n".encode()
+        small.append(f"--{boundary}\r\n{part_fields}\r\n".encode())
         for piece in part_pieces:
             if isinstance(piece, bytes) and len(piece) < BLOCK_BYTES:
-                text += piece
+                small.append(piece)
             else:
-                pieces += (text, piece)
-                text = b""
-        text += b"\r\n"  # belongs to the delimiter that follows (RFC 2046 section 5.1.1)
-    pieces.append(text + f"--{boundary}--\r\n".encode())
+                pieces += (b"".join(small), piece)
+                small.clear()
+        small.append(b"\r\n")  # belongs to the delimiter that follows (RFC 2046 section 5.1.1)
+    small.append(f"--{boundary}--\r\n".encode())
+    pieces.append(b"".join(small))
     return fields, pieces, any([part[2] for part in parts])
 
 
@@ -214,7 +217,7 @@ def _attached(attachment: Attachment) -> _Part:
         # RFC 2046 section 5.2.1: no encoding but 7bit, 8bit or binary for the body of a message/rfc822.
         has_8bit = not nested.isascii()
         pieces, encoding = [nested], "8bit" if has_8bit else "7bit"
-    elif kind.startswith("message/") and _is_plain(attachment):
+    elif kind.startswith("message/") and kind != "message/rfc822" and _is_plain(attachment):
         pieces, encoding = [crlf(bytes(attachment))], "7bit"
     else:
         if kind.startswith("message/") and kind != "message/global":  # the only one that may be (RFC 6532 section 3.7)
@@ -230,9 +233,7 @@ def _attached(attachment: Attachment) -> _Part:
         [("filename", attachment.name)],
         column=len("Content-Disposition: "),
     )
-    fields = (
-        f"Content-Type: {typed}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: {disposed}\r\n"
-    )
+    fields = f"Content-Type: {typed}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: {disposed}\r\n"
     if attachment.content_id is not None:
         fields += header.opaque("Content-ID", f"<{attachment.content_id}>")
     return fields, pieces, has_8bit

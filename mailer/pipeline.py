@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
-from .backends.base import Backend, Health, called, carry
+from .backends.base import Backend, Health, called, carry, examine
 from .envelope import Envelope
 from .errors import HookError, MailerError, MessageError, Outcome, UnsupportedFeature
 from .field import field_name, line, shown
@@ -101,8 +101,7 @@ class Pipeline:
 
     async def check(self) -> Health:
         """See :meth:`mailer.Mailer.check`."""
-        health = await called(self._runtime, self.backend.check)
-        return health if isinstance(health, Health) else Health(ok=bool(health), backend=str(self.backend))
+        return await examine(self.backend)
 
     async def close(self) -> None:
         """See :meth:`mailer.Mailer.close`."""

@@ -91,10 +91,11 @@ def bytes_of(message: StandardMessage) -> bytes:
                     raise HeaderError(f"{shown(name)} is not a header name", field="headers")
                 if bad := _UNSAFE.search(_FOLD.sub("", str(value))):
                     raise HeaderError(f"holds a line break or control character: {shown(bad[0])}", field=name)
-        if isinstance(message.policy, Compat32):
-            policy: Any = _AsIs(linesep="\r\n", mangle_from_=False, max_line_length=78)
+        policy: Any = message.policy
+        if isinstance(policy, Compat32):
+            policy = _AsIs(linesep="\r\n", mangle_from_=False, max_line_length=78)
         else:
-            policy = message.policy.clone(linesep="\r\n", mangle_from_=False, refold_source="none")
+            policy = policy.clone(linesep="\r\n", mangle_from_=False, refold_source="none")
         out = io.BytesIO()
         BytesGenerator(out, mangle_from_=False, policy=policy).flatten(message)
         return out.getvalue()
@@ -229,7 +230,7 @@ class _Body:
             raise _cannot(f"{kind} cannot be taken apart", "content")
         if depth > _MAX_DEPTH:
             raise _cannot(f"parts within parts, over {_MAX_DEPTH} deep", "content")
-        parts = part.get_payload()
+        parts: Any = part.get_payload()
         if kind.startswith("multipart/"):
             if kind not in ("multipart/mixed", "multipart/alternative", "multipart/related") or not _is_list(parts):
                 raise _cannot(f"{kind} has no field", "content")
@@ -240,16 +241,16 @@ class _Body:
         elif within == "alternative":
             raise _cannot(f"{kind} as an alternative has no field", "content")
         else:
-            self.attachments.append(_attachment(part, kind))
+            self.attachments.append(_attachment(part, kind, within))
 
     def _take_text(self, part: StandardMessage, kind: str, within: str) -> None:
         field = _TEXT_FIELDS.get(kind)
         if field is not None and field not in self.texts:
             self.texts[field] = _prose(part)
-        elif within == "alternative" and field is None:
+        elif within in ("", "alternative") and field is None:
             self.alternatives.append((_typed(part, kind, without=("charset",)), _prose(part)))
         elif field is None:
-            self.attachments.append(_attachment(part, kind))
+            self.attachments.append(_attachment(part, kind, within))
         else:
             raise _cannot(f"a second {kind} has no field", "content")
 
@@ -292,7 +293,7 @@ def _typed(part: StandardMessage, kind: str, *, without: tuple[str, ...]) -> str
     return kind + "".join(quoted)
 
 
-def _attachment(part: StandardMessage, kind: str) -> Attachment:
+def _attachment(part: StandardMessage, kind: str, within: str) -> Attachment:
     name = part.get_filename()
     if name and "=?" in name:  # not allowed there (RFC 2047 section 5), and common
         name = _text(name, "filename")
@@ -302,10 +303,12 @@ def _attachment(part: StandardMessage, kind: str) -> Attachment:
     if _is_list(payload):
         raise _cannot(f"{kind} has no field", "content")
     content_id = part["Content-ID"]
+    # EmailMessage.add_related calls an image "attachment" if it has a file name.
+    is_shown = within == "multipart/related" or part.get_content_disposition() != "attachment"
     return Attachment.from_bytes(
         name or "attachment",
         part.get_payload(decode=True) or b"",  # type: ignore[arg-type]
         content_type=_typed(part, kind, without=("name",)),
         content_id=str(content_id).strip() if content_id else None,
-        inline=bool(content_id) and part.get_content_disposition() != "attachment",
+        inline=bool(content_id) and is_shown,
     )

@@ -14,7 +14,22 @@ from worlds import SyncMailer, World
 from mailer import DeliveryError, Message, Receipt
 from mailer.testing import ScriptedServer
 
-__all__ = ["DATA", "DIALOGUES", "EHLO", "HI", "MAIL", "OK", "QUIT", "RCPT", "Dialogue", "exchange", "message", "sent", "shown", "url"]
+__all__ = [
+    "DATA",
+    "DIALOGUES",
+    "EHLO",
+    "HI",
+    "MAIL",
+    "OK",
+    "QUIT",
+    "RCPT",
+    "Dialogue",
+    "exchange",
+    "message",
+    "sent",
+    "shown",
+    "url",
+]
 
 HI = "S: 220 hi\n"
 EHLO = "C: EHLO [127.0.0.1]\nS: 250 hello\n"
@@ -42,7 +57,7 @@ def url(server: Any, *, login: str = "", **options: Any) -> str:
 def exchange(
     world: World, script: str, *, login: str = "", server: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[tuple[ScriptedServer, SyncMailer]]:
-    """A scripted server and a mailer for it; at the end the mailer is closed, and the client must have kept to the script."""
+    """A scripted server and a mailer for it, closed at the end; the client must have kept to the script."""
     with ScriptedServer(script, **(server or {})) as peer:
         with world.mailer(url(peer, login=login, **options)) as mailer:
             yield peer, mailer
@@ -82,12 +97,12 @@ class Send:
 class Dialogue:
     """A script with its expectations in ``#`` lines::
 
-        # send b@y.test c@y.test
-        # accepted b@y.test 250 2.0.0 queued as Q1          outcome, address, code, enhanced code, text
-        # deferred c@y.test - - ~closed                     - is none; ~ is a part of the text
-        # raises DeliveryDeferred from ProtocolError: text  a part of the cause's text
-        # note tls: none                                    a part of a note on the receipt
-        # login user:password, option tls=required, connections 2
+    # send b@y.test c@y.test
+    # accepted b@y.test 250 2.0.0 queued as Q1          outcome, address, code, enhanced code, text
+    # deferred c@y.test - - ~closed                     - is none; ~ is a part of the text
+    # raises DeliveryDeferred from ProtocolError: text  a part of the cause's text
+    # note tls: none                                    a part of a note on the receipt
+    # login user:password, option tls=required, connections 2
     """
 
     script: str

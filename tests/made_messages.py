@@ -57,9 +57,9 @@ def _addresses(local: st.SearchStrategy[str]) -> st.SearchStrategy[Address]:
 
 
 def _attachments() -> st.SearchStrategy[Attachment]:
-    names = one_line(3).filter(lambda name: True) | st.sampled_from(["a.txt", "日本語.pdf", "x" * 300 + ".png", 'q".csv', "a;b.c"])
+    names = one_line(3) | st.sampled_from(["a.txt", "日本語.pdf", "x" * 300 + ".png", 'q".csv', "a;b.c"])
     kinds = st.sampled_from(
-        ["text/plain", "application/pdf", "text/csv; charset=utf-8", 'image/png; x="a b"', "application/octet-stream", "message/delivery-status"]
+        ["text/plain", "application/pdf", "text/csv; charset=utf-8", 'image/png; x="a b"', "application/octet-stream"]
     )
     data = st.binary(max_size=200) | st.sampled_from([b"", b"a" * 57, b"a" * 58, bytes(1024 * 57 + 1), "é\n".encode()])
     return st.builds(lambda n, k, d: Attachment.from_bytes(n, d, content_type=k), names, kinds, data)
@@ -117,7 +117,8 @@ def check_composed(message: Message) -> Part:
     assert b"".join(content) == data == bytes(composed(message)), "the same arguments, the same bytes"
     utf8 = content.has_utf8_headers
     part = read(data, utf8=utf8, eight_bit=content.has_8bit)
-    assert b"bcc" not in data.lower() or message.bcc == ()
+    for octets in (b"bcc-secret", b"hidden.example", b"Hidden Recipient", b"\r\nBcc"):
+        assert octets not in data
     _check_header(message, part, utf8=utf8)
     _check_parts(message, part)
     if not utf8:

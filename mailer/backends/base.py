@@ -17,7 +17,7 @@ from ..receipt import Attempt, Receipt, RecipientResult
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-__all__ = ["Backend", "Health", "called", "carry"]
+__all__ = ["Backend", "Health", "called", "carry", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,18 @@ async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+async def examine(backend: Backend) -> Health:
+    """The backend's ``check``; whatever it raises is what is wrong."""
+    name = str(backend)
+    try:
+        health = await called(backend.runtime, backend.check)
+        if not isinstance(health, Health):
+            raise TypeError(f"{name}'s check returned {type(health).__name__}, not a Health")
+    except Exception as error:  # noqa: BLE001 - as in carry
+        return Health(ok=False, backend=name, cause=_as_ours(error, name, backend.runtime))
+    return health
+
+
 async def carry(backend: Backend, mail: Mail) -> Receipt:
     """One attempt: features compared, the backend called, every recipient settled, the attempt recorded.
 
@@ -136,7 +148,7 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
     except UnsupportedFeature:
         raise
     except Exception as error:  # noqa: BLE001 - a backend may be anybody's code; whatever it raises becomes an outcome
-        cause = _as_ours(error, name, needs_loop=isinstance(error, RuntimeError) and not runtime.is_async)
+        cause = _as_ours(error, name, runtime)
         receipt = Receipt.for_all(mail, _outcome_of(cause, error), text=str(cause), backend=name)
     receipt = _complete(receipt, mail)
     if not backend.is_group:
@@ -146,10 +158,11 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
     return receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes))
 
 
-def _as_ours(error: Exception, backend: str, *, needs_loop: bool) -> MailerError:
+def _as_ours(error: Exception, backend: str, runtime: Runtime) -> MailerError:
     if isinstance(error, MailerError):
         return error
     # asyncio, anyio and httpx say so in words of their own when no loop runs.
+    needs_loop = isinstance(error, RuntimeError) and not runtime.is_async
     remedy = " (if it needs an event loop, use AsyncMailer)" if needs_loop else ""
     ours = MailerError(f"{backend} raised {type(error).__name__}: {error}{remedy}")
     ours.__cause__ = error

@@ -9,7 +9,7 @@ from ..errors import MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
-from .base import Backend, Health, called, carry
+from .base import Backend, Health, called, carry, examine
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -87,7 +87,7 @@ class FailoverBackend(Backend):
 
     async def check(self) -> Health:
         """Check every member; the group is well if one of them is."""
-        healths: list[Health] = [await called(self.runtime, member.check) for member in self.members]
+        healths: list[Health] = [await examine(member) for member in self.members]
         facts = {health.backend: "ok" if health.ok else str(health.cause) for health in healths}
         cause: MailerError | None = next((health.cause for health in healths if not health.ok), None)
         return Health(ok=any(health.ok for health in healths), backend=self.url, facts=facts, cause=cause)

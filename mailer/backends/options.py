@@ -27,7 +27,7 @@ T = TypeVar("T")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _SECRET = re.compile(r"pass|pw|secret|token|key|credential", re.IGNORECASE)
 _HOST = re.compile(r"[^\s\x00-\x20\x7f<>\[\]@/\\?#%:\"'`{}|^]+")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MASK = "***"
 
 
@@ -87,7 +87,7 @@ class BackendURL:
         who = ""
         if self.username is not None:
             # A name without a password is a token: postmark://TOKEN@default.
-            who = f"{quote(self.username)}:{_MASK}@" if self.password is not None else f"{_MASK}@"
+            who = f"{quote(self.username, safe='')}:{_MASK}@" if self.password is not None else f"{_MASK}@"
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port is not None else ""
         slashes = "//" if host or who or self.path.startswith("/") else ""
@@ -111,7 +111,7 @@ class BackendURL:
         """Raise ConfigError if one of these parts ("host", "path", ...) is given: it means nothing here."""
         for part in parts:
             if getattr(self, part) not in ("", None, "/"):
-                raise ConfigError(f"{self.scheme}: the URL takes no {part}: {self}")
+                raise ConfigError(f"{self.scheme}: the URL takes no {part}")  # which may be a misplaced password
 
 
 def _authority(scheme: str, authority: str) -> tuple[str | None, str | None, str, int | None]:

@@ -55,6 +55,10 @@ class SmtpBackend(Backend):
             await self._transact(transaction, deadline)
         except MailerError as error:
             transaction.abandon(error)
+        except Exception as error:  # noqa: BLE001 - the mail's content may be read by anybody's code
+            failed = MailerError(f"the mail's content could not be read: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            transaction.abandon(failed)
         except BaseException:
             transaction.abandon(None)
             self._cut_short[mail.id] = transaction.receipt(self.url)

@@ -92,9 +92,7 @@ def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) 
         raise ConfigError(f"{name}: the group is empty: {name}(URL URL)")
     if rest and not rest.startswith("?"):
         raise ConfigError(f"{name}: only ?options may follow the closing parenthesis")
-    options = read_options(
-        name, parse_query(name, rest[1:]), {"on_unknown": choice("keep", "resend"), "rest": seconds}
-    )
+    options = read_options(name, parse_query(name, rest[1:]), {"on_unknown": choice("keep", "resend"), "rest": seconds})
     backend = FailoverBackend(
         members,
         resend_unknown=options.get("on_unknown") == "resend",

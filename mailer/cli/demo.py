@@ -49,7 +49,7 @@ def command(url: str | None, out: Path | None) -> None:
     for said in dialogue:
         click.echo(plain(said))
     _title("What arrived")
-    parsed = cast(EmailMessage, email.message_from_bytes(received.content, policy=email.policy.default))
+    parsed = email.message_from_bytes(received.content, policy=email.policy.default)
     for name in ("From", "To", "Subject", "Date", "Message-ID"):
         click.echo(f"{name}: {plain(str(parsed[name]))}")
     _tree(parsed, 0)

@@ -28,6 +28,7 @@ from ..errors import (
     ConnectError,
     DeadlineExceeded,
     MailerError,
+    MessageError,
     Outcome,
     ProtocolError,
     TlsError,
@@ -203,7 +204,10 @@ class Session:
             if context is not None and not self._stream.is_secure:
                 await self._starttls(context)
             if self._endpoint.username is not None:
-                await self._login(self._endpoint.username, self._endpoint.password or "")
+                try:
+                    await self._login(self._endpoint.username, self._endpoint.password or "")
+                except MessageError as error:  # the credentials make no command: the account's fault, not the mail's
+                    raise AuthError(f"{self._endpoint}: user name or password: {error}") from error
         except BaseException:
             self._stream.close()
             raise

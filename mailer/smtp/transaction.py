@@ -20,7 +20,9 @@ from .reply import Reply
 __all__ = ["SessionRefused", "Transaction", "outcome_of"]
 
 # Postfix, Exim, sendmail and most others name their queue id so.
-_QUEUE_ID = re.compile(r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})", re.I)
+_QUEUE_ID = re.compile(
+    r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})", re.I
+)
 
 
 class SessionRefused(TransportError):
@@ -55,7 +57,12 @@ class Transaction:
     # --- settling -----------------------------------------------------------------------------------------------------
 
     def settle(
-        self, recipients: Iterable[Address], outcome: Outcome, reply: Reply | None = None, text: str = "", code: str = ""
+        self,
+        recipients: Iterable[Address],
+        outcome: Outcome,
+        reply: Reply | None = None,
+        text: str = "",
+        code: str = "",
     ) -> None:
         """Give these recipients their result: the reply's code and text, or our own text and enhanced code."""
         provider_id = None

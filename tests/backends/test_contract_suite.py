@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import subprocess
@@ -226,6 +227,17 @@ class TestAsyncBackendOfAThirdParty(_Pigeons):
     kind = AsyncPigeon
 
 
+class LoopPigeon(PlainPigeon):
+    async def send(self, mail):
+        await asyncio.sleep(0)
+        return PlainPigeon.send(self, mail)
+
+
+class TestBackendOfOneEventLoop(_Pigeons):
+    faces = ("asyncio",)
+    kind = LoopPigeon
+
+
 class TestBackendThatNobodyCanLookInto(TestMemory):
     """The hooks are optional: a contract that cannot see what arrives still holds."""
 
@@ -283,3 +295,11 @@ def test_the_suite_needs_a_backend():
 def test_pytest_is_not_loaded_with_the_testing_package():
     code = "import sys, mailer.testing; assert 'pytest' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_suite_knows_every_feature():
+    from mailer import features
+    from mailer.testing import contract
+
+    assert set(contract._NEEDS) == set(Features.__slots__)
+    assert contract._ADVISORY == features._ADVISORY

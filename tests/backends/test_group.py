@@ -1,0 +1,328 @@
+"""Failover: who is tried next, for whom, and what the receipt keeps of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from exchange import DATA, EHLO, HI, MAIL, OK, RCPT, message, sent, shown, url
+from worlds import World
+
+from mailer import (
+    AuthError,
+    Backend,
+    ConfigError,
+    DeliveryDeferred,
+    DeliveryRefused,
+    DeliveryUnknown,
+    Mail,
+    MessageError,
+    Outcome,
+    Receipt,
+    TransportError,
+    UnsupportedFeature,
+)
+from mailer.backends.group import FailoverBackend
+from mailer.backends.memory import MemoryBackend
+from mailer.features import Features
+from mailer.receipt import RecipientResult
+from mailer.testing import ScriptedServer
+
+A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
+
+
+class Fake(Backend):
+    """Answers with an outcome for each recipient (by address, "" for all others), or raises."""
+
+    features = Features.everything()
+
+    def __init__(self, name: str, outcomes: dict[str, Outcome] | Outcome | Exception, cause: Any = None) -> None:
+        self.url = f"{name}:"
+        self.outcomes = outcomes
+        self.cause = cause
+        self.asked: list[list[str]] = []
+
+    async def send(self, mail: Mail) -> Receipt:
+        addresses = mail.envelope.recipients
+        self.asked.append([address.addr_spec for address in addresses])
+        if isinstance(self.outcomes, Exception):
+            raise self.outcomes
+        by = self.outcomes if isinstance(self.outcomes, dict) else {"": self.outcomes}
+        results = tuple(
+            RecipientResult(address, by.get(address.addr_spec, by.get("", A)), text=self.url) for address in addresses
+        )
+        return Receipt(mail.id, self.url, results, error=self.cause)
+
+
+def outcomes(receipt: Receipt) -> list[tuple[Outcome, str]]:
+    return [(result.outcome, result.text) for result in receipt.results]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [D, AuthError("no"), ConfigError("no"), TransportError("no"), UnsupportedFeature("no")],
+    ids=["deferred", "auth", "config", "transport", "unsupported"],
+)
+def test_failover_moves_on(world: World, first: Any) -> None:
+    one, two, three = Fake("one", first), Fake("two", A), Fake("three", A)
+    with world.mailer(FailoverBackend([one, two, three])) as mailer:
+        receipt, error = sent(mailer)
+    assert error is None
+    assert outcomes(receipt) == [(A, "two:")]
+    assert receipt.backend == "two:"
+    assert three.asked == []
+    if isinstance(first, UnsupportedFeature):
+        assert [attempt.backend for attempt in receipt.attempts] == ["two:"]
+        assert receipt.notes == ("no",)
+    else:
+        assert [attempt.backend for attempt in receipt.attempts] == ["one:", "two:"]
+        assert receipt.attempts[0].cause is (first if isinstance(first, Exception) else None)
+        assert dict(receipt.attempts[0].outcomes) == {D: 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "outcome", "error"),
+    [
+        (R, R, DeliveryRefused),
+        (MessageError("bad"), R, DeliveryRefused),
+        (U, U, DeliveryUnknown),
+        (ZeroDivisionError("bug"), U, DeliveryUnknown),
+    ],
+    ids=["rejected", "message", "unknown", "bug"],
+)
+def test_failover_stays(world: World, first: Any, outcome: Outcome, error: type[Exception]) -> None:
+    one, two = Fake("one", first), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two])) as mailer:
+        receipt, raised = sent(mailer)
+    assert type(raised) is error
+    assert [result.outcome for result in receipt.results] == [outcome]
+    assert two.asked == []
+    assert len(receipt.attempts) == 1
+
+
+def test_unknown_is_sent_again_where_that_is_asked_for(world: World) -> None:
+    for second, final in ((A, A), (D, U), (R, U), (U, U)):
+        one, two = Fake("one", U), Fake("two", second)
+        with world.mailer(FailoverBackend([one, two], resend_unknown=True)) as mailer:
+            receipt, _ = sent(mailer)
+        assert [result.outcome for result in receipt.results] == [final]  # the first copy may still have arrived
+        assert len(receipt.attempts) == 2
+
+
+def test_each_recipient_is_cared_for_apart(world: World) -> None:
+    one = Fake("one", {"a@y.test": A, "d@y.test": D, "r@y.test": R, "u@y.test": U, "e@y.test": D})
+    two = Fake("two", {"d@y.test": A, "e@y.test": D})
+    three = Fake("three", {"": D})
+    with world.mailer(FailoverBackend([one, two, three])) as mailer:
+        receipt, error = sent(mailer, message("a@y.test", "d@y.test", "r@y.test", "u@y.test", "e@y.test"))
+    assert error is None
+    assert outcomes(receipt) == [(A, "one:"), (A, "two:"), (R, "one:"), (U, "one:"), (D, "three:")]
+    assert two.asked == [["d@y.test", "e@y.test"]]
+    assert three.asked == [["e@y.test"]]
+    assert [dict(attempt.outcomes) for attempt in receipt.attempts] == [{A: 1, D: 2, R: 1, U: 1}, {A: 1, D: 1}, {D: 1}]
+
+
+def test_all_causes_are_kept_and_the_error_is_chained_from_the_last(world: World) -> None:
+    causes = [TransportError("first"), AuthError("second"), TransportError("third")]
+    with world.mailer(FailoverBackend([Fake(f"b{n}", cause) for n, cause in enumerate(causes)])) as mailer:
+        receipt, error = sent(mailer)
+    assert type(error) is DeliveryDeferred
+    assert [attempt.cause for attempt in receipt.attempts] == causes
+    assert error.__cause__ is causes[-1]
+    assert [entry["cause"]["text"] for entry in receipt.to_dict()["attempts"]] == ["first", "second", "third"]
+
+
+def test_what_no_member_can_carry_is_refused_before_anything_is_sent(world: World) -> None:
+    members = [Fake("one", A), Fake("two", A)]
+    for member in members:
+        member.features = Features(send_at=False)
+    with world.mailer(FailoverBackend(members)) as mailer, pytest.raises(UnsupportedFeature):
+        mailer.send(message(send_at=datetime(2099, 1, 1, tzinfo=UTC)))
+    assert [member.asked for member in members] == [[], []]
+
+
+def test_what_the_first_cannot_carry_goes_by_the_second(world: World) -> None:
+    one, two = Fake("one", A), Fake("two", A)
+    one.features = Features(tags=False, reply_to=False)
+    with world.mailer(FailoverBackend([one, two])) as mailer:
+        receipt, _ = sent(mailer, message(reply_to="r@x.test"))
+    assert outcomes(receipt) == [(A, "two:")]
+    assert one.asked == []
+    assert len(receipt.notes) == 1
+    assert "reply_to is not carried by one:" in receipt.notes[0]
+
+
+def test_groups_within_groups(world: World) -> None:
+    inner = FailoverBackend([Fake("a", D), Fake("b", D)])
+    with world.mailer(FailoverBackend([inner, Fake("c", A)])) as mailer:
+        receipt, _ = sent(mailer)
+    assert [attempt.backend for attempt in receipt.attempts] == ["a:", "b:", "c:"]
+    assert receipt.backend == "c:"
+    assert len({entry.backend for entry in receipt.attempts}) == 3
+
+
+def test_a_member_that_could_not_be_reached_rests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+
+    class Timed(type(world.runtime)):  # type: ignore[misc]
+        def now(self) -> float:
+            return clock[0]
+
+    one, two = Fake("one", TransportError("down")), Fake("two", A)
+    group = FailoverBackend([one, two], rest_s=60)
+    group.attach(Timed())
+    with world.mailer(group) as mailer:
+        assert sent(mailer)[0].backend == "two:"
+        assert sent(mailer)[0].backend == "two:"
+        assert len(one.asked) == 1  # it rests
+        clock[0] += 59
+        assert sent(mailer)[0].ok
+        assert len(one.asked) == 1
+        clock[0] += 2
+        assert sent(mailer)[0].ok
+        assert len(one.asked) == 2  # and was tried again
+        two.outcomes = D
+        assert sent(mailer)[1] is not None
+        assert len(one.asked) == 3  # who rests is tried last, not never
+        one.outcomes = A
+        clock[0] += 61
+        assert sent(mailer)[0].backend == "one:"
+        assert sent(mailer)[0].backend == "one:"  # rested, and well again
+
+
+def test_deferred_by_the_server_is_no_reason_to_rest(world: World) -> None:
+    one, two = Fake("one", D), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two], rest_s=60)) as mailer:
+        sent(mailer)
+        sent(mailer)
+    assert len(one.asked) == 2
+
+
+def test_plain_members_work_in_every_world(world: World) -> None:
+    class Plain(Backend):
+        url = "plain:"
+
+        def send(self, mail: Mail) -> Receipt:
+            return Receipt.for_all(mail, A, backend=self.url)
+
+    with world.mailer(FailoverBackend([Fake("one", D), Plain()])) as mailer:
+        assert sent(mailer)[0].backend == "plain:"
+
+
+def test_check_is_well_if_one_member_is(world: World) -> None:
+    with ScriptedServer("S: 554 no\n") as peer, world.mailer(f"failover({url(peer)} memory:)") as mailer:
+        health = mailer.check()
+        assert health.ok
+        assert list(health.facts.values())[1] == "ok"
+        assert "554 no" in next(iter(health.facts.values()))
+    with ScriptedServer("S: 554 no\n") as peer, world.mailer(f"failover({url(peer)} {url(peer)})") as mailer:
+        health = mailer.check()
+        assert not health.ok
+        assert "554 no" in str(health.cause)
+
+
+def test_close_closes_every_member(world: World) -> None:
+    closed = []
+
+    class Closing(MemoryBackend):
+        def close(self) -> None:
+            closed.append(self)
+
+    members = [Closing(), Closing()]
+    with world.mailer(FailoverBackend(members)):
+        pass
+    assert closed == members
+
+
+def test_a_group_needs_members() -> None:
+    with pytest.raises(ValueError, match="members"):
+        FailoverBackend([])
+
+
+def test_it_prints_itself_masked() -> None:
+    from mailer import backend_from_url
+
+    group = backend_from_url("failover(smtp://u:hush@a.test smtps://u:hush@b.test)?on_unknown=resend&rest=60")
+    assert str(group) == "failover(smtp://u:***@a.test smtps://u:***@b.test)?on_unknown=resend&rest=60"
+    assert "hush" not in repr(group)
+
+
+CASES: list[tuple[str, Callable[[], str], Outcome, int]] = [
+    ("refused greeting", lambda: "S: 554 no\n", A, 2),
+    ("end before the dot", lambda: HI + EHLO + MAIL + "C: RCPT *\nS: close\n", A, 2),
+    ("451 to the dot", lambda: HI + EHLO + MAIL + RCPT + DATA + "S: 451 later\nC: QUIT\n", A, 2),
+    ("550 to RCPT", lambda: HI + EHLO + MAIL + "C: RCPT *\nS: 550 no\nC: RSET\nS: 250 ok\nC: QUIT\n", R, 1),
+    ("end after the dot", lambda: HI + EHLO + MAIL + RCPT + DATA + "S: close\n", U, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "attempts"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_failover_between_real_servers(
+    world: World, script: Callable[[], str], outcome: Outcome, attempts: int
+) -> None:
+    with ScriptedServer(script()) as one, ScriptedServer(HI + EHLO + MAIL + RCPT + DATA + OK + "C: QUIT\n") as two:
+        with world.mailer(f"failover({url(one)} {url(two)})") as mailer:
+            receipt, _ = sent(mailer)
+        assert one.wait_idle()
+        assert two.wait_idle()
+        one.assert_clean()
+        two.assert_clean()
+    assert [result.outcome for result in receipt.results] == [outcome]
+    assert len(receipt.attempts) == attempts
+    assert two.connections == attempts - 1
+    if outcome is A:
+        assert shown(receipt) == [("b@y.test", "accepted", 250, "2.0.0", "queued as ABC123")]
+        assert "127.0.0.1" in receipt.attempts[0].backend
+
+
+def test_cancelled_in_the_second_member_what_the_first_settled_is_told(async_world: World) -> None:
+    import anyio
+
+    from mailer import AsyncMailer
+
+    class Hanging(Backend):
+        url = "hanging:"
+        features = Features.everything()
+
+        async def send(self, mail: Mail) -> Receipt:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    told: list[tuple[str, list[str]]] = []
+
+    async def work() -> None:
+        one = Fake("one", {"b@y.test": A, "c@y.test": D, "d@y.test": R})
+        async with AsyncMailer(FailoverBackend([one, Hanging()])) as mailer:
+            for name in ("sent", "deferred", "rejected", "unknown"):
+                mailer.hooks.add_action(
+                    name, lambda c, name=name: told.append((name, [a.addr_spec for a in c.recipients]))
+                )
+            with anyio.move_on_after(0.05):
+                await mailer.send(message("b@y.test", "c@y.test", "d@y.test"))
+
+    async_world.run(work)
+    # Anybody's backend, cut short without a word: what it did with c@y.test nobody knows.
+    assert told == [("sent", ["b@y.test"]), ("rejected", ["d@y.test"]), ("unknown", ["c@y.test"])]
+
+
+def test_asyncio_cancellation_is_no_reason_to_move_on() -> None:
+    from mailer import AsyncMailer
+
+    two = Fake("two", A)
+
+    class Cancelled(Fake):
+        async def send(self, mail: Mail) -> Receipt:
+            raise asyncio.CancelledError
+
+    async def work() -> None:
+        async with AsyncMailer(FailoverBackend([Cancelled("one", A), two])) as mailer:
+            await mailer.send(message())
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(work())
+    assert two.asked == []

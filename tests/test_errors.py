@@ -1,0 +1,54 @@
+"""The tree of errors, as its docstring draws it; every one survives pickling."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+
+import pytest
+
+from mailer import errors
+from mailer.errors import DeliveryError, MailerError, MessageError, Outcome
+from mailer.receipt import Receipt
+
+CLASSES = [value for name in errors.__all__ if isinstance(value := getattr(errors, name), type) and issubclass(value, MailerError)]
+
+
+def drawn() -> dict[str, str]:
+    """Class -> parent, read off the docstring's tree."""
+    parents, path = {}, {}
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.fullmatch(r"    ((?:[|` ]   )*(?:[|`]-- )?)([A-Z]\w+)(?:  .*)?", line):
+            depth = len(found[1]) // 4
+            path[depth] = found[2]
+            parents[found[2]] = path[depth - 1] if depth else "Exception"
+    return parents
+
+
+def test_the_tree_is_as_drawn():
+    assert {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES} == drawn()
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_every_error_survives_pickling(cls):
+    if issubclass(cls, DeliveryError):
+        error = cls("text", Receipt("id"))
+    elif issubclass(cls, MessageError):
+        error = cls("text", field="to")
+    else:
+        error = cls("text")
+    error.reply = "550 no"
+    for back in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(back) is cls
+        assert (str(back), back.args, back.reply) == (str(error), error.args, "550 no")
+        assert vars(back) == vars(error)
+
+
+def test_a_message_error_says_its_field_first():
+    assert str(MessageError("is wrong", field="to")) == "to: is wrong"
+    assert (str(MessageError("is wrong")), MessageError().field) == ("is wrong", "")
+
+
+def test_outcomes_are_the_four_of_the_protocol():
+    assert [outcome.value for outcome in Outcome] == ["accepted", "deferred", "rejected", "unknown"]

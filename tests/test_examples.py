@@ -1,0 +1,73 @@
+"""The examples run as they stand, without network or settings, and print what they are there to show."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+# Example -> lines (or parts of them) that its output must have, in this order.
+SHOWS = {
+    "send_smtp.py": [
+        "ann@example.org: accepted (250 ",
+        "bob@gone.example: rejected (550 ",
+        "archive@example.com: accepted (250 ",
+        "everybody accepted: False",
+        "for ann@example.org, archive@example.com",
+    ],
+    "send_async.py": [
+        "order 0: accepted",
+        "order 3: accepted",
+        "at once: 4 accepted",
+        "the server has 8 mails",
+    ],
+    "swap_backends_by_environment.py": [
+        "development:\n",
+        "Subject: Your order\n",
+        "accepted by console:",
+        "tests:\naccepted by memory: (kept in memory)\n",
+        "staging:\naccepted by file:",
+        "production:\naccepted by smtp://127.0.0.1:",
+        "production, two servers:\naccepted by smtp://127.0.0.1:",
+        "staging has 1 file, production 2 mails",
+    ],
+}
+
+
+def run(name: str, folder: Path, **settings: str) -> str:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MAILER_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)],
+        cwd=folder,
+        env={**kept, "PYTHONUTF8": "1", **settings},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_an_example_runs_and_shows_its_point(name, tmp_path):
+    output, position = run(name, tmp_path), 0
+    for part in SHOWS[name]:
+        found = output.find(part, position)
+        assert found >= 0, f"{part!r} is not in what follows:\n{output[position:]}"
+        position = found + len(part)
+    assert list(tmp_path.iterdir()) == [], "an example leaves files behind"
+
+
+def test_the_environment_swaps_the_backend(tmp_path):
+    output = run("swap_backends_by_environment.py", tmp_path, MAILER_URL="null:")
+    assert output == "accepted by null: (dropped)\n"
+
+
+def test_every_example_is_tested():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SHOWS)

@@ -1,0 +1,122 @@
+"""The receipt: one outcome for each recipient, and errors on request."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+
+from mailer.address import Address
+from mailer.envelope import Envelope
+from mailer.errors import ConnectError, DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, MessageError, Outcome
+from mailer.mail import Content, Mail
+from mailer.receipt import Attempt, Receipt, RecipientResult
+
+A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
+
+
+def receipt(*outcomes: Outcome, **more: object) -> Receipt:
+    results = tuple(RecipientResult(Address("", f"u{i}", "b.test"), outcome, 250, "2.0.0", "ok", None, f"id{i // 2}") for i, outcome in enumerate(outcomes))
+    return Receipt(**{"id": "x", "backend": "memory:", "results": results, **more})
+
+
+def test_results_are_parted_by_outcome():
+    one = receipt(A, D, R, U, A)
+    assert [len(part) for part in (one.accepted, one.deferred, one.rejected, one.unknown)] == [2, 1, 1, 1]
+    assert one.provider_ids == ("id0", "id1", "id2")
+    assert not one.ok
+    assert receipt(A, A).ok
+    assert not receipt().ok
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "error"),
+    [((A, A), None), ((A, R), DeliveryRefused), ((A, D, R), DeliveryDeferred), ((D, R, U), DeliveryUnknown), ((), DeliveryRefused)],
+)
+def test_raise_unless_ok_raises_the_first_that_applies(outcomes, error):
+    one = receipt(*outcomes)
+    if error is None:
+        assert one.raise_unless_ok() is one
+    else:
+        with pytest.raises(DeliveryError) as caught:
+            one.raise_unless_ok()
+        assert type(caught.value) is error
+        assert caught.value.receipt is one
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "error"), [((A, R), None), ((R, R), DeliveryRefused), ((R, D), DeliveryDeferred), ((D, U, R), DeliveryUnknown)]
+)
+def test_send_raises_only_if_nobody_accepted(outcomes, error):
+    one = receipt(*outcomes)
+    if error is None:
+        assert one.raise_if_none_accepted() is one
+    else:
+        with pytest.raises(error):
+            one.raise_if_none_accepted()
+
+
+def test_raise_for_rejected_looks_at_rejections_only():
+    assert receipt(D, U).raise_for_rejected()
+    with pytest.raises(DeliveryRefused, match=r"rejected by memory:: u1@b\.test: 250 2\.0\.0 ok"):
+        receipt(A, R).raise_for_rejected()
+
+
+def test_errors_are_chained_from_the_cause():
+    cause = ConnectError("no route")
+    attempt = Attempt("smtp://x", datetime(2026, 1, 1, tzinfo=UTC), 0.5, {D: 1}, cause)
+    one = receipt(D, attempts=(attempt,))
+    assert one.cause is cause
+    with pytest.raises(DeliveryDeferred) as caught:
+        one.raise_unless_ok()
+    assert caught.value.__cause__ is cause
+
+
+def test_a_receipt_of_what_was_not_composed_raises_its_error():
+    error = MessageError("bad", field="to")
+    with pytest.raises(MessageError) as caught:
+        receipt(error=error).raise_unless_ok()
+    assert caught.value is error
+    skipped = receipt(skipped="suppressed")
+    assert skipped.raise_if_none_accepted() is skipped
+
+
+@pytest.mark.parametrize("code", [199, 600, 0, -1])
+def test_a_code_outside_200_to_599_cannot_be_built(code):
+    address = Address("", "a", "b.test")
+    with pytest.raises(ValueError, match="outside 200-599"):
+        RecipientResult(address, A, code)
+    with pytest.raises(ValueError, match="outside 200-599"):
+        RecipientResult.from_dict({"address": address.to_dict(), "outcome": "accepted", "code": code})
+    with pytest.raises(TypeError):
+        RecipientResult(address, "accepted")
+
+
+def test_json_has_outcomes_in_lower_case_and_reads_back():
+    attempt = Attempt("smtp://x", datetime(2026, 1, 1, tzinfo=UTC), 0.5, {D: 1}, ConnectError("no route"))
+    one = receipt(A, D, attempts=(attempt,), notes=("n",), error=MessageError("bad"), message_index=3)
+    data = json.loads(json.dumps(one.to_dict()))
+    assert [r["outcome"] for r in data["results"]] == ["accepted", "deferred"]
+    back = Receipt.from_dict({**data, "later": 1})
+    assert back == one
+    assert (type(back.error), str(back.attempts[0].cause)) == (MessageError, "no route")
+    assert type(back.attempts[0].cause) is ConnectError
+    for kind in ("NoSuch", "DeliveryRefused", "Any", "annotations"):
+        foreign = Receipt.from_dict({"id": "x", "error": {"type": kind, "text": "t"}})
+        assert type(foreign.error) is MailerError
+
+
+def test_pickle():
+    one = receipt(A, error=MessageError("bad", field="to"))
+    back = pickle.loads(pickle.dumps(one))
+    assert back == one
+    assert back.error.field == "to"
+
+
+def test_for_all_says_the_same_for_everyone():
+    mail = Mail("m", Envelope("a@b.test", ["c@d.test", "e@f.test"]), None, Content.of(b"x\r\n"))
+    one = Receipt.for_all(mail, D, code=451, text="later", retry_after_s=7.0, notes=["n"])
+    assert (one.id, one.notes) == ("m", ("n",))
+    assert [(r.address, r.outcome, r.code, r.retry_after_s) for r in one.results] == [(a, D, 451, 7.0) for a in mail.envelope.recipients]
