@@ -164,7 +164,11 @@ class Pipeline:
     async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
         if not self.hooks.has("recipients"):
             return recipients
-        filtered = tuple(await self.hooks.apply("recipients", recipients, context))
+        value: Any = await self.hooks.apply("recipients", recipients, context)
+        try:
+            filtered = tuple(value)
+        except TypeError as error:
+            raise HookError(f"filter 'recipients' returned {type(value).__name__}, not addresses") from error
         if not all(isinstance(item, Address) for item in filtered):
             raise HookError("filter 'recipients' returned something else than addresses")
         return filtered

@@ -1,8 +1,8 @@
 """Ready-made mail: RFC 5322 bytes that somebody else composed, and what is done about each oddity.
 
-======================================  ==================================================================================
+======================================  ==============================================================================
 oddity                                  what happens
-======================================  ==================================================================================
+======================================  ==============================================================================
 LF, CR or mixed line ends               all become CRLF
 an mbox ``From `` line in front         dropped
 NUL anywhere; no header; a header line  refused
@@ -17,7 +17,7 @@ octets above 127 in a header            must be UTF-8; needs SMTPUTF8, or goes o
 Resent- fields and no envelope given    refused: say who it is for
 signed (DKIM, ARC)                      untouched but for LF becoming CRLF; what would need a change is refused
 signed or encrypted body (S/MIME, PGP)  its body likewise; its header as any other's
-======================================  ==================================================================================
+======================================  ==============================================================================
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from . import header
 from .address import Address
 from .attachment import media_type
 from .envelope import Envelope
-from .errors import HeaderError, MessageError
+from .errors import AddressError, HeaderError, MessageError
 from .field import ADDRESS_FIELDS, OPAQUE_FIELDS, SINGLE_FIELDS, shown
 from .transfer import BLOCK_BYTES, base64_lines, crlf, quoted_printable
 
@@ -194,7 +194,10 @@ def _read_mailboxes(entity: _Entity, name: str) -> list[Address]:
     body = entity.body_of(name)
     if not body:
         return []
-    return [Address("", mailbox.local, mailbox.domain) for mailbox in Address.parse_list(body)]
+    try:
+        return [Address("", mailbox.local, mailbox.domain) for mailbox in Address.parse_list(body)]
+    except AddressError as error:
+        raise AddressError(str(error), field=name) from error
 
 
 # --- for peers that take less -----------------------------------------------------------------------------------------

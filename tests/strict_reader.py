@@ -1,7 +1,7 @@
-"""A second reader of mail, strict and independent of the writer: what RFC 5322 and MIME do not allow is an AssertionError.
+"""A second reader of mail, strict and independent of the writer: it asserts what RFC 5322 and MIME demand.
 
 It reads a header only in the ways that ``mailer`` may write it, so it is a check of the writer, not a mail parser.
-"""
+"""  # noqa: E501, RUF100
 
 from __future__ import annotations
 
@@ -128,14 +128,16 @@ def _header(head: bytes, *, utf8: bool) -> list[tuple[str, str]]:
             fields[-1] = (name, body + text)
         else:
             name, colon, body = text.partition(":")
-            assert colon and _NAME.fullmatch(name.encode()), f"not a field: {text!r}"
+            assert colon, f"not a field: {text!r}"
+            assert _NAME.fullmatch(name.encode()), f"not a field: {text!r}"
             assert body == "" or body[0] == " "
             fields.append((name, body))
     return [(name, body.strip(" ")) for name, body in fields]
 
 
 def _pieces(body: bytes, boundary: str) -> list[bytes]:
-    assert 1 <= len(boundary) <= 70 and re.fullmatch(r"[0-9A-Za-z'()+_,\-./:=?]+", boundary)
+    assert 1 <= len(boundary) <= 70
+    assert re.fullmatch(r"[0-9A-Za-z'()+_,\-./:=?]+", boundary)
     delimiter = b"--" + boundary.encode()
     assert body.startswith(delimiter + b"\r\n"), "no preamble is written"
     *pieces, end = (b"\r\n" + body).split(b"\r\n" + delimiter)[1:]
@@ -247,7 +249,8 @@ def mailboxes(body: str) -> list[tuple[str, str]]:
         elif kind == "angle":
             spec, pending = text[1:-1], True
         elif text == ":":
-            assert words and not spec
+            assert words
+            assert not spec
             name = _phrase(words)
             assert re.match(r"[ \t]*;", body[at:]), "only groups without members are written"
             at += body[at:].index(";") + 1

@@ -18,9 +18,18 @@ BAD = ["\r", "\n", "\r\n", "\0", "\x1b", "\x7f", "\ud800"]
 
 @pytest.mark.parametrize(
     ("name", "base"),
-    [("../../etc/passwd", "passwd"), ("C:\\x\\y.txt", "y.txt"), ("/etc/passwd", "passwd"), ("a/", "a"), ("..", "attachment"),
-     ("", "attachment"), ("/", "attachment"), ("a\\..", "attachment"), (" a.txt ", "a.txt")],
-)  # fmt: skip
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\x\\y.txt", "y.txt"),
+        ("/etc/passwd", "passwd"),
+        ("a/", "a"),
+        ("..", "attachment"),
+        ("", "attachment"),
+        ("/", "attachment"),
+        ("a\\..", "attachment"),
+        (" a.txt ", "a.txt"),
+    ],
+)
 def test_b30_only_the_base_name_is_kept(name, base):
     assert Attachment.from_bytes(name, b"").name == base
 
@@ -41,7 +50,22 @@ def test_b1_b2_b4_no_control_character_in_an_attachment(bad, field, make):
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("kind", ["foo", "a/b/c", "text/", "/x", "a b/c", "text/x; a", "text/x; a=b; A=c", "t/" + "x" * 128, "é/x", "text/x; é=1", ";"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "foo",
+        "a/b/c",
+        "text/",
+        "/x",
+        "a b/c",
+        "text/x; a",
+        "text/x; a=b; A=c",
+        "t/" + "x" * 128,
+        "é/x",
+        "text/x; é=1",
+        ";",
+    ],
+)
 def test_b32_a_wrong_type_is_refused(kind):
     with pytest.raises(MessageError) as caught:
         Attachment.from_bytes("a", b"", content_type=kind)
@@ -59,7 +83,10 @@ def test_a_multipart_cannot_be_attached():
 
 
 def test_media_type_reads_parameters():
-    assert media_type('Text/Calendar; Method="RE\\"Q"; charset=utf-8;') == ("text/calendar", {"method": 'RE"Q', "charset": "utf-8"})
+    assert media_type('Text/Calendar; Method="RE\\"Q"; charset=utf-8;') == (
+        "text/calendar",
+        {"method": 'RE"Q', "charset": "utf-8"},
+    )
 
 
 def test_b35_a_file_that_cannot_be_read_is_an_error_at_once(tmp_path):

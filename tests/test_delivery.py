@@ -18,9 +18,24 @@ def test_words_are_upper_case_and_stand_once():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("notify", "sometimes"), ("notify", ["NEVER", "SUCCESS"]), ("notify", "SUCCESS\r\n"), ("ret", "BODY"), ("ret", ""), ("envid", ""), ("envid", "x" * 101),
-     ("envid", "a b"), ("envid", "é"), ("envid", "a\r\nb"), ("envid", "a\0"), ("deliver_by_s", 0), ("deliver_by_s", 10**9), ("mt_priority", 10), ("mt_priority", -10)],
-)  # fmt: skip
+    [
+        ("notify", "sometimes"),
+        ("notify", ["NEVER", "SUCCESS"]),
+        ("notify", "SUCCESS\r\n"),
+        ("ret", "BODY"),
+        ("ret", ""),
+        ("envid", ""),
+        ("envid", "x" * 101),
+        ("envid", "a b"),
+        ("envid", "é"),
+        ("envid", "a\r\nb"),
+        ("envid", "a\0"),
+        ("deliver_by_s", 0),
+        ("deliver_by_s", 10**9),
+        ("mt_priority", 10),
+        ("mt_priority", -10),
+    ],
+)
 def test_b1_wrong_values_are_refused_by_name(field, value):
     with pytest.raises(MessageError) as caught:
         DeliveryOptions(**{field: value})
@@ -28,7 +43,9 @@ def test_b1_wrong_values_are_refused_by_name(field, value):
 
 
 def test_json_pickle_and_equality():
-    options = DeliveryOptions(notify="SUCCESS", ret="FULL", envid="x+y", require_tls=True, deliver_by_s=60, mt_priority=-9)
+    options = DeliveryOptions(
+        notify="SUCCESS", ret="FULL", envid="x+y", require_tls=True, deliver_by_s=60, mt_priority=-9
+    )
     assert DeliveryOptions.from_dict({**options.to_dict(), "later": 1}) == options
     assert pickle.loads(pickle.dumps(options)) == options
     assert DeliveryOptions.from_dict({}) == DeliveryOptions()

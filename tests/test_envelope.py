@@ -27,7 +27,9 @@ def test_b15_any_kind_of_recipient_is_enough(fields):
 
 
 def test_b18_each_mailbox_stands_once_in_order():
-    message = Message(from_="a@b.test", to=["X <x@Y.test>", "Ann@y.test"], cc=["x@y.TEST", "ann@y.test"], bcc="b@bücher.test")
+    message = Message(
+        from_="a@b.test", to=["X <x@Y.test>", "Ann@y.test"], cc=["x@y.TEST", "ann@y.test"], bcc="b@bücher.test"
+    )
     envelope = Envelope.of(message.with_(bcc=["b@bücher.test", "b@xn--bcher-kva.test"]))
     assert [r.addr_spec for r in envelope.recipients] == ["x@y.test", "Ann@y.test", "ann@y.test", "b@bücher.test"]
 
@@ -38,9 +40,13 @@ def test_b17_ten_thousand_recipients():
 
 @pytest.mark.parametrize(
     ("fields", "sender"),
-    [({}, "a@b.test"), ({"sender": "s@b.test"}, "s@b.test"), ({"sender": "s@b.test", "return_path": "r@b.test"}, "r@b.test"),
-     ({"from_": ["c@d.test", "a@b.test"]}, "c@d.test")],
-)  # fmt: skip
+    [
+        ({}, "a@b.test"),
+        ({"sender": "s@b.test"}, "s@b.test"),
+        ({"sender": "s@b.test", "return_path": "r@b.test"}, "r@b.test"),
+        ({"from_": ["c@d.test", "a@b.test"]}, "c@d.test"),
+    ],
+)
 def test_the_sender_is_return_path_or_sender_or_first_from(fields, sender):
     assert Envelope.of(Message(**{"from_": "a@b.test", "to": "x@y.test", **fields})).sender == Address.parse(sender)
 
@@ -53,7 +59,18 @@ def test_b19_the_null_sender_is_asked_for():
     assert caught.value.field == "from_"
 
 
-@pytest.mark.parametrize("bad", ["a\r\n@b.test", "a@b.test\r\nRCPT TO:<x@y>", "a\0@b.test", "a@b\n.test", "\ud800@b.test", "a@b.test, c@d.test", ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "a\r\n@b.test",
+        "a@b.test\r\nRCPT TO:<x@y>",
+        "a\0@b.test",
+        "a@b\n.test",
+        "\ud800@b.test",
+        "a@b.test, c@d.test",
+        "",
+    ],
+)
 def test_b1_b2_hostile_envelope_addresses_are_refused_by_name(bad):
     with pytest.raises(AddressError) as caught:
         Envelope(bad, ["x@y.test"])

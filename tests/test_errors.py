@@ -12,7 +12,11 @@ from mailer import errors
 from mailer.errors import DeliveryError, MailerError, MessageError, Outcome
 from mailer.receipt import Receipt
 
-CLASSES = [value for name in errors.__all__ if isinstance(value := getattr(errors, name), type) and issubclass(value, MailerError)]
+CLASSES = [
+    value
+    for name in errors.__all__
+    if isinstance(value := getattr(errors, name), type) and issubclass(value, MailerError)
+]
 
 
 def drawn() -> dict[str, str]:

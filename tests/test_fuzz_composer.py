@@ -25,11 +25,34 @@ check_header = target("fuzz_header")
 check_ready_made = target("fuzz_ready_made")
 
 _PIECES = [
-    b"From: a@b.test\r\n", b"To: c@d.test\r\n", b"Bcc: e@f.test\n", b"Date: x\r\n", b"Subject: \xc3\xbc\r\n", b"\r\n", b"\n", b"\r", b"\r\n\r\n",
-    b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/signed; boundary=b\r\n", b"Content-Type: message/rfc822\r\n",
-    b"Content-Transfer-Encoding: 8bit\r\n", b"--b\r\n", b"--b--\r\n", b"DKIM-Signature: x\r\n", b"\xc3\xa9", b"\xff", b"\0", b"x" * 999, b" folded\r\n",
-    b"From x\n", b":", b"Resent-To: a@b\r\n", b"References: \xff\r\n", b"To: \xc3\xbc@b.test, \"\r\n", b"\t",
-]  # fmt: skip
+    b"From: a@b.test\r\n",
+    b"To: c@d.test\r\n",
+    b"Bcc: e@f.test\n",
+    b"Date: x\r\n",
+    b"Subject: \xc3\xbc\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"Content-Type: multipart/mixed; boundary=b\r\n",
+    b"Content-Type: multipart/signed; boundary=b\r\n",
+    b"Content-Type: message/rfc822\r\n",
+    b"Content-Transfer-Encoding: 8bit\r\n",
+    b"--b\r\n",
+    b"--b--\r\n",
+    b"DKIM-Signature: x\r\n",
+    b"\xc3\xa9",
+    b"\xff",
+    b"\0",
+    b"x" * 999,
+    b" folded\r\n",
+    b"From x\n",
+    b":",
+    b"Resent-To: a@b\r\n",
+    b"References: \xff\r\n",
+    b'To: \xc3\xbc@b.test, "\r\n',
+    b"\t",
+]
 
 
 @given(st.text(max_size=60) | one_line())

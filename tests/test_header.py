@@ -122,8 +122,27 @@ def test_machine_tokens_are_ascii(name):
 
 # --- mailboxes --------------------------------------------------------------------------------------------------------
 
-NAMES = ["Ann", "Ann, Dr.", 'Ann "Q" O\'Neil', "back\\slash", "(ann)", "a@b", "A. Nn", "<x@y>", "Jürgen", "日本 太郎", "=?utf-8?q?x?=",
-         "x" * 200, "A B " * 30, '"' * 60, "😀" * 30, "é" * 22, "é" * 23, "a:b;", " ".join(["Ünïcödé"] * 12)]  # fmt: skip
+NAMES = [
+    "Ann",
+    "Ann, Dr.",
+    'Ann "Q" O\'Neil',
+    "back\\slash",
+    "(ann)",
+    "a@b",
+    "A. Nn",
+    "<x@y>",
+    "Jürgen",
+    "日本 太郎",
+    "=?utf-8?q?x?=",
+    "x" * 200,
+    "A B " * 30,
+    '"' * 60,
+    "😀" * 30,
+    "é" * 22,
+    "é" * 23,
+    "a:b;",
+    " ".join(["Ünïcödé"] * 12),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,15 +181,25 @@ def test_b11_a_quoted_local_part_is_kept_quoted():
     assert header.addresses("To", [Address("", "a b", "c.test")]) == 'To: "a b"@c.test\r\n'
 
 
-@given(st.lists(st.builds(Address, one_line(3).map(lambda n: n.replace("\t", " ")[:998]), st.just("a"), st.just("b.test")), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.builds(Address, one_line(3).map(lambda n: n.replace("\t", " ")[:998]), st.just("a"), st.just("b.test")),
+        min_size=1,
+        max_size=6,
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_check_60_any_display_names_are_read_back(people):
     assert mailboxes(body_of(header.addresses("Cc", people))) == [(p.name, "a@b.test") for p in people]
-    assert mailboxes(body_of(header.addresses("Cc", people, utf8=True), utf8=True)) == [(p.name, "a@b.test") for p in people]
+    assert mailboxes(body_of(header.addresses("Cc", people, utf8=True), utf8=True)) == [
+        (p.name, "a@b.test") for p in people
+    ]
 
 
 def test_custom_address_field_is_written_as_mailboxes():
-    assert header.custom("Disposition-Notification-To", "Jürgen <j@b.test>").startswith("Disposition-Notification-To: =?utf-8?b?")
+    assert header.custom("Disposition-Notification-To", "Jürgen <j@b.test>").startswith(
+        "Disposition-Notification-To: =?utf-8?b?"
+    )
 
 
 @pytest.mark.parametrize("body", ["not an address", "", "a@b, c d@e", "group:;"])
@@ -185,9 +214,24 @@ def test_custom_address_field_that_names_no_mailbox_is_refused(body):
 
 @pytest.mark.parametrize(
     "value",
-    ["a.txt", "a b.txt", 'q"uo\\te.txt', "a;b=c.txt", "100%.txt", "日本語.txt", "😀.png", "x" * 300, "é" * 300, "=?utf-8?q?x?=", "",
-     "it's*.txt", "a\tb", " lead", "%41"],
-)  # fmt: skip
+    [
+        "a.txt",
+        "a b.txt",
+        'q"uo\\te.txt',
+        "a;b=c.txt",
+        "100%.txt",
+        "日本語.txt",
+        "😀.png",
+        "x" * 300,
+        "é" * 300,
+        "=?utf-8?q?x?=",
+        "",
+        "it's*.txt",
+        "a\tb",
+        " lead",
+        "%41",
+    ],
+)
 def test_b31_check_65_a_parameter_is_read_back(value):
     field = "Content-Disposition: " + header.parameters("attachment", [("filename", value)], column=21) + "\r\n"
     assert max(map(len, field.splitlines())) <= 78

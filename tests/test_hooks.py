@@ -171,7 +171,9 @@ def test_an_action_that_raises_is_logged_counted_and_stops_nobody(caplog):
 def test_doing_says_whether_it_runs_here():
     hooks, other = Hooks(), Hooks()
     states = []
-    hooks.add_action("app.y", lambda context: states.append((hooks.doing("app.y"), hooks.doing("app.z"), other.doing("app.y"))))
+    hooks.add_action(
+        "app.y", lambda context: states.append((hooks.doing("app.y"), hooks.doing("app.z"), other.doing("app.y")))
+    )
 
     def elsewhere(context):
         thread = threading.Thread(target=lambda: states.append(hooks.doing("app.y")))
@@ -193,7 +195,9 @@ async def waits(value, context):
     return value
 
 
-@pytest.mark.parametrize("callback", [waits, functools.partial(waits), Called(), functools.partial(functools.partial(waits))])
+@pytest.mark.parametrize(
+    "callback", [waits, functools.partial(waits), Called(), functools.partial(functools.partial(waits))]
+)
 def test_a_blocking_registry_takes_no_async_callback(callback):
     hooks = Hooks()
     hooks.add_filter("app.x", callback)

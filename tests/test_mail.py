@@ -14,7 +14,9 @@ from mailer.envelope import Envelope
 from mailer.mail import Content, Mail
 from mailer.message import Message
 
-MESSAGE = Message(from_="a@b.test", to="c@d.test", subject="s", text="é", attachments=[Attachment.from_bytes("a", bytes(200_000))])
+MESSAGE = Message(
+    from_="a@b.test", to="c@d.test", subject="s", text="é", attachments=[Attachment.from_bytes("a", bytes(200_000))]
+)
 
 
 def mail(**more: object) -> Mail:
@@ -34,9 +36,13 @@ def test_content_has_a_length_iterates_often_and_is_bytes():
 
 @pytest.mark.parametrize(
     ("data", "needs"),
-    [(b"A: b\r\n\r\nc\r\n", (False, False)), (b"A: b\r\n\r\n\xff\r\n", (True, False)), (b"A: \xc3\xbc\r\n\r\nc\r\n", (False, True)),
-     (b"A: \xc3\xbc\r\n\r\n\xff\r\n", (True, True))],
-)  # fmt: skip
+    [
+        (b"A: b\r\n\r\nc\r\n", (False, False)),
+        (b"A: b\r\n\r\n\xff\r\n", (True, False)),
+        (b"A: \xc3\xbc\r\n\r\nc\r\n", (False, True)),
+        (b"A: \xc3\xbc\r\n\r\n\xff\r\n", (True, True)),
+    ],
+)
 def test_what_content_needs_is_read_off_its_bytes(data, needs):
     content = Content.of(data)
     assert (content.has_8bit, content.has_utf8_headers) == needs

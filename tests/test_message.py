@@ -20,7 +20,17 @@ from mailer.envelope import NULL_SENDER
 from mailer.errors import AddressError, HeaderError, MessageError
 from mailer.message import FrozenDict, Message
 
-BAD = {"CR": "\r", "LF": "\n", "CRLF": "\r\n", "NUL": "\0", "ESC": "\x1b", "BEL": "\a", "VT": "\v", "FF": "\f", "DEL": "\x7f"}
+BAD = {
+    "CR": "\r",
+    "LF": "\n",
+    "CRLF": "\r\n",
+    "NUL": "\0",
+    "ESC": "\x1b",
+    "BEL": "\a",
+    "VT": "\v",
+    "FF": "\f",
+    "DEL": "\x7f",
+}
 SURROGATES = {"high": "\ud83d", "low": "\ude00", "escape": "\udc80"}
 ADDRESS_KEYS = ("from_", "to", "cc", "bcc", "reply_to", "sender", "return_path")
 
@@ -50,8 +60,14 @@ PLACES = {
     "provider_template": (lambda x: {"provider_template": x}, "provider_template"),
     "envid": (lambda x: {"delivery": DeliveryOptions(envid=x)}, "delivery.envid"),
     "file name": (lambda x: {"attachments": [Attachment.from_bytes(x, b"")]}, "attachments.name"),
-    "file type": (lambda x: {"attachments": [Attachment.from_bytes("a", b"", content_type=x)]}, "attachments.content_type"),
-    "content id": (lambda x: {"attachments": [Attachment.from_bytes("a", b"", content_id=x)]}, "attachments.content_id"),
+    "file type": (
+        lambda x: {"attachments": [Attachment.from_bytes("a", b"", content_type=x)]},
+        "attachments.content_type",
+    ),
+    "content id": (
+        lambda x: {"attachments": [Attachment.from_bytes("a", b"", content_id=x)]},
+        "attachments.content_id",
+    ),
 }
 
 
@@ -103,7 +119,9 @@ def test_b6_single_fields_stand_once():
     assert len(hello(headers=[("X-A", "1"), ("X-A", "2")]).headers) == 2
 
 
-@pytest.mark.parametrize("name", ["Bcc", "Received", "Return-Path", "DKIM-Signature", "Content-Transfer-Encoding", "MIME-Version"])
+@pytest.mark.parametrize(
+    "name", ["Bcc", "Received", "Return-Path", "DKIM-Signature", "Content-Transfer-Encoding", "MIME-Version"]
+)
 def test_b7_headers_of_others(name):
     for spelt in (name, name.upper(), name.lower()):
         with pytest.raises(HeaderError):
@@ -116,7 +134,9 @@ def test_b8_blanks_at_the_ends_are_trimmed(subject):
     assert hello(headers={"X-A": subject}).headers == (("X-A", subject.strip()),)
 
 
-@pytest.mark.parametrize("text", ["a@b@c", "@", "a@", "a b@c", "a..b@c", ".a@c", "a@-b", "a@b..c", "a.@c", "@b", "", "a"])
+@pytest.mark.parametrize(
+    "text", ["a@b@c", "@", "a@", "a b@c", "a..b@c", ".a@c", "a@-b", "a@b..c", "a.@c", "@b", "", "a"]
+)
 def test_b10_wrong_addresses_are_refused_when_added(text):
     for key in ADDRESS_KEYS:
         with pytest.raises(AddressError) as caught:
@@ -180,7 +200,9 @@ def test_what_is_no_address_is_refused(value):
 
 
 def test_iterables_are_read_once_and_stored_as_tuples():
-    message = hello(to=(a for a in ("a@b.test", ("B", "b@b.test"))), tags="one", headers={"X-A": "1"}, metadata={"a": 1})
+    message = hello(
+        to=(a for a in ("a@b.test", ("B", "b@b.test"))), tags="one", headers={"X-A": "1"}, metadata={"a": 1}
+    )
     assert [a.name for a in message.to] == ["", "B"]
     assert message.tags == ("one",)
     assert message.headers == (("X-A", "1"),)
@@ -285,10 +307,21 @@ def test_message_id_gains_its_brackets():
 
 def test_json_has_the_field_names_and_reads_back():
     message = hello(
-        cc=("C", "c@d.test"), date=DATE, send_at=DATE, return_path=NULL_SENDER, sender="s@t.test", headers=[("X-A", "1"), ("X-A", "2")],
-        attachments=[Attachment.from_bytes("a", b"\xff")], delivery=DeliveryOptions(notify="success"), priority=1, metadata={"a": [1]},
-        merge_data={"a@b.test": {"x": 1}}, merge_headers={"a@b.test": {"X-A": "1"}}, alternatives=[("text/csv", "a")], tags=["t"],
-    )  # fmt: skip
+        cc=("C", "c@d.test"),
+        date=DATE,
+        send_at=DATE,
+        return_path=NULL_SENDER,
+        sender="s@t.test",
+        headers=[("X-A", "1"), ("X-A", "2")],
+        attachments=[Attachment.from_bytes("a", b"\xff")],
+        delivery=DeliveryOptions(notify="success"),
+        priority=1,
+        metadata={"a": [1]},
+        merge_data={"a@b.test": {"x": 1}},
+        merge_headers={"a@b.test": {"X-A": "1"}},
+        alternatives=[("text/csv", "a")],
+        tags=["t"],
+    )
     data = json.loads(json.dumps(message.to_dict()))
     assert data["from"] == [{"name": "", "local": "shop", "domain": "example.com"}]
     assert data["date"] == "2026-11-24T09:07:45+05:30"
@@ -306,9 +339,21 @@ def test_any_message_survives_json_and_pickle(message):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("to", 5), ("to", [{"name": "x"}]), ("from", [5]), ("date", "yesterday"), ("send_at", "x"), ("attachments", 5), ("attachments", [5]),
-     ("headers", 5), ("headers", [["X-A", "a\r\nb"]]), ("delivery", {"ret": "x"}), ("sender", {"local": "a"}), ("subject", "a\nb")],
-)  # fmt: skip
+    [
+        ("to", 5),
+        ("to", [{"name": "x"}]),
+        ("from", [5]),
+        ("date", "yesterday"),
+        ("send_at", "x"),
+        ("attachments", 5),
+        ("attachments", [5]),
+        ("headers", 5),
+        ("headers", [["X-A", "a\r\nb"]]),
+        ("delivery", {"ret": "x"}),
+        ("sender", {"local": "a"}),
+        ("subject", "a\nb"),
+    ],
+)
 def test_wrong_json_is_a_message_error_that_names_the_field(key, value):
     with pytest.raises(MessageError) as caught:
         Message.from_dict({key: value})

@@ -51,9 +51,11 @@ def test_check_66_any_message_with_wide_addresses_is_read_back(message):
 
 GOLDEN_MESSAGES = {
     "text": hello(),
-    "text-html": hello(subject="Grüße – Order 7", html="<p>Hello, “world”</p>\n" * 20, to=["Ann Ü <a@b.test>", "c@d.test"]),
+    "text-html": hello(
+        subject="Grüße – Order 7", html="<p>Hello, “world”</p>\n" * 20, to=["Ann Ü <a@b.test>", "c@d.test"]
+    ),
     "everything": hello(
-        from_=[('Jürgen, Dr.', 'j@bücher.test'), "b@c.test"],
+        from_=[("Jürgen, Dr.", "j@bücher.test"), "b@c.test"],
         sender="Office <office@c.test>",
         cc=[Address("日本 太郎" * 8, f"u{i}", "example.org") for i in range(3)],
         reply_to='"a b"@c.test',
@@ -62,13 +64,21 @@ GOLDEN_MESSAGES = {
         html='<img src="cid:logo"> 日本語日本語',
         amp_html="<html ⚡4email>",
         alternatives=[("text/calendar; method=REQUEST", "BEGIN:VCALENDAR\r\n")],
-        attachments=[Attachment.from_bytes("ｆｕｌｌ／..／ñ.pdf", bytes(range(256)) * 3), PNG.with_(inline=True),
-                     Attachment.from_bytes("x" * 300 + ".csv", b"a,b\n"), Attachment.from_message(b"Subject: x\n\nhi\n")],
-        headers={"References": " ".join(f"<{i}@example.org>" for i in range(40)), "X-Long": "word " * 40, "X-Enc": "=?utf-8?q?x?="},
+        attachments=[
+            Attachment.from_bytes("ｆｕｌｌ／..／ñ.pdf", bytes(range(256)) * 3),
+            PNG.with_(inline=True),
+            Attachment.from_bytes("x" * 300 + ".csv", b"a,b\n"),
+            Attachment.from_message(b"Subject: x\n\nhi\n"),
+        ],
+        headers={
+            "References": " ".join(f"<{i}@example.org>" for i in range(40)),
+            "X-Long": "word " * 40,
+            "X-Enc": "=?utf-8?q?x?=",
+        },
         priority="high",
     ),
     "smtputf8": hello(from_="jösé@bücher.test", subject="Grüße", to="Ann Ü <ann@example.org>"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN_MESSAGES))
@@ -85,7 +95,18 @@ def test_the_bytes_are_the_same_on_every_python(name):
 
 def test_check_56_each_field_stands_once():
     part = parts_of(hello(cc="c@d.test", reply_to="r@d.test", sender="s@d.test", headers={"References": "<a@b>"}))
-    for name in ("From", "Sender", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "References", "MIME-Version"):
+    for name in (
+        "From",
+        "Sender",
+        "To",
+        "Cc",
+        "Reply-To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "References",
+        "MIME-Version",
+    ):
         assert len(part.all(name)) == 1, name
 
 
@@ -184,15 +205,25 @@ PDF = Attachment.from_bytes("a.pdf", b"%PDF")
         ({"alternatives": [ICS]}, ("multipart/alternative", "text/plain", "text/calendar")),
         ({"attachments": [PDF]}, ("multipart/mixed", "text/plain", "application/pdf")),
         ({"text": None, "attachments": [PDF]}, ("multipart/mixed", "application/pdf")),
-        ({"text": None, "html": HTML, "attachments": [PNG.with_(inline=True)]}, ("multipart/related", "text/html", "image/png")),
+        (
+            {"text": None, "html": HTML, "attachments": [PNG.with_(inline=True)]},
+            ("multipart/related", "text/html", "image/png"),
+        ),
         (
             {"html": HTML, "attachments": [PDF, PNG.with_(inline=True)], "alternatives": [ICS]},
-            ("multipart/mixed",
-             ("multipart/alternative", "text/plain", ("multipart/related", "text/html", "image/png"), "text/calendar"),
-             "application/pdf"),
+            (
+                "multipart/mixed",
+                (
+                    "multipart/alternative",
+                    "text/plain",
+                    ("multipart/related", "text/html", "image/png"),
+                    "text/calendar",
+                ),
+                "application/pdf",
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_b29_check_62_structure(fields, shape):
     assert parts_of(hello(**fields)).shape() == shape
 
@@ -282,7 +313,9 @@ def test_b30_the_ascii_name_for_old_readers_holds_no_directory(name):
     assert not set("/\\") & set(fallback)
 
 
-@pytest.mark.parametrize("name", ['q"uote.txt', "a;b.txt", "100%.txt", "a b  c.txt", "日本語.txt", "😀.txt", "x" * 300, "é" * 300])
+@pytest.mark.parametrize(
+    "name", ['q"uote.txt', "a;b.txt", "100%.txt", "a b  c.txt", "日本語.txt", "😀.txt", "x" * 300, "é" * 300]
+)
 def test_b31_a_file_name_is_read_back(name):
     data = bytes(composed(hello(attachments=[Attachment.from_bytes(name, b"x")])))
     assert read(data).parts[1].filename == name
@@ -293,9 +326,13 @@ def test_b31_a_file_name_is_read_back(name):
 
 @pytest.mark.parametrize(
     ("inner", "encoding"),
-    [(b"Subject: x\n\nhi\n", "7bit"), (b"Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n", "7bit"),
-     (b"Content-Type: multipart/signed; boundary=b\n\n--b\n\n\xe9\n--b--\n", "8bit"), (b"X: " + b"y" * 900 + b"\n\nz\n", "7bit")],
-)  # fmt: skip
+    [
+        (b"Subject: x\n\nhi\n", "7bit"),
+        (b"Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n", "7bit"),
+        (b"Content-Type: multipart/signed; boundary=b\n\n--b\n\n\xe9\n--b--\n", "8bit"),
+        (b"X: " + b"y" * 900 + b"\n\nz\n", "7bit"),
+    ],
+)
 def test_b33_check_63_an_attached_message_is_never_base64(inner, encoding):
     content = composed(hello(attachments=[Attachment.from_message(inner)]))
     part = read(bytes(content), eight_bit=content.has_8bit).parts[1]
@@ -306,7 +343,9 @@ def test_b33_check_63_an_attached_message_is_never_base64(inner, encoding):
         assert part.body == inner.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-@pytest.mark.parametrize("inner", [b"not a message at all", b"Subject: x\n\n\0", b"X: " + b"y" * 1200 + b"\n\n", b"\xe9: x\n\n"])
+@pytest.mark.parametrize(
+    "inner", [b"not a message at all", b"Subject: x\n\n\0", b"X: " + b"y" * 1200 + b"\n\n", b"\xe9: x\n\n"]
+)
 def test_b33_what_cannot_be_a_message_part_is_attached_as_a_file(inner):
     content = composed(hello(attachments=[Attachment.from_message(inner)]))
     part = read(bytes(content)).parts[1]
@@ -315,9 +354,13 @@ def test_b33_what_cannot_be_a_message_part_is_attached_as_a_file(inner):
 
 def test_a_delivery_status_goes_out_as_7bit_text_or_not_as_one():
     report = b"Reporting-MTA: dns; x\n\nAction: failed\n"
-    part = parts_of(hello(attachments=[Attachment.from_bytes("s", report, content_type="message/delivery-status")])).parts[1]
+    part = parts_of(
+        hello(attachments=[Attachment.from_bytes("s", report, content_type="message/delivery-status")])
+    ).parts[1]
     assert (part.content_type, part.get("Content-Transfer-Encoding")) == ("message/delivery-status", "7bit")
-    part = parts_of(hello(attachments=[Attachment.from_bytes("s", b"\xff", content_type="message/delivery-status")])).parts[1]
+    part = parts_of(
+        hello(attachments=[Attachment.from_bytes("s", b"\xff", content_type="message/delivery-status")])
+    ).parts[1]
     assert (part.content_type, part.body) == ("application/octet-stream", b"\xff")
 
 

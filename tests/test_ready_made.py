@@ -54,12 +54,39 @@ def test_b2_nul_is_refused_anywhere(data):
     assert "NUL" in str(refused(data))
 
 
-@pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\nbody", b"no header\r\n\r\nbody", HEAD + b"no field\r\n\r\n", b" folded\r\n" + HEAD, HEAD + b": x\r\n\r\n", HEAD + b"a b: x\r\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\r\n",
+        b"\r\nbody",
+        b"no header\r\n\r\nbody",
+        HEAD + b"no field\r\n\r\n",
+        b" folded\r\n" + HEAD,
+        HEAD + b": x\r\n\r\n",
+        HEAD + b"a b: x\r\n",
+    ],
+)
 def test_what_has_no_proper_header_is_refused(data):
     assert refused(data).field == "content"
 
 
-@pytest.mark.parametrize("name", ["From", "To", "Cc", "Subject", "Date", "Message-ID", "Sender", "Reply-To", "References", "In-Reply-To", "MIME-Version"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "From",
+        "To",
+        "Cc",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Sender",
+        "Reply-To",
+        "References",
+        "In-Reply-To",
+        "MIME-Version",
+    ],
+)
 def test_b6_check_56_a_field_that_may_stand_once_stands_once(name):
     line = f"{name}: x@y.test\r\n".encode()
     assert refused(line.upper() + HEAD + line + b"\r\n").field == name.lower()
@@ -79,13 +106,18 @@ def test_date_and_message_id_are_added_and_the_rest_is_untouched():
 
 
 def test_b16_bcc_is_for_the_envelope_only():
-    got = made(HEAD + b"Bcc: Eve <eve@hidden.test>,\r\n f@hidden.test\r\nResent-Cc: x\r\nReturn-Path: <r@x.test>\r\n\r\n".replace(b"Resent-Cc: x\r\n", b""))
+    got = made(
+        HEAD
+        + b"Bcc: Eve <eve@hidden.test>,\r\n f@hidden.test\r\nResent-Cc: x\r\nReturn-Path: <r@x.test>\r\n\r\n".replace(
+            b"Resent-Cc: x\r\n", b""
+        )
+    )
     assert got.content == HEAD + b"\r\n"
     assert got.envelope == Envelope("a@b.test", ["c@d.test", "eve@hidden.test", "f@hidden.test"])
 
 
 def test_the_envelope_is_sender_or_from_and_to_cc_bcc():
-    data = b'Sender: S <s@b.test>\r\nFrom: "A, A" <a@b.test>, x@b.test\r\nTo: g: c@d.test, e@f.test;\r\nCc: C@D.test (x), c@D.TEST\r\n\r\n'
+    data = b'Sender: S <s@b.test>\r\nFrom: "A, A" <a@b.test>, x@b.test\r\nTo: g: c@d.test, e@f.test;\r\nCc: C@D.test (x), c@D.TEST\r\n\r\n'  # noqa: E501
     assert made(data).envelope == Envelope("s@b.test", ["c@d.test", "e@f.test", "C@d.test"])
     assert made(b"From: a@b.test\r\nTo: undisclosed-recipients:;\r\n\r\n").envelope is None
     assert made(b"From: a@b.test\r\n\r\n").envelope is None
@@ -97,7 +129,9 @@ def test_a_recipient_that_cannot_be_read_is_refused(to):
         made(b"From: a@b.test\r\nTo: " + to + b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("kind", [b"", b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Type: application/x\r\n"])
+@pytest.mark.parametrize(
+    "kind", [b"", b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Type: application/x\r\n"]
+)
 def test_b25_a_long_line_is_re_encoded(kind):
     body = b"x" * 5000 + b"\r\n" + "é".encode() * 800
     got = made(HEAD + kind + b"\r\n" + body).content
@@ -134,7 +168,9 @@ def test_a_resent_mail_does_not_say_who_it_is_for(name):
 def signer():
     dkim = pytest.importorskip("dkim")
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
     public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     import base64
 
@@ -173,14 +209,24 @@ def test_b7_a_signed_mail_with_a_header_to_be_removed_is_refused(name):
 
 
 @pytest.mark.parametrize("body", [b"a\rb", b"x" * 999])
-@pytest.mark.parametrize("mark", [b"DKIM-Signature: x\r\n", b"ARC-Seal: x\r\n", b"Content-Type: multipart/signed; boundary=b\r\n", b"Content-Type: application/pkcs7-mime\r\n"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        b"DKIM-Signature: x\r\n",
+        b"ARC-Seal: x\r\n",
+        b"Content-Type: multipart/signed; boundary=b\r\n",
+        b"Content-Type: application/pkcs7-mime\r\n",
+    ],
+)
 def test_a_signed_mail_that_would_need_a_change_is_refused(mark, body):
     assert refused(mark + HEAD + b"\r\n" + body + b"\r\n").field == "content"
 
 
 def test_a_signed_body_is_untouched_while_its_header_is_completed():
     body = b"--b\r\nX: \xc3\xa9 \r\n\r\nx \r\n--b\r\n\r\nsig\r\n--b--\r\n"
-    got = made(b"From: a@b.test\r\nTo: c@d.test\r\nBcc: e@f.test\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n" + body)
+    got = made(
+        b"From: a@b.test\r\nTo: c@d.test\r\nBcc: e@f.test\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n" + body
+    )
     assert got.is_signed
     assert got.content.endswith(b"\r\n\r\n" + body)
     assert b"Bcc" not in got.content
@@ -202,7 +248,7 @@ NESTED = (
     b"--i\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa9 \r\n.\r\n"
     b"--i  \r\nContent-Type: text/html\r\n\r\nascii stays\r\n--i--\r\n"
     b"--o\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=a\r\n\r\n\xff\r\n\xfe"
-    b"\r\n--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xbc\r\n"
+    b"\r\n--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xbc\r\n"  # noqa: E501
     b"\r\n--o--\r\nepi\xff\r\n"
 )
 
@@ -226,7 +272,7 @@ def test_check_41_nested_parts_are_re_encoded_each():
     "data",
     [
         b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xff\r\n--b--\r\n",
-        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/encrypted; boundary=c\r\n\r\n\xff\r\n--b--\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/encrypted; boundary=c\r\n\r\n\xff\r\n--b--\r\n",  # noqa: E501
         b"DKIM-Signature: x\r\n\r\n\xff\r\n",
         b"Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\n\xff\r\n--b--\r\n",
         b"Content-Type: multipart/mixed; boundary=absent\r\n\r\n\xff\r\n",
@@ -241,7 +287,7 @@ def test_seven_bit_gives_up_rather_than_harm(data):
 
 
 def test_a_boundary_that_is_never_closed_ends_with_the_mail():
-    data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9\r\n--b\r\nContent-Type: text/html\r\n\r\n\xc3\xbc\r\n"
+    data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9\r\n--b\r\nContent-Type: text/html\r\n\r\n\xc3\xbc\r\n"  # noqa: E501
     got = seven_bit(data)
     assert got is not None
     assert got.isascii()
@@ -256,7 +302,13 @@ def test_an_empty_part_stays_empty():
 
 
 def test_long_lines_in_preamble_and_epilogue_go():
-    data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"p" * 999 + b"\r\n--b\r\n\r\nx\r\n--b--\r\n" + b"e" * 999 + b"\r\n"
+    data = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        + b"p" * 999
+        + b"\r\n--b\r\n\r\nx\r\n--b--\r\n"
+        + b"e" * 999
+        + b"\r\n"
+    )
     got = seven_bit(data)
     assert got is not None
     assert max(map(len, got.split(b"\r\n"))) < 100
@@ -284,9 +336,17 @@ def test_the_search_for_long_lines_is_linear():
 
 def test_check_66_ascii_headers_downgrades_by_kind_of_field():
     content = compose(
-        Message(from_="Jösé <jösé@bücher.test>", to=["Ann Ü <a@b.test>", "c@bücher.test"], subject="Grüße", text="x", headers={"X-A": "ü"}),
-        message_id="<a@b>", date=DATE, boundary="b",
-    )  # fmt: skip
+        Message(
+            from_="Jösé <jösé@bücher.test>",
+            to=["Ann Ü <a@b.test>", "c@bücher.test"],
+            subject="Grüße",
+            text="x",
+            headers={"X-A": "ü"},
+        ),
+        message_id="<a@b>",
+        date=DATE,
+        boundary="b",
+    )
     got = ascii_headers(bytes(content))
     assert got is not None
     part = read(got)
@@ -302,7 +362,10 @@ def test_an_empty_group_with_a_wide_name_stays_a_group():
     assert got == b"To: undisclosed-recipients:;\r\n\r\n"
 
 
-@pytest.mark.parametrize("field", ["References: <ü@b>", "Content-Type: text/ü", "List-Unsubscribe: <https://ü>", "DKIM-Signature: x\r\nSubject: ü"])
+@pytest.mark.parametrize(
+    "field",
+    ["References: <ü@b>", "Content-Type: text/ü", "List-Unsubscribe: <https://ü>", "DKIM-Signature: x\r\nSubject: ü"],
+)
 def test_what_cannot_be_downgraded_gives_none(field):
     assert ascii_headers(f"{field}\r\n\r\n".encode()) is None
 

@@ -10,7 +10,16 @@ import pytest
 
 from mailer.address import Address
 from mailer.envelope import Envelope
-from mailer.errors import ConnectError, DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, MessageError, Outcome
+from mailer.errors import (
+    ConnectError,
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryRefused,
+    DeliveryUnknown,
+    MailerError,
+    MessageError,
+    Outcome,
+)
 from mailer.mail import Content, Mail
 from mailer.receipt import Attempt, Receipt, RecipientResult
 
@@ -18,7 +27,10 @@ A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNO
 
 
 def receipt(*outcomes: Outcome, **more: object) -> Receipt:
-    results = tuple(RecipientResult(Address("", f"u{i}", "b.test"), outcome, 250, "2.0.0", "ok", None, f"id{i // 2}") for i, outcome in enumerate(outcomes))
+    results = tuple(
+        RecipientResult(Address("", f"u{i}", "b.test"), outcome, 250, "2.0.0", "ok", None, f"id{i // 2}")
+        for i, outcome in enumerate(outcomes)
+    )
     return Receipt(**{"id": "x", "backend": "memory:", "results": results, **more})
 
 
@@ -33,7 +45,13 @@ def test_results_are_parted_by_outcome():
 
 @pytest.mark.parametrize(
     ("outcomes", "error"),
-    [((A, A), None), ((A, R), DeliveryRefused), ((A, D, R), DeliveryDeferred), ((D, R, U), DeliveryUnknown), ((), DeliveryRefused)],
+    [
+        ((A, A), None),
+        ((A, R), DeliveryRefused),
+        ((A, D, R), DeliveryDeferred),
+        ((D, R, U), DeliveryUnknown),
+        ((), DeliveryRefused),
+    ],
 )
 def test_raise_unless_ok_raises_the_first_that_applies(outcomes, error):
     one = receipt(*outcomes)
@@ -47,7 +65,8 @@ def test_raise_unless_ok_raises_the_first_that_applies(outcomes, error):
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "error"), [((A, R), None), ((R, R), DeliveryRefused), ((R, D), DeliveryDeferred), ((D, U, R), DeliveryUnknown)]
+    ("outcomes", "error"),
+    [((A, R), None), ((R, R), DeliveryRefused), ((R, D), DeliveryDeferred), ((D, U, R), DeliveryUnknown)],
 )
 def test_send_raises_only_if_nobody_accepted(outcomes, error):
     one = receipt(*outcomes)
@@ -119,4 +138,6 @@ def test_for_all_says_the_same_for_everyone():
     mail = Mail("m", Envelope("a@b.test", ["c@d.test", "e@f.test"]), None, Content.of(b"x\r\n"))
     one = Receipt.for_all(mail, D, code=451, text="later", retry_after_s=7.0, notes=["n"])
     assert (one.id, one.notes) == ("m", ("n",))
-    assert [(r.address, r.outcome, r.code, r.retry_after_s) for r in one.results] == [(a, D, 451, 7.0) for a in mail.envelope.recipients]
+    assert [(r.address, r.outcome, r.code, r.retry_after_s) for r in one.results] == [
+        (a, D, 451, 7.0) for a in mail.envelope.recipients
+    ]

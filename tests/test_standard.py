@@ -5,7 +5,8 @@ from __future__ import annotations
 import email
 import email.policy
 from email.header import Header
-from email.message import EmailMessage, Message as OldMessage
+from email.message import EmailMessage
+from email.message import Message as OldMessage
 from email.mime.application import MIMEApplication
 from email.mime.image import MIMEImage
 from email.mime.message import MIMEMessage
@@ -54,7 +55,9 @@ def test_an_email_message_is_read_into_fields():
     check_fields(message_of(modern()))
 
 
-@pytest.mark.parametrize("policy", [email.policy.default, email.policy.compat32, email.policy.SMTP], ids=["default", "compat32", "SMTP"])
+@pytest.mark.parametrize(
+    "policy", [email.policy.default, email.policy.compat32, email.policy.SMTP], ids=["default", "compat32", "SMTP"]
+)
 def test_a_parsed_one_gives_the_same(policy):
     check_fields(message_of(email.message_from_bytes(modern().as_bytes(), policy=policy)))
 
@@ -89,7 +92,12 @@ def test_email_mime_is_read_into_fields():
     assert (got.subject, got.return_path, got.priority, got.headers) == ("Grüße", NULL_SENDER, 1, ())
     assert (got.text, got.html) == ("plain ü", "<p>")
     assert got.alternatives == (('text/calendar; method="REQUEST"', "BEGIN:VCALENDAR"),)
-    assert [(a.name, a.inline) for a in got.attachments] == [("attachment", True), ("a.bin", False), ("nöte.txt", False), ("message.eml", False)]
+    assert [(a.name, a.inline) for a in got.attachments] == [
+        ("attachment", True),
+        ("a.bin", False),
+        ("nöte.txt", False),
+        ("message.eml", False),
+    ]
     assert b"Subject: in\r\n" in bytes(got.attachments[3])
     assert got.attachments[3].content_type == "message/rfc822"
 
@@ -97,15 +105,19 @@ def test_email_mime_is_read_into_fields():
 @given(messages())
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_we_compose_is_read_back(message):
-    message = message.with_(subject="s", headers=(), to="a@b.test", cc=(), reply_to=(), sender=None, from_="a@b.test", attachments=())
-    got = message_of(email.message_from_bytes(bytes(composed(message)), policy=email.policy.default))
-    assert got.with_(text=None, html=None, amp_html=None, alternatives=(), headers=(), message_id=None) == message.with_(
-        text=None, html=None, amp_html=None, alternatives=(), bcc=()
+    message = message.with_(
+        subject="s", headers=(), to="a@b.test", cc=(), reply_to=(), sender=None, from_="a@b.test", attachments=()
     )
+    got = message_of(email.message_from_bytes(bytes(composed(message)), policy=email.policy.default))
+    assert got.with_(
+        text=None, html=None, amp_html=None, alternatives=(), headers=(), message_id=None
+    ) == message.with_(text=None, html=None, amp_html=None, alternatives=(), bcc=())
     for key in ("text", "html", "amp_html"):
         ours, theirs = getattr(message, key), getattr(got, key)
         if ours is not None:
-            assert (theirs or "").replace("\r\n", "\n").removesuffix("\n") == ours.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+            assert (theirs or "").replace("\r\n", "\n").removesuffix("\n") == ours.replace("\r\n", "\n").replace(
+                "\r", "\n"
+            ).removesuffix("\n")
 
 
 def of(text: str) -> OldMessage:
@@ -118,7 +130,7 @@ def of(text: str) -> OldMessage:
         "Content-Type: multipart/signed; boundary=b\n\n--b\n\nx\n--b--\n",
         "Content-Type: multipart/encrypted; boundary=b\n\n--b\n\nx\n--b--\n",
         "Content-Type: application/pkcs7-mime\n\nx",
-        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/signed; boundary=c\n\n--c\n\n--c--\n--b--\n",
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/signed; boundary=c\n\n--c\n\n--c--\n--b--\n",  # noqa: E501
         "Content-Type: multipart/report; boundary=b\n\n--b\n\nx\n--b--\n",
         "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n\ntwo\n--b--\n",
         "Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: image/png\n\ntwo\n--b--\n",
@@ -133,7 +145,16 @@ def test_what_fields_cannot_say_points_to_send_raw(text):
         message_of(of(text))
 
 
-@pytest.mark.parametrize("text", ["Date: yesterday\n\n", "To: a@b@c\n\n", "Subject: a\nSubject: b\n\n", "X-Priority: soon\n\n", "Sender: a@b.test, c@d.test\n\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Date: yesterday\n\n",
+        "To: a@b@c\n\n",
+        "Subject: a\nSubject: b\n\n",
+        "X-Priority: soon\n\n",
+        "Sender: a@b.test, c@d.test\n\n",
+    ],
+)
 def test_a_broken_header_is_a_message_error(text):
     with pytest.raises(MessageError):
         message_of(of(text))
@@ -159,18 +180,24 @@ def test_other_objects_are_refused():
 # --- bytes_of ---------------------------------------------------------------------------------------------------------
 
 ODD = (
-    b"From: a@b.test\r\nX-Long: " + b"word " * 30 + b"end\r\nX-Folded: a\r\n\tb  c\r\nSubject: =?utf-8?q?a?= =?utf-8?q?b?=\r\n"
-    b"To: A\r\n  <c@d.test>\r\nContent-Type: text/plain;\r\n\tcharset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nFrom \xc3\xa9 \r\n.\r\n"
+    b"From: a@b.test\r\nX-Long: "
+    + b"word " * 30
+    + b"end\r\nX-Folded: a\r\n\tb  c\r\nSubject: =?utf-8?q?a?= =?utf-8?q?b?=\r\n"
+    b"To: A\r\n  <c@d.test>\r\nContent-Type: text/plain;\r\n\tcharset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nFrom \xc3\xa9 \r\n.\r\n"  # noqa: E501
 )
 
 
-@pytest.mark.parametrize("policy", [email.policy.default, email.policy.compat32, email.policy.SMTP, email.policy.SMTPUTF8], ids=str)
+@pytest.mark.parametrize(
+    "policy", [email.policy.default, email.policy.compat32, email.policy.SMTP, email.policy.SMTPUTF8], ids=str
+)
 def test_a_parsed_mail_comes_out_as_it_went_in(policy):
     assert bytes_of(email.message_from_bytes(ODD, policy=policy)) == ODD
     assert bytes_of(email.message_from_bytes(ODD.replace(b"\r\n", b"\n"), policy=policy)) == ODD
 
 
-@pytest.mark.parametrize("value", ["a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\0", "a\x0bb: c", "a\x85b: c", "a\u2028b", "a\n", "\x1b"])
+@pytest.mark.parametrize(
+    "value", ["a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\0", "a\x0bb: c", "a\x85b: c", "a\u2028b", "a\n", "\x1b"]
+)
 @pytest.mark.parametrize("kind", ["old", "header", "part"])
 def test_b1_an_unsafe_header_in_any_part_is_refused(value, kind):
     message = MIMEMultipart()

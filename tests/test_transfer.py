@@ -44,9 +44,15 @@ def test_base64_length_is_known_beforehand(size):
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
-    [("Hello\n", "7bit"), ("", "7bit"), ("x" * 998, "7bit"), ("x" * 999, "quoted-printable"),
-     ("Grüße an alle, die es lesen\n", "quoted-printable"), ("日本語テキスト" * 9, "base64")],
-)  # fmt: skip
+    [
+        ("Hello\n", "7bit"),
+        ("", "7bit"),
+        ("x" * 998, "7bit"),
+        ("x" * 999, "quoted-printable"),
+        ("Grüße an alle, die es lesen\n", "quoted-printable"),
+        ("日本語テキスト" * 9, "base64"),
+    ],
+)
 def test_the_shortest_encoding_is_taken(text, encoding):
     assert encoded_text(text)[0] == encoding
 
@@ -67,7 +73,9 @@ def test_check_61_any_text_is_read_back(text):
     assert data.decode().replace("\r\n", "\n") == lf(text)
 
 
-@pytest.mark.parametrize("line", ["ü" + "a" * 69 + " ", "é" * 25 + "\t", "a" * 75 + " é ", " ", "é \n\n \n", "a" * 76 + "é", "=" * 30 + "é "])
+@pytest.mark.parametrize(
+    "line", ["ü" + "a" * 69 + " ", "é" * 25 + "\t", "a" * 75 + " é ", " ", "é \n\n \n", "a" * 76 + "é", "=" * 30 + "é "]
+)
 def test_trailing_blanks_are_encoded_and_the_line_stays_at_76(line):
     encoded = quoted_printable(line.encode())
     assert all(len(part) <= 76 and not part.endswith((b" ", b"\t")) for part in encoded.split(b"\r\n"))

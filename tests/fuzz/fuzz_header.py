@@ -30,7 +30,7 @@ def check(text: str) -> None:
     try:
         line(text, "text")
     except MessageError as error:
-        assert str(error).isprintable()
+        assert str(error).isprintable()  # noqa: PT017
         return
     plain = text.strip(" \t")
     for utf8 in (False, True):

@@ -33,12 +33,12 @@ def check(data: bytes) -> None:
             assert changed.isascii()
             assert max(map(len, changed.split(b"\r\n"))) <= 998
         elif changed is not None:
-            assert changed.partition(b"\r\n\r\n")[0].isascii()
+            assert (b"\r\n" + changed).partition(b"\r\n\r\n")[0].isascii()
     try:
         made = ReadyMade.of(data, message_id="<new@example.org>", date=DATE)
     except MessageError as error:
-        assert str(error).isprintable()
-        assert error.field
+        assert str(error).isprintable()  # noqa: PT017
+        assert error.field  # noqa: PT017
         return
     _check_lines(made.content)
     assert max(map(len, made.content.split(b"\r\n"))) <= 998
