@@ -47,17 +47,17 @@ class DeliveryOptions:
         deliver_by_s: int | None = None,
         mt_priority: int | None = None,
     ) -> None:
-        words = tuple(str(word).upper() for word in ((notify,) if isinstance(notify, str) else notify))
+        words = tuple(
+            line(word, "delivery.notify").upper() for word in ((notify,) if isinstance(notify, str) else notify)
+        )
         if any(word not in _NOTIFY for word in words) or ("NEVER" in words and len(words) > 1):
             raise MessageError(f"{shown(words)}: give 'NEVER' alone or some of {_NOTIFY[1:]}", field="delivery.notify")
-        if ret is not None and ret.upper() not in _RET:
+        if ret is not None and line(ret, "delivery.ret").upper() not in _RET:
             raise MessageError(f"{shown(ret)} is not one of {_RET}", field="delivery.ret")
         if envid is not None and not _ENVID.fullmatch(line(envid, "delivery.envid")):
             raise MessageError(f"{shown(envid)} is not 1-100 printable ASCII characters", field="delivery.envid")
-        if deliver_by_s is not None and not 1 <= deliver_by_s <= 999_999_999:
-            raise MessageError(f"{deliver_by_s} is outside 1-999999999 seconds", field="delivery.deliver_by_s")
-        if mt_priority is not None and not -9 <= mt_priority <= 9:
-            raise MessageError(f"{mt_priority} is outside -9 to 9", field="delivery.mt_priority")
+        _check_whole(deliver_by_s, 1, 999_999_999, "delivery.deliver_by_s")
+        _check_whole(mt_priority, -9, 9, "delivery.mt_priority")
         put = object.__setattr__
         put(self, "notify", tuple(dict.fromkeys(words)))
         put(self, "ret", ret.upper() if ret else None)
@@ -74,3 +74,10 @@ class DeliveryOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> DeliveryOptions:
         """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
+
+
+def _check_whole(value: object, lowest: int, highest: int, field: str) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise MessageError(f"{shown(value)} is not a whole number from {lowest} to {highest}", field=field)

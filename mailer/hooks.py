@@ -137,6 +137,7 @@ class Hooks:
             HookError: A callback raised, or returned None or a wrong type; it names hook and owner.
             MessageError: A callback built a wrong value; it is chained to the HookError too.
         """
+        self._fired[name] += 1
         entries = self._entries.get(name)
         if not entries:
             return value

@@ -114,15 +114,13 @@ async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
 
 
 async def examine(backend: Backend) -> Health:
-    """The backend's ``check``; whatever it raises is what is wrong."""
+    """The backend's ``check``, which may also say just yes or no; whatever it raises is what is wrong."""
     name = str(backend)
     try:
         health = await called(backend.runtime, backend.check)
-        if not isinstance(health, Health):
-            raise TypeError(f"{name}'s check returned {type(health).__name__}, not a Health")
     except Exception as error:  # noqa: BLE001 - as in carry
         return Health(ok=False, backend=name, cause=_as_ours(error, name, backend.runtime))
-    return health
+    return health if isinstance(health, Health) else Health(ok=bool(health), backend=name)
 
 
 async def carry(backend: Backend, mail: Mail) -> Receipt:
