@@ -89,8 +89,7 @@ def left_out(message: Message | None, features: Features, backend: str, policy: 
     for name, used in _USED.items():
         if getattr(features, name) or not used(message):
             continue
-        text = f"{name} is not carried by {backend}"
         if policy == "error" or (policy == "default" and name not in _ADVISORY):
-            raise UnsupportedFeature(text, field=name)
-        notes.append(text)
+            raise UnsupportedFeature(f"is not carried by {backend}", field=name)
+        notes.append(f"{name} is not carried by {backend}")
     return tuple(notes)

@@ -265,9 +265,20 @@ class Stream:
                     await ready(self._sock, deadline)
                 except DeadlineExceeded:
                     raise DeadlineExceeded(f"{self.peer}: {what} took too long") from None
+        except OSError:
+            self._hear_out()
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
+
+    def _hear_out(self) -> None:
+        """Keep what the peer said before the connection broke, for ``receive``: it may be the reason why."""
+        try:
+            self._ahead += self._sock.recv(_CHUNK_BYTES)
+        except (OSError, ValueError):  # nothing, or no TLS to read it with
+            pass
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

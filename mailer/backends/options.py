@@ -79,7 +79,7 @@ class BackendURL:
             path = slash + path
             if authority and "@" not in authority and "@" in path + query.partition("=")[0]:
                 raise ConfigError(f"{scheme}: '/' and '?' in user or password must be percent-encoded: %2F, %3F")
-        username, password, host, port = _authority(scheme, authority)
+        username, password, host, port = _authority(scheme, authority, is_whole="@" not in path + query)
         return cls(scheme, username, password, host, port, _decoded(scheme, path), parse_query(scheme, query))
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class BackendURL:
                 raise ConfigError(f"{self.scheme}: the URL takes no {part}")  # which may be a misplaced password
 
 
-def _authority(scheme: str, authority: str) -> tuple[str | None, str | None, str, int | None]:
+def _authority(scheme: str, authority: str, *, is_whole: bool) -> tuple[str | None, str | None, str, int | None]:
     who, at, where = authority.rpartition("@")
     username, colon, password = who.partition(":")
     host, port = where, ""
@@ -134,7 +134,7 @@ def _authority(scheme: str, authority: str) -> tuple[str | None, str | None, str
         _decoded(scheme, username) if at else None,
         _decoded(scheme, password) if at and colon else None,
         host.lower(),
-        _port(scheme, port) if port else None,
+        _port(scheme, port, is_whole=is_whole) if port else None,
     )
 
 
@@ -147,10 +147,11 @@ def _check_ipv6(scheme: str, host: str) -> None:
         raise ConfigError(f"{scheme}: [{host}] is not an IPv6 address") from None
 
 
-def _port(scheme: str, port: str) -> int:
+def _port(scheme: str, port: str, *, is_whole: bool) -> int:
     if not (port.isascii() and port.isdigit() and len(port) <= 6 and 1 <= int(port) <= 65535):
-        # Not shown: behind a password with a raw "/", "?" or "#" it is the password's beginning.
-        raise ConfigError(f"{scheme}: the port is not 1-65535 (or '/', '?', '#' in a password are not percent-encoded)")
+        # With an "@" behind it, it is the beginning of a password with a raw "/" or "?": not shown.
+        shown = f"port {port!r} is not 1-65535" if is_whole and port.isdigit() else "the port is not 1-65535"
+        raise ConfigError(f"{scheme}: {shown} (or '/', '?', '#' in a password are not percent-encoded)")
     return int(port)
 
 

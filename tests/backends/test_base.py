@@ -118,7 +118,7 @@ def test_a_plain_send_runs_in_a_thread_under_async_only(world: World) -> None:
 def test_unsupported_features_are_found_before_send_is_called(world: World) -> None:
     backend = Given(lambda mail: Receipt.for_all(mail, Outcome.ACCEPTED))
     with world.mailer(backend) as mailer:
-        with pytest.raises(UnsupportedFeature, match="send_at is not carried by given:"):
+        with pytest.raises(UnsupportedFeature, match="send_at: is not carried by given:"):
             mailer.send(message(send_at=datetime(2099, 1, 1, tzinfo=UTC)))
         assert backend.threads == []
         receipt, _ = sent(mailer, message(tags=["a"]))

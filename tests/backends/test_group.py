@@ -152,7 +152,7 @@ def test_what_the_first_cannot_carry_goes_by_the_second(world: World) -> None:
     assert outcomes(receipt) == [(A, "two:")]
     assert one.asked == []
     assert len(receipt.notes) == 1
-    assert "reply_to is not carried by one:" in receipt.notes[0]
+    assert "reply_to: is not carried by one:" in receipt.notes[0]
 
 
 def test_groups_within_groups(world: World) -> None:
