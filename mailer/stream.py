@@ -8,6 +8,7 @@ meets a later question. One task or thread uses a stream at a time, in one direc
 from __future__ import annotations
 
 import errno
+import contextlib
 import functools
 import os
 import socket
@@ -275,10 +276,8 @@ class Stream:
 
     def _hear_out(self) -> None:
         """Keep what the peer said before the connection broke, for ``receive``: it may be the reason why."""
-        try:
+        with contextlib.suppress(OSError, ValueError):  # there is nothing, or no TLS to read it with
             self._ahead += self._sock.recv(_CHUNK_BYTES)
-        except (OSError, ValueError):  # nothing, or no TLS to read it with
-            pass
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ LAYERS = {
     "transfer.py": 2,
     "smtp/__init__.py": 2,
     "smtp/auth.py": 2,
+    "smtp/capabilities.py": 2,
     "smtp/command.py": 2,
     "smtp/data.py": 2,
     "smtp/endpoint.py": 2,

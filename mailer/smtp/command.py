@@ -10,14 +10,13 @@ import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from ..errors import MessageError, ProtocolError
-from .reply import Reply
 
 __all__ = [
-    "Capabilities",
+    "KEYWORD",
+    "MECHANISM",
     "Command",
     "auth",
     "bdat",
@@ -51,8 +50,6 @@ MAX_DOMAIN_BYTES = 255
 MAX_PATH_BYTES = 256
 """RFC 5321 section 4.5.3.1.1-3; the path counts its angle brackets."""
 MAX_ENVID_BYTES = 100
-MAX_KEYWORD_BYTES = 64
-"""Longer EHLO keywords are nobody's: ignored."""
 
 _ALLOWANCE = {
     "SIZE": 26,  # RFC 1870 section 4
@@ -74,8 +71,8 @@ _ALLOWANCE = {
 # ---- Grammar ----
 
 _WORD = re.compile(r"[!-~]+")
-_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}", re.IGNORECASE)  # RFC 4422 section 3.1
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # RFC 5321 section 4.1.1.1, ehlo-keyword
+MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}", re.IGNORECASE)  # RFC 4422 section 3.1
+KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # RFC 5321 section 4.1.1.1, ehlo-keyword
 _VALUE = re.compile(r"[!-<>-~]+")  # esmtp-value: visible, no "="
 _VALUE_UTF8 = re.compile(r"[^\x00-\x20=\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -138,7 +135,7 @@ def auth(mechanism: str, initial: bytes | None = None) -> bytes:
     Raises:
         MessageError: The name is none, or the line exceeds 12288 bytes (then send it after the first 334).
     """
-    if not _MECHANISM.fullmatch(mechanism):
+    if not MECHANISM.fullmatch(mechanism):
         raise _refused("auth mechanism", "must be 1 to 20 letters, digits, hyphens or underscores")
     if initial is None:
         return f"AUTH {mechanism.upper()}\r\n".encode("ascii")
@@ -292,7 +289,7 @@ def _path_command(
     words, limit = [f"{verb}<{path}>"], MAX_COMMAND_BYTES
     utf8 = utf8 or "SMTPUTF8" in parameters  # which RCPT does not repeat
     for keyword, value in parameters.items():
-        if not _KEYWORD.fullmatch(keyword):
+        if not KEYWORD.fullmatch(keyword):
             raise _refused(what, "has a parameter whose keyword is none")
         if value is not None and not (_VALUE_UTF8 if utf8 else _VALUE).fullmatch(value):
             raise _refused(keyword.lower(), "must be visible characters without a blank or an equals sign")
@@ -369,86 +366,6 @@ def helo_name(hostname: str, ip: str = "127.0.0.1") -> str:
 # ---- What a server offers ----
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a server said it can do in its answer to EHLO. `Capabilities()` is what HELO leaves: nothing.
-
-    Attributes:
-        keywords: Each keyword in upper case to its parameters as given ("" if none), in the order of the reply.
-        auth: SASL mechanisms in upper case, in order, once each; ``AUTH=LOGIN`` (a draft's form) is among them.
-        size: The largest mail in octets; 0 if there is no limit or none that can be read; None if SIZE is not offered.
-    """
-
-    keywords: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    auth: tuple[str, ...] = ()
-    size: int | None = None
-
-    @classmethod
-    def parse(cls, ehlo_reply: Reply) -> Capabilities:
-        """Return what a positive reply to EHLO (or LHLO) offers; what is no keyword in it is ignored."""
-        keywords: dict[str, str] = {}
-        mechanisms: list[str] = []
-        for line in ehlo_reply.lines[1:]:
-            if not line.replace("\t", " ").rstrip("\r").isprintable():
-                continue
-            keyword, parameters = (*line.split(None, 1), "", "")[:2]
-            if keyword.upper().startswith("AUTH="):
-                keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}"
-            keyword, parameters = keyword.upper(), parameters.strip()
-            if len(keyword) > MAX_KEYWORD_BYTES or not _KEYWORD.fullmatch(keyword):
-                continue
-            if keyword == "AUTH":
-                mechanisms += [word.upper() for word in parameters.split() if _MECHANISM.fullmatch(word)]
-                parameters = " ".join(dict.fromkeys(mechanisms))
-                keywords[keyword] = parameters
-            else:
-                keywords.setdefault(keyword, parameters)
-        size = None
-        if "SIZE" in keywords:
-            digits = keywords["SIZE"]
-            size = int(digits) if re.fullmatch(r"[0-9]{1,20}", digits) else 0
-        return cls(MappingProxyType(keywords), tuple(dict.fromkeys(mechanisms)), size)
-
-    def has(self, keyword: str) -> bool:
-        """Return whether the extension is offered; any case."""
-        return keyword.upper() in self.keywords
-
-    @property
-    def eightbitmime(self) -> bool:
-        """RFC 6152."""
-        return "8BITMIME" in self.keywords
-
-    @property
-    def smtputf8(self) -> bool:
-        """RFC 6531."""
-        return "SMTPUTF8" in self.keywords
-
-    @property
-    def pipelining(self) -> bool:
-        """RFC 2920."""
-        return "PIPELINING" in self.keywords
-
-    @property
-    def chunking(self) -> bool:
-        """RFC 3030."""
-        return "CHUNKING" in self.keywords
-
-    @property
-    def starttls(self) -> bool:
-        """RFC 3207."""
-        return "STARTTLS" in self.keywords
-
-    @property
-    def dsn(self) -> bool:
-        """RFC 3461."""
-        return "DSN" in self.keywords
-
-    @property
-    def enhancedstatuscodes(self) -> bool:
-        """RFC 2034."""
-        return "ENHANCEDSTATUSCODES" in self.keywords
-
-
 # ---- What a server reads ----
 
 
@@ -506,7 +423,7 @@ def parse_path(argument: str, prefix: str) -> tuple[str | None, dict[str, str | 
     for word in argument[match.end() :].split():
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()
-        if not _KEYWORD.fullmatch(keyword) or (equals and not _VALUE_UTF8.fullmatch(value)):
+        if not KEYWORD.fullmatch(keyword) or (equals and not _VALUE_UTF8.fullmatch(value)):
             raise ProtocolError("malformed parameter")
         if keyword in parameters:
             raise ProtocolError(f"parameter {keyword} stands twice")

@@ -37,7 +37,7 @@ from ..errors import (
 from ..mail import Content
 from . import command
 from .auth import mechanism_for
-from .command import Capabilities
+from .capabilities import Capabilities
 from .data import dot_stuffed
 from .endpoint import Endpoint
 from .reply import Reply, ReplyParser

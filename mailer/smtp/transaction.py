@@ -14,7 +14,7 @@ from ..errors import MailerError, MessageError, Outcome, TransportError
 from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
 from ..receipt import Receipt, RecipientResult
-from .command import Capabilities
+from .capabilities import Capabilities
 from .reply import Reply
 
 __all__ = ["SessionRefused", "Transaction", "outcome_of"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from mailer.errors import ProtocolError
-from mailer.smtp.command import Capabilities
+from mailer.smtp.capabilities import Capabilities
 from mailer.smtp.reply import Reply, ReplyParser
 
 

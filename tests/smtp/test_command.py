@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mailer.errors import MessageError, ProtocolError
 from mailer.smtp import command
-from mailer.smtp.command import Capabilities, Command, helo_name, parse_command, parse_path, xtext, xtext_decoded
+from mailer.smtp.capabilities import Capabilities
+from mailer.smtp.command import Command, helo_name, parse_command, parse_path, xtext, xtext_decoded
 from mailer.smtp.reply import Reply
 
 # ---- What a client writes ----
