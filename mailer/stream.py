@@ -7,8 +7,8 @@ meets a later question. One task or thread uses a stream at a time, in one direc
 
 from __future__ import annotations
 
-import errno
 import contextlib
+import errno
 import functools
 import os
 import socket
