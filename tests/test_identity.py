@@ -28,8 +28,13 @@ from mailer.pipeline import _message_id
 sender = (Address.parse("shop@example.com"),)
 before = [_message_id(sender) for _ in range(1000)]
 child = os.fork()
-print(*[_message_id(sender) for _ in range(1000)], *(before if child else ()), sep="\\n", flush=True)
-os.waitpid(child, 0) if child else os._exit(0)
+after = [_message_id(sender) for _ in range(1000)]
+if child:  # one after the other, or their lines would mix
+    os.waitpid(child, 0)
+    print(*before, sep="\\n")
+print(*after, sep="\\n", flush=True)
+if not child:
+    os._exit(0)
 """
 
 
