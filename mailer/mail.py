@@ -83,13 +83,18 @@ class Mail:
         id: Ours, 32 hexadecimal digits; the same on every try, and a provider's idempotency key by default.
         envelope: Who it goes to.
         message: What it was composed from; None for ready-made mail.
-        content: What is sent.
+        content: What is sent; bytes become a :class:`Content`.
     """
 
     id: str
     envelope: Envelope
     message: Message | None
     content: Content
+
+    def __post_init__(self) -> None:
+        given: object = self.content
+        if isinstance(given, bytes):
+            object.__setattr__(self, "content", Content.of(given))
 
     @property
     def delivery(self) -> DeliveryOptions:

@@ -59,10 +59,10 @@ class _Face:
             sender = Message(from_=from_).from_
         except AddressError as error:
             raise ConfigError(f"{named}: {error}") from error
-        backend = backend_from_url(url_or_backend) if isinstance(url_or_backend, str) else url_or_backend
+        runtime = self._runtime()
+        backend = backend_from_url(url_or_backend, runtime) if isinstance(url_or_backend, str) else url_or_backend
         if not isinstance(backend, Backend):
             raise ConfigError(f"a mailer takes a URL or a Backend, not {type(backend).__name__}")
-        runtime = self._runtime()
         hooks = Hooks() if hooks is None else hooks
         hooks.attach(blocking=not runtime.is_async)
         backend.attach(runtime, unsupported)

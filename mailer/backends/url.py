@@ -73,7 +73,10 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
             raise ConfigError(f"there is no backend {parsed.scheme!r}; {hint}")
         module, name = _BUILT_IN[parsed.scheme]
         factory = cast(BackendFactory, getattr(importlib.import_module(f"{__package__}.{module}"), name))
-    return factory(parsed, runtime)
+    backend = factory(parsed, runtime)
+    if not isinstance(backend, Backend):
+        raise ConfigError(f"{parsed.scheme}: its factory made {type(backend).__name__}, not a Backend")
+    return backend
 
 
 def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) -> Backend:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from worlds import World
 
 from mailer import Backend, ConfigError, Mailer, Outcome, Receipt, backend_from_url, register_backend
 from mailer.backends import url as url_module
 from mailer.backends.group import FailoverBackend
+from mailer.backends.memory import MemoryBackend
 from mailer.backends.options import BackendURL
 from mailer.backends.smtp import SmtpBackend
 from mailer.features import Features
+from mailer.runtime import Runtime
 
 SECRET = "hunter2secret"
 
@@ -385,3 +388,22 @@ def test_what_was_percent_encoded_is_read_back_and_never_shown(user: str, passwo
     assert (parsed.username, parsed.password, parsed.host) == (user, password, "h.test")
     assert str(parsed) == f"smtp://{quote(user, safe='')}:***@h.test"
     assert str(BackendURL.parse(str(parsed))) == str(parsed)
+
+
+def test_a_factory_is_given_the_runtime_of_the_mailer(world: World, registry: dict[str, Any]) -> None:
+    given_runtimes = []
+
+    def factory(url: BackendURL, runtime: Runtime | None) -> Backend:
+        given_runtimes.append(runtime)
+        return MemoryBackend()
+
+    register_backend("given-runtime", factory)
+    with world.mailer("given-runtime:") as mailer:
+        assert mailer.backend.runtime is given_runtimes[0]
+    assert [runtime.is_async for runtime in given_runtimes if runtime is not None] == [world.name != "blocking"]
+
+
+def test_a_factory_that_makes_no_backend_is_named(registry: dict[str, Any]) -> None:
+    register_backend("makes-none", lambda url, runtime: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match="makes-none"):
+        backend_from_url("makes-none:")
