@@ -6,8 +6,8 @@ Names are loaded when they are first used: ``import mailer`` costs next to nothi
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing's, which takes longer to import than all the rest of this file
 if TYPE_CHECKING:
     from .address import Address as Address
     from .attachment import Attachment as Attachment
