@@ -482,8 +482,12 @@ def fakesmtpd(folder: Path, certificates: Certificates) -> Iterator[Peer]:
         def read() -> list[bytes]:
             if not mbox.exists():
                 return []
-            content = mbox.read_bytes()
+            # Closed before and after, and no longer meanwhile: else it is in the middle of a mail.
+            size = mbox.stat().st_size
             if mbox in _open_files(process.pid):
+                return []
+            content = mbox.read_bytes()
+            if mbox in _open_files(process.pid) or len(content) != size:
                 return []
             # "From " inside a body is not escaped: its own line after it is what tells a beginning.
             beginnings = re.split(rb"^From \S* .*\n(?=X-FakeSMTPd-Receiver: )", content, flags=re.MULTILINE)
