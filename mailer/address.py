@@ -122,6 +122,8 @@ class Address:
         Raises:
             AddressError: A part is missing or wrong.
         """
+        if not isinstance(data, Mapping):
+            raise AddressError(f"an address is read from a mapping, not {type(data).__name__}")
         for part in ("local", "domain"):
             if part not in data:
                 raise AddressError("is missing", field=part)

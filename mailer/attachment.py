@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import os
 import re
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import MessageError
-from .field import line, shown, token_id
+from .field import line, reads_json, shown, token_id
 
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
@@ -181,13 +180,15 @@ class Attachment:
         Raises:
             MessageError: The file is missing, a directory or unreadable. Seen now, not when sending.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise MessageError(f"a path is a str or os.PathLike, not {type(path).__name__}", field="attachments")
         try:
             absolute = os.path.abspath(path)
-            with open(absolute, "rb") as file:
+            opener = _File(absolute)
+            with opener() as file:
                 size = file.seek(0, os.SEEK_END)
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
-        opener: Any = functools.partial(open, absolute, "rb")  # which mode it is, mypy does not see in a partial
         label = name or os.path.basename(absolute)
         return cls(label, opener, size, content_type or _guessed(label), content_id, inline)
 
@@ -223,7 +224,9 @@ class Attachment:
                 content = b"".join([_checked_block(block, name) for block in stream])
             else:
                 content = _checked_block(stream.read(), name)
-        except _UNREADABLE as error:
+        except MessageError:
+            raise
+        except Exception as error:
             raise _unreadable(name, error) from error
         return cls(name, content, size, content_type or _guessed(name), content_id, inline)
 
@@ -278,7 +281,9 @@ class Attachment:
                     yield block
                 if file.read(1):
                     raise MessageError(self._changed(), field="attachments")
-        except _UNREADABLE as error:
+        except MessageError:
+            raise
+        except Exception as error:
             raise _unreadable(self.name, error) from error
 
     def _changed(self) -> str:
@@ -303,8 +308,9 @@ class Attachment:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Attachment:
-        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         try:
             content = base64.b64decode(data["content"], validate=True)
         except ValueError as error:
@@ -318,12 +324,23 @@ class Attachment:
         )
 
 
-# A closed file and a path with NUL are ValueErrors.
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The opener of a file on disk; a value, so that two attachments of one file are equal."""
+
+    path: str
+
+    def __call__(self) -> BinaryIO:
+        return open(self.path, "rb")
+
+
+# A path with NUL is a ValueError.
 _UNREADABLE = (OSError, ValueError)
 
 
 def _unreadable(name: object, error: Exception) -> MessageError:
-    why = getattr(error, "strerror", None) or error
+    # From an opener of the app's own anything may come; what the system and a closed file say needs no class.
+    why = getattr(error, "strerror", None) or (error if isinstance(error, _UNREADABLE) else repr(error))
     return MessageError(f"cannot read {shown(name, 300)}: {why}", field="attachments")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import MessageError
-from .field import line, shown
+from .field import line, reads_json, several, shown
 
 __all__ = ["DeliveryOptions"]
 
@@ -47,22 +47,23 @@ class DeliveryOptions:
         deliver_by_s: int | None = None,
         mt_priority: int | None = None,
     ) -> None:
-        words = tuple(
-            line(word, "delivery.notify").upper() for word in ((notify,) if isinstance(notify, str) else notify)
-        )
+        asked = (notify,) if isinstance(notify, str) else several(notify, "delivery.notify")
+        words = tuple(line(word, "delivery.notify").upper() for word in asked)
         if any(word not in _NOTIFY for word in words) or ("NEVER" in words and len(words) > 1):
             raise MessageError(f"{shown(words)}: give 'NEVER' alone or some of {_NOTIFY[1:]}", field="delivery.notify")
         if ret is not None and line(ret, "delivery.ret").upper() not in _RET:
             raise MessageError(f"{shown(ret)} is not one of {_RET}", field="delivery.ret")
         if envid is not None and not _ENVID.fullmatch(line(envid, "delivery.envid")):
             raise MessageError(f"{shown(envid)} is not 1-100 printable ASCII characters", field="delivery.envid")
+        if not isinstance(require_tls, bool):
+            raise MessageError(f"must be True or False, not {shown(require_tls)}", field="delivery.require_tls")
         _check_whole(deliver_by_s, 1, 999_999_999, "delivery.deliver_by_s")
         _check_whole(mt_priority, -9, 9, "delivery.mt_priority")
         put = object.__setattr__
         put(self, "notify", tuple(dict.fromkeys(words)))
         put(self, "ret", ret.upper() if ret else None)
         put(self, "envid", envid)
-        put(self, "require_tls", bool(require_tls))
+        put(self, "require_tls", require_tls)
         put(self, "deliver_by_s", deliver_by_s)
         put(self, "mt_priority", mt_priority)
 
@@ -71,8 +72,9 @@ class DeliveryOptions:
         return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in self.__slots__}
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> DeliveryOptions:
-        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .address import Address
 from .errors import MessageError
+from .field import reads_json, several
 
 if TYPE_CHECKING:
     from .message import Message
@@ -42,7 +43,7 @@ class Envelope:
         if isinstance(recipients, (str, Address)):
             recipients = (recipients,)
         unique: dict[tuple[str, str], Address] = {}
-        for item in recipients:
+        for item in several(recipients, "recipients"):
             address = item if type(item) is Address else Address.of(item, field="recipients")
             unique.setdefault(address.key, address)
         if not unique:
@@ -83,6 +84,7 @@ class Envelope:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Envelope:
         """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         sender = data.get("sender")

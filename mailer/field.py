@@ -6,11 +6,27 @@ line break, no NUL and no other control character, so no later layer has to look
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 from .errors import HeaderError, MessageError
 
-__all__ = ["ADDRESS_FIELDS", "OPAQUE_FIELDS", "SINGLE_FIELDS", "field_name", "line", "prose", "shown", "token_id"]
+__all__ = [
+    "ADDRESS_FIELDS",
+    "OPAQUE_FIELDS",
+    "SINGLE_FIELDS",
+    "field_name",
+    "line",
+    "prose",
+    "reads_json",
+    "several",
+    "shown",
+    "token_id",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # RFC 5322 section 3.6.8: printable ASCII except colon. 76 leaves room for the colon on a line of 78.
 _NAME = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
@@ -98,6 +114,35 @@ def line(value: object, field: str, *, error: type[MessageError] = MessageError)
     if _CONTROL.search(value):
         raise error(f"holds a line break or control character: {shown(value)}", field=field)
     return value
+
+
+def several(value: object, field: str, *, error: type[MessageError] = MessageError) -> Iterable[Any]:
+    """Check what must be a list or another iterable of values; None is none of them.
+
+    Raises:
+        MessageError: Something else, a string among it.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise error(f"must be a list, not {type(value).__name__}", field=field)
+    return value
+
+
+def reads_json(read: F) -> F:
+    """Let a ``from_dict`` raise :class:`MessageError`, naming its class, for whatever ``to_dict`` never writes."""
+
+    @functools.wraps(read)
+    def checked(cls: type, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise MessageError(f"is read from a mapping, not {type(data).__name__}", field=cls.__name__)
+        try:
+            return read(cls, data)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            text = f"not what to_dict writes, {type(error).__name__}: {shown(str(error))}"
+            raise MessageError(text, field=cls.__name__) from error
+
+    return cast(F, checked)
 
 
 def prose(value: object, field: str) -> str:

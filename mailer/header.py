@@ -265,7 +265,10 @@ def date_time(moment: datetime) -> str:
         raise HeaderError("is naive: give it a time zone", field="date")
     seconds = offset.days * 86400 + offset.seconds
     if seconds % 60:
-        moment, seconds = moment.astimezone(UTC), 0
+        try:
+            moment, seconds = moment.astimezone(UTC), 0
+        except OverflowError as error:
+            raise HeaderError("is out of range in UTC", field="date") from error
     sign = "-" if seconds < 0 else "+"
     hours, minutes = divmod(abs(seconds) // 60, 60)
     return (

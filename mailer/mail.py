@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from .delivery import DeliveryOptions
 from .envelope import Envelope
+from .field import reads_json
 from .message import Message
 
 __all__ = ["Content", "Mail", "Piece"]
@@ -118,12 +119,13 @@ class Mail:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Mail:
-        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         message = data.get("message")
         return cls(
             id=data["id"],
             envelope=Envelope.from_dict(data["envelope"]),
             message=Message.from_dict(message) if message is not None else None,
-            content=Content.of(base64.b64decode(data["content"])),
+            content=Content.of(base64.b64decode(data["content"], validate=True)),
         )

@@ -64,6 +64,8 @@ class _Face:
         if not isinstance(backend, Backend):
             raise ConfigError(f"a mailer takes a URL or a Backend, not {type(backend).__name__}")
         hooks = Hooks() if hooks is None else hooks
+        if not isinstance(hooks, Hooks):
+            raise ConfigError(f"hooks must be a Hooks registry, not {type(hooks).__name__}")
         hooks.attach(blocking=not runtime.is_async)
         backend.attach(runtime, unsupported)
         self._pipeline = Pipeline(self, backend, runtime, hooks, from_=sender)

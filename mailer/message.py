@@ -16,7 +16,7 @@ from .attachment import Attachment, media_type
 from .delivery import DeliveryOptions
 from .envelope import NULL_SENDER, NullSender
 from .errors import AddressError, HeaderError, MessageError
-from .field import SINGLE_FIELDS, field_name, line, prose, shown, token_id
+from .field import SINGLE_FIELDS, field_name, line, prose, reads_json, several, shown, token_id
 
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
@@ -72,6 +72,14 @@ class FrozenDict(dict[str, Any]):
 
     __slots__ = ()
 
+    def __new__(cls, *items: Any, **more: Any) -> FrozenDict:
+        self = super().__new__(cls)
+        dict.update(self, *items, **more)
+        return self
+
+    def __init__(self, *items: Any, **more: Any) -> None:
+        """Nothing: ``__new__`` has filled it, once."""
+
     def _frozen(self, *_args: object, **_more: object) -> NoReturn:
         raise TypeError("this mapping belongs to a frozen value: copy it with dict(...)")
 
@@ -80,6 +88,27 @@ class FrozenDict(dict[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         return (FrozenDict, (dict(self),))
 
+
+class FrozenList(list[Any]):
+    """A list inside a frozen value: reads, compares, pickles and serialises as a list; cannot be changed."""
+
+    __slots__ = ()
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        if not self:
+            super().__init__(items)
+
+    def _frozen(self, *_args: object, **_more: object) -> NoReturn:
+        raise TypeError("this list belongs to a frozen value: copy it with list(...)")
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = pop = remove = _frozen
+    reverse = sort = _frozen
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FrozenList, (list(self),))
+
+
+_MAX_DEPTH = 50  # mappings and lists within each other
 
 # --- from wide to narrow: one function for each kind of field ---------------------------------------------------------
 
@@ -124,7 +153,7 @@ def _prose(value: Any, field: str) -> str | None:
 
 def _alternatives(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for pair in value or ():
+    for pair in several(value, field):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise MessageError("each must be (content type, text)", field=field)
         kind, _ = media_type(pair[0], field)
@@ -137,13 +166,13 @@ def _alternatives(value: Any, field: str) -> tuple[tuple[str, str], ...]:
 def _attachments(value: Any, field: str) -> tuple[Attachment, ...]:
     if isinstance(value, (Attachment, str, bytes, os.PathLike)):
         raise MessageError("give a list of attachments", field=field)
-    return tuple(Attachment.of(item) for item in value or ())
+    return tuple(Attachment.of(item) for item in several(value, field))
 
 
 def _headers(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     seen = set()
-    for pair in value.items() if isinstance(value, Mapping) else value or ():
+    for pair in value.items() if isinstance(value, Mapping) else several(value, field, error=HeaderError):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise HeaderError("give a mapping or (name, value) pairs", field=field)
         name = field_name(pair[0])
@@ -157,7 +186,7 @@ def _headers(value: Any, field: str) -> tuple[tuple[str, str], ...]:
 
 
 def _strings(value: Any, field: str) -> tuple[str, ...]:
-    return tuple(line(item, field) for item in ((value,) if isinstance(value, str) else value or ()))
+    return tuple(line(item, field) for item in ((value,) if isinstance(value, str) else several(value, field)))
 
 
 def _checked_strings(value: Any, field: str) -> None:
@@ -176,9 +205,21 @@ def _checked_strings(value: Any, field: str) -> None:
 def _mapping(value: Any, field: str) -> FrozenDict:
     if value is not None and not isinstance(value, Mapping):
         raise MessageError(f"must be a mapping, not {type(value).__name__}", field=field)
-    for key in value or ():
-        line(key, field)
-    return FrozenDict(value or {})
+    return FrozenDict({line(key, field): _frozen(item, field) for key, item in (value or {}).items()})
+
+
+def _frozen(value: Any, field: str, around: tuple[int, ...] = ()) -> Any:
+    """Plain dicts and lists, and what is in them, as frozen copies; anything else as it is."""
+    if type(value) not in (dict, list):
+        return value
+    if id(value) in around or len(around) == _MAX_DEPTH:
+        if field == "context":  # holds whatever its templates read
+            return value
+        raise MessageError(f"holds itself, or is nested more than {_MAX_DEPTH} deep", field=field)
+    around = (*around, id(value))
+    if type(value) is list:
+        return FrozenList([_frozen(item, field, around) for item in value])
+    return FrozenDict({key: _frozen(item, field, around) for key, item in value.items()})
 
 
 def _metadata(value: Any, field: str) -> FrozenDict:
@@ -409,6 +450,7 @@ class Message:
         return data
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
         """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         fields: dict[str, Any] = {}

@@ -147,6 +147,8 @@ class Pipeline:
     async def _sealed_raw(
         self, data: bytes | StandardMessage, envelope: Envelope | None, context: Context
     ) -> Mail | Receipt:
+        if envelope is not None and not isinstance(envelope, Envelope):
+            raise MessageError(f"must be an Envelope, not {type(envelope).__name__}", field="envelope")
         if not isinstance(data, bytes):
             from .standard import bytes_of
 

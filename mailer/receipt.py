@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from .address import Address
 from .errors import DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, Outcome
+from .field import reads_json
 
 if TYPE_CHECKING:
     from .mail import Mail
@@ -65,8 +66,9 @@ class RecipientResult:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> RecipientResult:
-        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         return cls(
             address=Address.from_dict(data["address"]),
             outcome=Outcome(data["outcome"]),
@@ -108,6 +110,7 @@ class Attempt:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Attempt:
         """Read back what :meth:`to_dict` gave; a cause of an unknown class becomes a :class:`MailerError`."""
         return cls(
@@ -264,8 +267,9 @@ class Receipt:
         }
 
     @classmethod
+    @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
-        """Read back what :meth:`to_dict` gave; unknown keys are ignored."""
+        """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         return cls(
             id=data["id"],
             backend=data.get("backend", ""),

@@ -107,7 +107,7 @@ def test_a_code_outside_200_to_599_cannot_be_built(code):
     address = Address("", "a", "b.test")
     with pytest.raises(ValueError, match="outside 200-599"):
         RecipientResult(address, A, code)
-    with pytest.raises(ValueError, match="outside 200-599"):
+    with pytest.raises(MessageError, match="outside 200-599"):
         RecipientResult.from_dict({"address": address.to_dict(), "outcome": "accepted", "code": code})
     with pytest.raises(TypeError):
         RecipientResult(address, "accepted")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from ..errors import ConfigError
+from ..errors import ConfigError, MailerError
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
@@ -42,9 +42,9 @@ def register_backend(name: str, factory: BackendFactory) -> None:
     Raises:
         ConfigError: The name is no URL scheme, or is built in.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", name, re.ASCII):
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9+.-]*", name, re.ASCII):
         raise ConfigError(f"{name!r} is not a URL scheme: lower-case letters, digits, '+', '.', '-'")
-    if name in _BUILT_IN:
+    if name in _BUILT_IN or name in _GROUPS:
         raise ConfigError(f"{name!r} is built in")
     _registered[name] = factory
 
@@ -73,7 +73,12 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
             raise ConfigError(f"there is no backend {parsed.scheme!r}; {hint}")
         module, name = _BUILT_IN[parsed.scheme]
         factory = cast(BackendFactory, getattr(importlib.import_module(f"{__package__}.{module}"), name))
-    backend = factory(parsed, runtime)
+    try:
+        backend = factory(parsed, runtime)
+    except MailerError:
+        raise
+    except Exception as error:  # anybody's code, and its words may hold what the URL holds
+        raise ConfigError(f"{parsed.scheme}: its factory raised {type(error).__name__}") from error
     if not isinstance(backend, Backend):
         raise ConfigError(f"{parsed.scheme}: its factory made {type(backend).__name__}, not a Backend")
     return backend

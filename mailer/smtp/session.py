@@ -311,7 +311,8 @@ class Session:
         self.is_reused = True
 
     async def _one_transaction(self, transaction: Transaction) -> None:
-        reply = await self._ask(self._mail(transaction), "MAIL")
+        utf8 = transaction.needs_smtputf8
+        reply = await self._ask(self._mail(transaction, utf8), "MAIL")
         self.has_begun = True
         if not reply.is_positive:
             self._check_final(reply, "MAIL")
@@ -320,8 +321,8 @@ class Session:
             transaction.settle(transaction.pending, outcome_of(reply), reply)
             return await self._reset()
         accepted: list[Address] = []
-        for address in list(transaction.pending):
-            reply = await self._ask(self._rcpt(transaction, address), "RCPT")
+        for address in transaction.pending:
+            reply = await self._ask(self._rcpt(transaction, address, utf8), "RCPT")
             if reply.is_positive:
                 accepted.append(address)
                 continue
@@ -340,9 +341,9 @@ class Session:
         await self._data(transaction, accepted)
         return None
 
-    def _mail(self, transaction: Transaction) -> bytes:
+    def _mail(self, transaction: Transaction, utf8: bool) -> bytes:
         offered, options = self.capabilities, transaction.mail.delivery
-        sender, utf8 = transaction.mail.envelope.sender, transaction.needs_smtputf8
+        sender = transaction.mail.envelope.sender
         extra: dict[str, str | None] = {}
         if options.deliver_by_s is not None and offered.has("DELIVERBY"):
             extra["BY"] = f"{options.deliver_by_s};R"
@@ -361,14 +362,14 @@ class Session:
             extra=extra,
         )
 
-    def _rcpt(self, transaction: Transaction, address: Address) -> bytes:
+    def _rcpt(self, transaction: Transaction, address: Address, utf8: bool) -> bytes:
         options = transaction.mail.delivery
         notify = options.notify if options.notify and self.capabilities.dsn else None
         return command.rcpt(
             address.ascii,
             notify=notify,
             orcpt=address.ascii if notify else None,
-            smtputf8=transaction.needs_smtputf8,
+            smtputf8=utf8,
         )
 
     async def _data(self, transaction: Transaction, accepted: list[Address]) -> None:

@@ -40,7 +40,6 @@ class Transaction:
     Attributes:
         mail: What is sent.
         content: Its bytes, re-encoded if the server needs that; set by :meth:`fit`.
-        pending: Recipients without a result yet, in order.
         handed_over: The final dot was sent and its reply has not come.
         notes: What the server could not do for it.
     """
@@ -48,11 +47,16 @@ class Transaction:
     def __init__(self, mail: Mail) -> None:
         self.mail = mail
         self.content: Content = mail.content
-        self.pending: list[Address] = list(mail.envelope.recipients)
         self.handed_over = False
         self.notes: list[str] = []
         self.cause: MailerError | None = None
+        self._pending = {address.key: address for address in mail.envelope.recipients}
         self._results: dict[tuple[str, str], RecipientResult] = {}
+
+    @property
+    def pending(self) -> list[Address]:
+        """Recipients without a result yet, in order."""
+        return list(self._pending.values())
 
     # --- settling -----------------------------------------------------------------------------------------------------
 
@@ -70,7 +74,7 @@ class Transaction:
             text = reply.text
             if outcome is Outcome.ACCEPTED and (found := _QUEUE_ID.search(text)):
                 provider_id = found[1]
-        for address in list(recipients):
+        for address in recipients:
             self._results[address.key] = RecipientResult(
                 address,
                 outcome,
@@ -79,7 +83,7 @@ class Transaction:
                 text,
                 provider_id=provider_id,
             )
-            self.pending.remove(address)
+            del self._pending[address.key]
 
     def abandon(self, error: MailerError | None) -> None:
         """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation."""
