@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from mailer import Address, Mailer, Message
-from mailer.pipeline import _message_id
+from mailer.sealing import _message_id
 
 SENDER = (Address.parse("shop@example.com"),)
 
@@ -24,7 +24,7 @@ def _ids(count: int) -> list[str]:
 FORKING = """
 import os
 from mailer import Address
-from mailer.pipeline import _message_id
+from mailer.sealing import _message_id
 sender = (Address.parse("shop@example.com"),)
 before = [_message_id(sender) for _ in range(1000)]
 child = os.fork()

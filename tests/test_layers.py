@@ -70,6 +70,7 @@ LAYERS = {
     "mailer.py": 4,
     "pipeline.py": 4,
     "plugin.py": 4,
+    "sealing.py": 4,
     "settings.py": 4,
     "webhooks.py": 4,
     "outbox/worker.py": 4,

@@ -1,0 +1,129 @@
+"""Sealing: the filters over a message, then its bytes and its envelope."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .address import Address
+from .envelope import Envelope
+from .errors import HookError, MessageError, UnsupportedFeature
+from .field import field_name, line, shown
+from .hooks import Hooks
+from .hookspecs import Context
+from .mail import Content, Mail
+from .message import Message
+from .mime import compose
+from .ready_made import ReadyMade
+from .receipt import Receipt
+
+if TYPE_CHECKING:
+    from email.message import Message as StandardMessage
+
+__all__ = ["Sealer", "knowing"]
+
+
+class Sealer:
+    """Runs the filters up to ``sign``, and composes."""
+
+    def __init__(self, hooks: Hooks, *, from_: tuple[Address, ...], clock: Callable[[], datetime]) -> None:
+        self._hooks = hooks
+        self._from = from_
+        self._clock = clock
+
+    async def seal(self, message: Message, context: Context) -> Mail | Receipt:
+        """Run the filters over a message and compose it; a Receipt is why it is not to be sent."""
+        if not isinstance(message, Message):
+            raise MessageError(f"send takes a Message, not {type(message).__name__}")
+        if not message.from_ and self._from:
+            message = message.with_(from_=self._from)
+        message = await self._hooks.apply("message", message, knowing(context, message=message), Message)
+        context = knowing(context, message=message)
+        if message.merge_data or message.merge_metadata or message.merge_headers:
+            raise UnsupportedFeature("one mail for each recipient is not made yet", field="merge")
+        recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
+        headers = _safe_headers(await self._hooks.apply("headers", message.headers, context))
+        if headers is not message.headers:
+            message = message.with_(headers=headers)
+            context = knowing(context, message=message)
+        if (kept_back := await self._kept_back(recipients, context)) is not None:
+            return kept_back
+        envelope = Envelope.of(message, recipients)
+        content = compose(
+            message,
+            message_id=_message_id(message.from_),
+            date=message.date or self._clock(),
+            boundary=os.urandom(16).hex(),
+        )
+        return await self._finished(Mail(context.mail_id, envelope, message, content), context)
+
+    async def seal_raw(
+        self, data: bytes | StandardMessage, envelope: Envelope | None, context: Context
+    ) -> Mail | Receipt:
+        """The same for ready-made mail, which no filter of messages sees."""
+        if envelope is not None and not isinstance(envelope, Envelope):
+            raise MessageError(f"must be an Envelope, not {type(envelope).__name__}", field="envelope")
+        if not isinstance(data, bytes):
+            from .standard import bytes_of
+
+            data = bytes_of(data)
+        made = ReadyMade.of(data, message_id=_message_id(self._from), date=self._clock())
+        envelope = envelope or made.envelope
+        if envelope is None:
+            raise MessageError("the header does not say who it is for: give an envelope", field="envelope")
+        recipients = await self._filtered_recipients(envelope.recipients, context)
+        if (kept_back := await self._kept_back(recipients, context)) is not None:
+            return kept_back
+        mail = Mail(context.mail_id, envelope.for_recipients(recipients), None, Content.of(made.content))
+        return await self._finished(mail, context)
+
+    async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
+        if not self._hooks.has("recipients"):
+            return recipients
+        value: Any = await self._hooks.apply("recipients", recipients, context)
+        try:
+            filtered = tuple(value)
+        except TypeError as error:
+            raise HookError(f"filter 'recipients' returned {type(value).__name__}, not addresses") from error
+        if not all(isinstance(item, Address) for item in filtered):
+            raise HookError("filter 'recipients' returned something else than addresses")
+        return filtered
+
+    async def _kept_back(self, recipients: tuple[Address, ...], context: Context) -> Receipt | None:
+        """Why it is not to be sent: nobody is left, or a filter answers in its place."""
+        if not recipients and self._hooks.has("recipients"):
+            return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
+        nothing: Receipt | None = None
+        short = await self._hooks.apply("short_circuit", nothing, context, Receipt)
+        if short is None:
+            return None
+        why = short.skipped or "a short_circuit filter answered in its place"
+        return short.with_(id=short.id or context.mail_id, skipped=why)
+
+    async def _finished(self, mail: Mail, context: Context) -> Mail:
+        mail = await self._hooks.apply("mail", mail, knowing(context, mail=mail), Mail)
+        return await self._hooks.apply("sign", mail, knowing(context, mail=mail), Mail)
+
+
+def knowing(context: Context, **changes: Any) -> Context:
+    """The context with what has become known."""
+    return replace(context, **changes)
+
+
+def _message_id(from_: tuple[Address, ...]) -> str:
+    """A Message-ID that tells nothing about this machine: 128 random bits at the sender's own domain."""
+    domain = from_[0].ascii.rpartition("@")[2] if from_ else "mailer.invalid"
+    return f"<{os.urandom(16).hex()}@{domain}>"
+
+
+def _safe_headers(value: Any) -> tuple[tuple[str, str], ...]:
+    try:
+        for name, body in value:
+            field_name(name)
+            line(body, name)
+    except (MessageError, TypeError, ValueError) as error:
+        raise HookError(f"a filter 'headers' returned an unsafe header: {shown(str(error), 200)}") from error
+    return value if isinstance(value, tuple) else tuple(value)
