@@ -20,6 +20,8 @@ POLICIES = ("default", "error", "degrade")
 class Features:
     """What a backend carries of a message beyond addresses, subject, text and html. True means carried.
 
+    ``merge`` is to merge by itself: elsewhere a message with merge fields becomes a mail for each recipient before.
+
     The first group decides who gets what, and when; the second is advice that a mail is complete without.
     """
 
@@ -46,8 +48,8 @@ class Features:
 
     @classmethod
     def everything(cls) -> Features:
-        """For backends that record rather than deliver, and for groups, whose members decide."""
-        return cls(**{field.name: True for field in fields(cls)})
+        """For backends that record rather than deliver, and for groups, whose members decide. None of them merges."""
+        return cls(**{field.name: field.name != "merge" for field in fields(cls)})
 
 
 # Feature -> whether the message uses it. Those behind the bar in Features are advisory.

@@ -101,6 +101,13 @@ class Hooks:
         entries = self._entries.get(name, ())
         return any(callback is None or e.callback == callback for e in entries)
 
+    def listens(self, name: str) -> bool:
+        """Whether anything is registered there; if not, the hook has run by being asked."""
+        if self._entries.get(name):
+            return True
+        self._fired[name] += 1
+        return False
+
     def did(self, name: str) -> int:
         """How often this hook has run."""
         return self._fired[name]

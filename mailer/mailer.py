@@ -127,14 +127,25 @@ class Mailer(_Face):
         """
         return drive(self._pipeline.send(message))
 
-    def send_many(self, messages: Iterable[Message]) -> Generator[Receipt, None, None]:
-        """Send messages one after the other over one connection, lazily and in bounded memory.
+    def send_many(
+        self, messages: Iterable[Message], *, concurrency: int = 1, window: int | None = None
+    ) -> Generator[Receipt, None, None]:
+        """Send messages, lazily and in bounded memory.
+
+        Args:
+            messages: Read as they are sent, ahead by what is sent at once: ``window`` messages, with ``concurrency``
+                some more.
+            concurrency: How many connections to use, 1-1000. More than one starts so many threads while they send;
+                filters, actions and composing stay in the calling thread.
+            window: How many mails may be on their way over one connection before the first is answered, 1-1000: so
+                many are in doubt if it breaks. None takes what suits the backend (a relay's batch).
 
         Yields:
             A receipt for each, in the input's order, with ``message_index``. Never raises for one message: see the
-            outcomes, or ``error`` where it could not be composed. What the iterable itself raises comes out.
+            outcomes, or ``error`` where it could not be composed. What the iterable itself raises comes out, after the
+            receipts of what came before.
         """
-        return drive_iter(self._pipeline.send_many(messages))
+        return drive_iter(self._pipeline.send_many(messages, concurrency=concurrency, window=window))
 
     def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None = None) -> Receipt:
         """Send ready-made mail: RFC 5322 bytes, or an ``EmailMessage``.
@@ -150,8 +161,16 @@ class Mailer(_Face):
         return drive(self._pipeline.send_raw(content, envelope))
 
     def compose(self, message: Message) -> Mail:
-        """Filter, compose and seal a message as ``send`` does, and send nothing. No action fires."""
+        """Filter, compose and seal a message as ``send`` does, and send nothing. No action fires.
+
+        Raises:
+            MessageError: It cannot be composed, or has merge fields: then it is several mails.
+        """
         return drive(self._pipeline.compose(message))
+
+    def compose_all(self, message: Message) -> Generator[Mail, None, None]:
+        """The same for every mail that a message becomes: one for each recipient if it has merge fields."""
+        return drive_iter(self._pipeline.compose_all(message))
 
     def check(self) -> Health:
         """Try the backend without sending: connection, TLS, login; what it offers. Never raises for what it finds."""
@@ -186,12 +205,18 @@ class AsyncMailer(_Face):
         """Send one message. As :meth:`Mailer.send`."""
         return await self._pipeline.send(message)
 
-    def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Receipt, None]:
-        """Send messages one after the other; takes async iterables too. As :meth:`Mailer.send_many`.
+    def send_many(
+        self,
+        messages: Iterable[Message] | AsyncIterable[Message],
+        *,
+        concurrency: int = 1,
+        window: int | None = None,
+    ) -> AsyncGenerator[Receipt, None]:
+        """Send messages; takes async iterables too, and uses tasks for threads. As :meth:`Mailer.send_many`.
 
         Leave the loop early through ``contextlib.aclosing``, so that the generator ends when you do.
         """
-        return self._pipeline.send_many(messages)
+        return self._pipeline.send_many(messages, concurrency=concurrency, window=window)
 
     async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None = None) -> Receipt:
         """Send ready-made mail. As :meth:`Mailer.send_raw`."""
@@ -200,6 +225,10 @@ class AsyncMailer(_Face):
     async def compose(self, message: Message) -> Mail:
         """Filter, compose and seal a message, and send nothing. As :meth:`Mailer.compose`."""
         return await self._pipeline.compose(message)
+
+    def compose_all(self, message: Message) -> AsyncGenerator[Mail, None]:
+        """The same for every mail that a message becomes. As :meth:`Mailer.compose_all`."""
+        return self._pipeline.compose_all(message)
 
     async def check(self) -> Health:
         """Try the backend without sending. As :meth:`Mailer.check`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from . import header
@@ -24,7 +24,7 @@ from .message import Message
 from .ready_made import ascii_headers, canonical, has_long_line, seven_bit
 from .transfer import BLOCK_BYTES, base64_length, base64_lines, crlf, encoded_text
 
-__all__ = ["compose"]
+__all__ = ["Encoded", "compose"]
 
 # A part: its Content-* header lines, its pieces, and whether an octet above 127 is among them.
 _Part = tuple[str, list[Piece], bool]
@@ -41,20 +41,62 @@ _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 class _Base64:
     """An attachment's content as base64 lines, read again on each iteration."""
 
-    __slots__ = ("_attachment", "_length")
+    __slots__ = ("_attachment", "_kept", "_length")
 
     def __init__(self, attachment: Attachment) -> None:
         self._attachment = attachment
         self._length = base64_length(attachment.size_bytes)
+        self._kept: tuple[bytes, ...] | None = None
+
+    def kept(self) -> _Base64:
+        """Itself, encoded now and kept so. No bytes: what is base64 is not searched for boundaries."""
+        self._kept = (b"".join(self),)
+        return self
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[bytes]:
-        return base64_lines(self._attachment.blocks(BLOCK_BYTES))
+        return iter(self._kept) if self._kept is not None else base64_lines(self._attachment.blocks(BLOCK_BYTES))
 
 
-def compose(message: Message, *, message_id: str, date: datetime, boundary: str, utf8: bool | None = None) -> Content:
+class Encoded:
+    """Attachments as parts of a mail, kept for further messages that share them (by identity, not equality).
+
+    Holds at most ``limit_bytes`` of them; what is larger is encoded as it is sent, each time.
+    """
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self._limit_bytes = limit_bytes
+        self._size_bytes = 0
+        self._parts: dict[int, tuple[Attachment, _Part]] = {}  # by id(); holding the attachment keeps that its own
+
+    def part(self, attachment: Attachment) -> _Part:
+        """Its part, encoded now or before."""
+        if found := self._parts.get(id(attachment)):
+            return found[1]
+        fields, pieces, has_8bit = _attached(attachment)
+        size = sum(map(len, pieces))
+        if size > self._limit_bytes // 4:
+            return fields, pieces, has_8bit
+        if self._size_bytes + size > self._limit_bytes:
+            self._parts.clear()
+            self._size_bytes = 0
+        kept: list[Piece] = [piece.kept() if isinstance(piece, _Base64) else piece for piece in pieces]
+        self._parts[id(attachment)] = attachment, (fields, kept, has_8bit)
+        self._size_bytes += size
+        return fields, kept, has_8bit
+
+
+def compose(
+    message: Message,
+    *,
+    message_id: str,
+    date: datetime,
+    boundary: str,
+    utf8: bool | None = None,
+    encoded: Encoded | None = None,
+) -> Content:
     """Write the message as bytes. The same arguments give the same bytes on every Python.
 
     Args:
@@ -64,6 +106,7 @@ def compose(message: Message, *, message_id: str, date: datetime, boundary: str,
         boundary: 1-48 letters, digits or "_-."; stands in every multipart boundary and must be unguessable to whoever
             writes the texts.
         utf8: Write headers as raw UTF-8 (RFC 6532). None does so just where a header's local part is not ASCII.
+        encoded: Attachments that other messages share.
 
     Raises:
         MessageError: No From, several without Sender, an html part that shows an image that is not there, an
@@ -103,7 +146,7 @@ def compose(message: Message, *, message_id: str, date: datetime, boundary: str,
             head.append(f"Importance: {_IMPORTANCE[message.priority]}\r\n")
     head.extend([header.custom(name, body, utf8=utf8) for name, body in message.headers])
     head.append("MIME-Version: 1.0\r\n")
-    fields, pieces, has_8bit = _body(message, boundary)
+    fields, pieces, has_8bit = _body(message, boundary, _attached if encoded is None else encoded.part)
     start = "".join([*head, fields, "\r\n"]).encode()
     first = pieces[0] if pieces else b""
     if isinstance(first, bytes):  # one write for what most mails are
@@ -119,7 +162,7 @@ def compose(message: Message, *, message_id: str, date: datetime, boundary: str,
 # --- structure --------------------------------------------------------------------------------------------------------
 
 
-def _body(message: Message, boundary: str) -> _Part:
+def _body(message: Message, boundary: str, attached_part: Callable[[Attachment], _Part]) -> _Part:
     has_html = message.html is not None
     inline = [a for a in message.attachments if a.inline and has_html]
     files = [a for a in message.attachments if not (a.inline and has_html)]
@@ -132,8 +175,8 @@ def _body(message: Message, boundary: str) -> _Part:
     if message.html is not None:
         ways.append(_text("html", message.html))
     further = [_alternative(kind, text) for kind, text in message.alternatives]
-    attached = [_attached(a) for a in files]
-    shown_inside = [_attached(a) for a in inline]
+    attached = [attached_part(a) for a in files]
+    shown_inside = [attached_part(a) for a in inline]
     boundary = _absent(boundary, (*ways, *further, *shown_inside, *attached))
     if shown_inside:
         ways[-1] = _multipart("related", f"=_1_{boundary}", [ways[-1], *shown_inside], ("type", "text/html"))

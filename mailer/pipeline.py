@@ -4,25 +4,30 @@
 
     message -> recipients -> headers -> short_circuit -> seal -> mail -> sign -> backend -> send -> actions
 
-Filters run once for each message. ``compose`` runs them too, up to ``sign``, and fires no action.
+Filters run once for each mail. ``compose`` runs them too, up to ``sign``, and fires no action. A message that differs
+by recipient becomes a mail for each of them first, unless the backend merges by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
-from .backends.base import Backend, Health, called, carry, examine
+from .backends.base import Backend, Health, called, carry_many, examine
 from .envelope import Envelope
-from .errors import MailerError, MessageError, Outcome
+from .errors import ConfigError, MailerError, MessageError, Outcome
 from .hooks import Hooks
 from .hookspecs import Context
 from .mail import Mail
+from .merge import Merge, has_merge, merged_receipt
 from .message import Message
+from .mime import Encoded
 from .receipt import Receipt
 from .sealing import Sealer, knowing
 
@@ -33,16 +38,75 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
+#: Makes a mail, or the receipt that says why there is none, for a fresh context.
+_Seal = Callable[[Context], Awaitable[Mail | Receipt]]
+
 _ACTION_OF = {
     Outcome.ACCEPTED: "sent",
     Outcome.DEFERRED: "deferred",
     Outcome.REJECTED: "rejected",
     Outcome.UNKNOWN: "unknown",
 }
+_MAX_AT_ONCE = 1000
+#: Mails for each connection in one round of ``send_many``: they are all at work but at its end.
+_ROUND = 8
+#: No round begins another mail beyond so many octets: memory stays bounded whatever is attached.
+_ROUND_BYTES = 16 * 1024 * 1024
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class _Unit:
+    """One mail on its way.
+
+    Attributes:
+        mail: Once it is sealed.
+        receipt: What became of it, or why it was not sent.
+        error: Why there is no receipt.
+        is_begun: The backend has been called with it.
+    """
+
+    __slots__ = ("backend", "context", "error", "is_begun", "mail", "receipt")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.mail: Mail | None = None
+        self.backend: Backend | None = context.backend
+        self.receipt: Receipt | None = None
+        self.error: MailerError | None = None
+        self.is_begun = False
+
+    def forget(self) -> None:
+        """Let go of the mail, once all is told: of ten thousand only the receipts are kept."""
+        self.mail = None
+        self.context = knowing(self.context, mail=None, message=None)
+
+    @property
+    def said(self) -> Receipt | MailerError:
+        """How it ended."""
+        return self.receipt or self.error or MailerError("the mail was not sent")
+
+
+class _Order:
+    """One message given to ``send_many``, and the mails that it became, each with its recipient if it was merged."""
+
+    __slots__ = ("is_merged", "parts")
+
+    def __init__(self, is_merged: bool) -> None:
+        self.is_merged = is_merged
+        self.parts: list[tuple[Address | None, MailerError | _Unit]] = []
+
+    def receipt(self, index: int, backend: str) -> Receipt:
+        """What became of it; its mails have all been told."""
+        parts = [(to, part.said if isinstance(part, _Unit) else part) for to, part in self.parts]
+        if self.is_merged:
+            receipt = merged_receipt(os.urandom(16).hex(), parts)
+        else:
+            [(_, said)] = parts
+            receipt = said if isinstance(said, Receipt) else Receipt(id="", error=said)
+        return receipt.with_(backend=receipt.backend or backend, message_index=index)
 
 
 class Pipeline:
@@ -68,29 +132,88 @@ class Pipeline:
 
     async def send(self, message: Message) -> Receipt:
         """See :meth:`mailer.Mailer.send`."""
-        return (await self._sent(message)).raise_if_none_accepted()
+        if self._is_merged(message):
+            [receipt] = [receipt async for receipt in self.send_many((message,))]
+            if receipt.error is not None:
+                raise receipt.error
+            return receipt.with_(message_index=None).raise_if_none_accepted()
+        return await self._sent(lambda context: self._sealer.seal(message, context), message)
 
     async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None) -> Receipt:
         """See :meth:`mailer.Mailer.send_raw`."""
-        receipt = await self._settled(lambda context: self._sealer.seal_raw(content, envelope, context), None)
-        return receipt.raise_if_none_accepted()
+        return await self._sent(lambda context: self._sealer.seal_raw(content, envelope, context), None)
 
-    async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Receipt, None]:
+    async def send_many(
+        self,
+        messages: Iterable[Message] | AsyncIterable[Message],
+        *,
+        concurrency: int = 1,
+        window: int | None = None,
+    ) -> AsyncGenerator[Receipt, None]:
         """See :meth:`mailer.Mailer.send_many`. Nothing is in flight at a ``yield``."""
-        index = 0
+        _check_count("concurrency", concurrency)
+        _check_count("window", 1 if window is None else window)
+        batch = max(1, min(self.backend.batch_size, window or _MAX_AT_ONCE))
+        room = batch if concurrency == 1 else concurrency * max(batch, _ROUND)
+        orders: deque[_Order] = deque()
+        units: list[_Unit] = []
+        size_bytes = index = 0
+        encoded = Encoded()
+        name = str(self.backend)
+        failure: Exception | None = None
         async with contextlib.aclosing(_each(messages)) as source:
-            async for message in source:
+            while True:
                 try:
-                    receipt = await self._sent(message)
-                except MailerError as error:
-                    receipt = Receipt(id="", backend=str(self.backend), error=error)
-                yield receipt.with_(message_index=index)
-                index += 1
+                    message = await anext(source)
+                except StopAsyncIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 - it is the caller's iterable; raised when all is told
+                    failure = error
+                    break
+                orders.append(order := _Order(self._is_merged(message)))
+                for to, own in _expanded(message, order.is_merged):
+                    if isinstance(own, MailerError):
+                        order.parts.append((to, own))
+                        continue
+                    seal = functools.partial(self._sealer.seal, own, encoded=encoded)
+                    unit = await self._prepared(seal, own)
+                    order.parts.append((to, unit))
+                    if unit.mail is None:
+                        continue
+                    units.append(unit)
+                    size_bytes += len(unit.mail.content)
+                    if len(units) >= room or size_bytes >= _ROUND_BYTES:
+                        await self._carry(units, batch, concurrency)
+                        units, size_bytes = [], 0
+                if units and order.is_merged:
+                    await self._carry(units, batch, concurrency)
+                    units, size_bytes = [], 0
+                if not units:
+                    while orders:
+                        yield orders.popleft().receipt(index, name)
+                        index += 1
+        if units:
+            await self._carry(units, batch, concurrency)
+        while orders:
+            yield orders.popleft().receipt(index, name)
+            index += 1
+        if failure is not None:
+            raise failure
 
     async def compose(self, message: Message) -> Mail:
         """See :meth:`mailer.Mailer.compose`."""
-        context = self._context(message)
-        sealed = await self._sealer.seal(message, context)
+        if isinstance(message, Message) and has_merge(message):
+            raise MessageError("is a mail for each recipient: use compose_all", field="merge_data")
+        return await self._composed(message)
+
+    async def compose_all(self, message: Message) -> AsyncGenerator[Mail, None]:
+        """See :meth:`mailer.Mailer.compose_all`."""
+        encoded = Encoded()
+        for own in Merge(message) if isinstance(message, Message) and has_merge(message) else (message,):
+            yield await self._composed(own, encoded)
+
+    async def _composed(self, message: Message, encoded: Encoded | None = None) -> Mail:
+        sealed = await self._sealer.seal(message, self._context(message), encoded)
         if isinstance(sealed, Receipt):
             raise MessageError(f"a filter keeps this message from being sent: {sealed.skipped}")
         return sealed
@@ -103,6 +226,12 @@ class Pipeline:
         """See :meth:`mailer.Mailer.close`."""
         await called(self._runtime, self.backend.close)
 
+    # --- sealing ------------------------------------------------------------------------------------------------------
+
+    def _is_merged(self, message: object) -> bool:
+        """Whether it becomes a mail for each recipient here."""
+        return isinstance(message, Message) and has_merge(message) and not self.backend.features.merge
+
     def _context(self, message: Message | None) -> Context:
         return Context(
             mailer=self._mailer,
@@ -112,68 +241,153 @@ class Pipeline:
             backend=self.backend,
         )
 
-    # --- sending ------------------------------------------------------------------------------------------------------
-
-    async def _sent(self, message: Message) -> Receipt:
-        return await self._settled(
-            lambda context: self._sealer.seal(message, context), message if isinstance(message, Message) else None
-        )
-
-    async def _settled(self, seal: Any, message: Message | None) -> Receipt:
-        """Seal, carry and tell: the receipt of one mail, whatever its outcomes."""
-        context = self._context(message)
-        backend = self.backend
-        is_carried = False
+    async def _prepared(self, seal: _Seal, message: Message | None) -> _Unit:
+        """Seal, choose the backend and say that it is about to be sent; or why not."""
+        unit = _Unit(self._context(message if isinstance(message, Message) else None))
         try:
-            mail = await seal(context)
-            if isinstance(mail, Receipt):
-                await self.hooks.do("skipped", knowing(context, receipt=mail))
-                return mail
-            context = knowing(context, mail=mail, message=mail.message)
-            backend = await self._chosen(context)
-            context = knowing(context, backend=backend, attempt=1)
-            await self.hooks.do("sending", context)
-            is_carried = True
-            receipt = await carry(backend, mail)
+            sealed = await seal(unit.context)
+            if isinstance(sealed, Receipt):
+                unit.receipt = sealed
+                await self._do("skipped", unit, receipt=sealed)
+                return unit
+            unit.mail = sealed
+            unit.context = knowing(unit.context, mail=sealed, message=sealed.message, attempt=1)
+            if self.hooks.listens("backend"):
+                unit.backend = await self._chosen(unit.context)
+                unit.context = knowing(unit.context, backend=unit.backend)
+            await self._do("sending", unit)
         except MailerError as error:
-            await self.hooks.do("failed", knowing(context, error=error))
-            raise
+            unit.mail, unit.error = None, error
+            await self._do("failed", unit, error=error)
         except BaseException:
-            if context.mail is not None:
-                unsent = Receipt.for_all(context.mail, Outcome.DEFERRED, text="cut short", backend=str(backend))
-                self._tell_now(backend.settled(context.mail) if is_carried else unsent, context)
+            self._tell_cut_short(unit)
             raise
-        await self._tell(receipt, context)
-        return receipt
+        return unit
 
     async def _chosen(self, context: Context) -> Backend:
-        backend = await self.hooks.apply("backend", self.backend, context, Backend)
+        backend = await self.hooks.apply("backend", self.backend, knowing(context, attempt=None), Backend)
         if backend is not self.backend:
             backend.attach(self._runtime, self.backend.unsupported)
         return backend
 
-    async def _tell(self, receipt: Receipt, context: Context) -> None:
-        waiting = self._told(receipt, context)
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    async def _sent(self, seal: _Seal, message: Message | None) -> Receipt:
+        unit = await self._prepared(seal, message)
+        if unit.mail is not None:
+            await self._carry([unit], 1, 1)
+        if isinstance(unit.said, MailerError):
+            raise unit.said
+        return unit.said.raise_if_none_accepted()
+
+    async def _carry(self, units: list[_Unit], batch: int, concurrency: int) -> None:
+        """Carry sealed mails and tell what became of them; each has a receipt or an error afterwards."""
+        untold = deque(units)
         try:
-            while waiting:
-                await self.hooks.do(*waiting.pop(0))
-        except BaseException:  # cancelled in one hook: the other outcomes are told all the same
-            for name, told in waiting:
-                self.hooks.do_now(name, told)
+            if len(units) == 1:
+                await self._exchange(units)
+            else:
+                jobs = [functools.partial(self._exchange, part) for part in _batches(units, batch)]
+                for ended in await self._runtime.gather(jobs, concurrency):
+                    if ended is not None:
+                        raise ended
+            while untold:
+                unit = untold.popleft()
+                await self._tell(unit)
+                unit.forget()
+        except BaseException:
+            for unit in untold:
+                self._tell_cut_short(unit)
             raise
 
-    def _tell_now(self, receipt: Receipt, context: Context) -> None:
-        """Cut short: the outcome is told to the hooks that need not wait, for nobody else will hear of it."""
-        for name, told in self._told(receipt, context):
-            self.hooks.do_now(name, told)
+    async def _exchange(self, units: list[_Unit]) -> None:
+        """Hand mails to their one backend."""
+        backend = units[0].backend or self.backend
+        for unit in units:
+            unit.is_begun = True
+        for unit, said in zip(units, await carry_many(backend, [_mail_of(unit) for unit in units]), strict=True):
+            if isinstance(said, Receipt):
+                unit.receipt = said
+            else:
+                unit.error = said
 
-    def _told(self, receipt: Receipt, context: Context) -> list[tuple[str, Context]]:
-        told = []
-        for outcome, name in _ACTION_OF.items():
-            recipients = tuple(result.address for result in receipt.results if result.outcome is outcome)
-            if recipients:
-                told.append((name, knowing(context, receipt=receipt, recipients=recipients)))
-        return told
+    async def _tell(self, unit: _Unit) -> None:
+        if unit.receipt is None:
+            await self._do("failed", unit, error=unit.error)
+            return
+        waiting = list(_told(unit.receipt))
+        try:
+            while waiting:
+                name, known = waiting.pop(0)
+                await self._do(name, unit, **known)
+        except BaseException:  # cancelled in one hook: the other outcomes are told all the same
+            for name, known in waiting:
+                self.hooks.do_now(name, knowing(unit.context, **known))
+            raise
+
+    def _tell_cut_short(self, unit: _Unit) -> None:
+        """The outcome is told to the hooks that need not wait, for nobody else will hear of it."""
+        if unit.mail is None or unit.error is not None:
+            return
+        backend = unit.backend or self.backend
+        if unit.receipt is None and unit.is_begun:
+            unit.receipt = backend.settled(unit.mail)
+        elif unit.receipt is None:
+            unit.receipt = Receipt.for_all(unit.mail, Outcome.DEFERRED, text="cut short", backend=str(backend))
+        for name, known in _told(unit.receipt):
+            self.hooks.do_now(name, knowing(unit.context, **known))
+
+    async def _do(self, name: str, unit: _Unit, **known: object) -> None:
+        """Run an action; its context is made only where somebody reads it."""
+        if self.hooks.listens(name):
+            await self.hooks.do(name, knowing(unit.context, **known) if known else unit.context)
+
+
+def _told(receipt: Receipt) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The result actions of a receipt, and what their contexts know beside the mail."""
+    for outcome, name in _ACTION_OF.items():
+        recipients = tuple([result.address for result in receipt.results if result.outcome is outcome])
+        if recipients:
+            yield name, {"receipt": receipt, "recipients": recipients}
+
+
+def _mail_of(unit: _Unit) -> Mail:
+    assert unit.mail is not None, "only sealed mails are carried"  # noqa: S101 - for type checkers
+    return unit.mail
+
+
+def _batches(units: list[_Unit], size: int) -> Iterator[list[_Unit]]:
+    """Stretches of at most so many, each for one backend."""
+    part: list[_Unit] = []
+    for unit in units:
+        if part and (len(part) == size or unit.backend is not part[0].backend):
+            yield part
+            part = []
+        part.append(unit)
+    if part:
+        yield part
+
+
+def _expanded(message: Message, is_merged: bool) -> Iterator[tuple[Address | None, Message | MailerError]]:
+    """The messages that one message is, each with its recipient; just itself if it is not merged."""
+    if not is_merged:
+        yield None, message
+        return
+    try:
+        merge = Merge(message)
+    except MessageError as error:
+        yield None, error
+        return
+    for recipient in merge.recipients:
+        try:
+            yield recipient, merge.message_for(recipient)
+        except MailerError as error:
+            yield recipient, error
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_AT_ONCE:
+        raise ConfigError(f"{name}={value!r}: must be a whole number from 1 to {_MAX_AT_ONCE}")
 
 
 async def _each(messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Message, None]:

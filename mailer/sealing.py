@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .address import Address
 from .envelope import Envelope
-from .errors import HookError, MessageError, UnsupportedFeature
+from .errors import HookError, MessageError
 from .field import field_name, line, shown
 from .hooks import Hooks
 from .hookspecs import Context
 from .mail import Content, Mail
 from .message import Message
-from .mime import compose
+from .mime import Encoded, compose
 from .ready_made import ReadyMade
 from .receipt import Receipt
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
 __all__ = ["Sealer", "knowing"]
+
+T = TypeVar("T")
 
 
 class Sealer:
@@ -34,21 +36,24 @@ class Sealer:
         self._from = from_
         self._clock = clock
 
-    async def seal(self, message: Message, context: Context) -> Mail | Receipt:
-        """Run the filters over a message and compose it; a Receipt is why it is not to be sent."""
+    async def seal(self, message: Message, context: Context, encoded: Encoded | None = None) -> Mail | Receipt:
+        """Run the filters over a message and compose it; a Receipt is why it is not to be sent.
+
+        Args:
+            encoded: Attachments that are encoded already, where several messages share them.
+        """
         if not isinstance(message, Message):
             raise MessageError(f"send takes a Message, not {type(message).__name__}")
         if not message.from_ and self._from:
             message = message.with_(from_=self._from)
-        message = await self._hooks.apply("message", message, knowing(context, message=message), Message)
-        context = knowing(context, message=message)
-        if message.merge_data or message.merge_metadata or message.merge_headers:
-            raise UnsupportedFeature("one mail for each recipient is not made yet", field="merge")
-        recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
-        headers = _safe_headers(await self._hooks.apply("headers", message.headers, context))
+        message = await self._filtered("message", message, context, Message, message=message)
+        recipients = await self._filtered_recipients(
+            (*message.to, *message.cc, *message.bcc), knowing(context, message=message)
+        )
+        headers = await self._filtered("headers", message.headers, context, message=message)
         if headers is not message.headers:
-            message = message.with_(headers=headers)
-            context = knowing(context, message=message)
+            message = message.with_(headers=_safe_headers(headers))
+        context = knowing(context, message=message)
         if (kept_back := await self._kept_back(recipients, context)) is not None:
             return kept_back
         envelope = Envelope.of(message, recipients)
@@ -57,6 +62,7 @@ class Sealer:
             message_id=_message_id(message.from_),
             date=message.date or self._clock(),
             boundary=os.urandom(16).hex(),
+            encoded=encoded,
         )
         return await self._finished(Mail(context.mail_id, envelope, message, content), context)
 
@@ -80,8 +86,14 @@ class Sealer:
         mail = Mail(context.mail_id, envelope.for_recipients(recipients), None, Content.of(made.content))
         return await self._finished(mail, context)
 
+    async def _filtered(self, name: str, value: T, context: Context, kind: type | None = None, **known: object) -> T:
+        """Apply a filter; the context is made only where somebody reads it."""
+        if not self._hooks.listens(name):
+            return value
+        return await self._hooks.apply(name, value, knowing(context, **known), kind)
+
     async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
-        if not self._hooks.has("recipients"):
+        if not self._hooks.listens("recipients"):
             return recipients
         value: Any = await self._hooks.apply("recipients", recipients, context)
         try:
@@ -97,15 +109,15 @@ class Sealer:
         if not recipients and self._hooks.has("recipients"):
             return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
         nothing: Receipt | None = None
-        short = await self._hooks.apply("short_circuit", nothing, context, Receipt)
+        short = await self._filtered("short_circuit", nothing, context, Receipt)
         if short is None:
             return None
         why = short.skipped or "a short_circuit filter answered in its place"
         return short.with_(id=short.id or context.mail_id, skipped=why)
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
-        mail = await self._hooks.apply("mail", mail, knowing(context, mail=mail), Mail)
-        return await self._hooks.apply("sign", mail, knowing(context, mail=mail), Mail)
+        mail = await self._filtered("mail", mail, context, Mail, mail=mail)
+        return await self._filtered("sign", mail, context, Mail, mail=mail)
 
 
 def knowing(context: Context, **changes: Any) -> Context:

@@ -56,8 +56,14 @@ def test_what_changes_who_gets_what_is_refused_and_advice_is_noted(name):
     with pytest.raises(UnsupportedFeature):
         left_out(message, NOTHING, "x:", "error")
     assert left_out(message, NOTHING, "x:", "degrade") == (f"{name} is not carried by x:",)
+    carrying = Features(**{field.name: True for field in fields(Features)})
     for policy in ("default", "error", "degrade"):
-        assert left_out(message, Features.everything(), "x:", policy) == ()
+        assert left_out(message, carrying, "x:", policy) == ()
+
+
+def test_a_backend_that_takes_everything_does_not_merge():
+    """The mailer makes a mail for each recipient before it."""
+    assert [field.name for field in fields(Features) if not getattr(Features.everything(), field.name)] == ["merge"]
 
 
 def test_a_plain_message_needs_nothing():

@@ -37,6 +37,7 @@ LAYERS = {
     "features.py": 2,
     "header.py": 2,
     "hooks.py": 2,
+    "merge.py": 2,
     "hookspecs.py": 2,
     "mime.py": 2,
     "ready_made.py": 2,

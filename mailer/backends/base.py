@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import AuthError, ConfigError, MailerError, MessageError, Outcome, TransportError, UnsupportedFeature
 from ..features import Features, Unsupported, left_out
@@ -17,7 +17,7 @@ from ..receipt import Attempt, Receipt, RecipientResult
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-__all__ = ["Backend", "Health", "called", "carry", "examine"]
+__all__ = ["Backend", "Health", "called", "carry", "carry_many", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class Backend:
     Attributes:
         features: What it can carry; what a message needs beyond that is refused or noted before ``send`` is called.
         url: How it prints itself, secrets masked.
+        batch_size: How many mails one call of ``send_many`` takes at most; 1 if it has none.
         runtime: The mailer's, once there is one. All waiting goes through it.
     """
 
     features: Features = Features()
     url: str = ""
+    batch_size: int = 1
     runtime: Runtime
     unsupported: Unsupported = "default"
     is_group = False
@@ -85,8 +87,15 @@ class Backend:
         """
         raise NotImplementedError(f"{type(self).__name__} has no send")
 
+    def send_many(self, mails: Sequence[Mail]) -> Sequence[Receipt] | Awaitable[Sequence[Receipt]]:
+        """Carry several mails at once, at most ``batch_size``: a receipt for each, in their order.
+
+        Called only where ``batch_size`` is more than 1. An exception means for all of them what it means from ``send``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no send_many")
+
     def settled(self, mail: Mail) -> Receipt:
-        """What became of a mail whose ``send`` was cut short by cancellation or an interrupt. Called once, then."""
+        """What became of a mail whose ``send`` or ``send_many`` was cut short. Called once, then."""
         return Receipt.for_all(mail, Outcome.UNKNOWN, text="cut short", backend=str(self))
 
     def check(self) -> Health | Awaitable[Health]:
@@ -135,25 +144,81 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
     """
     name = str(backend)
     notes = left_out(mail.message, backend.features, name, backend.unsupported)
+    return (await _attempted(backend, name, [(mail, notes)], _one))[0]
+
+
+async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
+    """The same for several mails at once, or one after the other where the backend takes no batches.
+
+    Returns:
+        One for each, in their order; where :func:`carry` raises UnsupportedFeature, that stands in its place.
+    """
+    name = str(backend)
+    settled: list[Receipt | UnsupportedFeature | None] = [None] * len(mails)
+    fitting: list[tuple[int, tuple[Mail, tuple[str, ...]]]] = []
+    for index, mail in enumerate(mails):
+        try:
+            fitting.append((index, (mail, left_out(mail.message, backend.features, name, backend.unsupported))))
+        except UnsupportedFeature as error:
+            settled[index] = error
+    size = max(1, backend.batch_size)
+    for start in range(0, len(fitting), size):
+        batch = fitting[start : start + size]
+        try:
+            receipts: Sequence[Receipt | UnsupportedFeature] = await _attempted(
+                backend, name, [item for _, item in batch], _one if len(batch) == 1 else _all
+            )
+        except UnsupportedFeature as error:
+            receipts = [error] * len(batch)
+        for (index, _), receipt in zip(batch, receipts, strict=True):
+            settled[index] = receipt
+    return cast("list[Receipt | UnsupportedFeature]", settled)
+
+
+async def _one(backend: Backend, mails: Sequence[Mail]) -> Sequence[Any]:
+    return [await called(backend.runtime, backend.send, mails[0])]
+
+
+async def _all(backend: Backend, mails: Sequence[Mail]) -> Any:
+    return await called(backend.runtime, backend.send_many, mails)
+
+
+async def _attempted(
+    backend: Backend,
+    name: str,
+    batch: Sequence[tuple[Mail, tuple[str, ...]]],
+    call: Callable[[Backend, Sequence[Mail]], Awaitable[Any]],
+) -> list[Receipt]:
+    """Call the backend with mails that it can carry, each with the notes of what is left out."""
     runtime = backend.runtime
     started_at, start = datetime.now(UTC), runtime.now()
-    cause: MailerError | None = None
+    mails = [mail for mail, _ in batch]
+    causes: list[MailerError | None]
     try:
-        receipt = await called(runtime, backend.send, mail)
-        if not isinstance(receipt, Receipt):
-            raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")
-        cause = receipt.cause
+        receipts = list(await call(backend, mails))
+        for receipt in receipts:
+            if not isinstance(receipt, Receipt):
+                raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")
+        if len(receipts) != len(mails):
+            raise TypeError(f"{name} returned {len(receipts)} receipts for {len(mails)} mails")
+        causes = [receipt.cause for receipt in receipts]
     except UnsupportedFeature:
         raise
     except Exception as error:  # noqa: BLE001 - a backend may be anybody's code; whatever it raises becomes an outcome
-        cause = _as_ours(error, name, runtime)
-        receipt = Receipt.for_all(mail, _outcome_of(cause, error), text=str(cause), backend=name)
-    receipt = _complete(receipt, mail)
-    if not backend.is_group:
-        outcomes = Counter(result.outcome for result in receipt.results)
-        attempt = Attempt(name, started_at, runtime.now() - start, dict(outcomes), cause)
-        receipt = receipt.with_(attempts=(attempt,), error=None)
-    return receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes))
+        ours = _as_ours(error, name, runtime)
+        causes = [ours] * len(mails)
+        outcome = _outcome_of(ours, error)
+        receipts = [Receipt.for_all(mail, outcome, text=str(ours), backend=name) for mail in mails]
+    duration_s = runtime.now() - start
+    settled = []
+    for (mail, notes), receipt, cause in zip(batch, receipts, causes, strict=True):
+        receipt = _complete(receipt, mail)
+        if not backend.is_group:
+            outcomes = Counter([result.outcome for result in receipt.results])
+            attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause)
+            receipt = receipt.with_(attempts=(attempt,), error=None)
+        settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes)))
+    return settled
 
 
 def _as_ours(error: Exception, backend: str, runtime: Runtime) -> MailerError:

@@ -84,7 +84,6 @@ _NEEDS: dict[str, dict[str, Any]] = {
     "amp_html": {"html": "<p>a</p>", "amp_html": "<!doctype html><html amp4email></html>"},
     "return_path": {"return_path": "bounces@example.com"},
     "send_at": {"send_at": datetime(2100, 1, 1, tzinfo=UTC)},
-    "merge": {"merge_data": {"ann@example.org": {"name": "Ann"}}},
     "provider_template": {"provider_template": "welcome"},
     "require_tls": {"delivery": DeliveryOptions(require_tls=True)},
     "tags": {"tags": ["order"]},
@@ -296,6 +295,33 @@ class BackendContract:
                 with pytest.raises(UnsupportedFeature):
                     mailer.send(self.message(**_NEEDS[feature]))
         self._check_arrived(*mailer.mails[: len(lacking)])
+
+    def test_merge_fields_make_a_mail_for_each_recipient(self, face: Face) -> None:
+        """By the mailer, so the backend is told of single mails; one that merges by itself has tests of its own."""
+        names = ["Ann", "Bob", "Zoë"]
+        to = [self.recipient.format(name) for name in ("ann", "bob", "zoe")]
+        message = self.message(
+            to=to[:2],
+            bcc=to[2],
+            text="Dear {{ name }}\n",
+            html=None,
+            merge_data={address: {"name": name} for address, name in zip(to, names, strict=True)},
+        )
+        with face.mailer(self.make_backend()) as mailer:
+            if mailer.backend.features.merge:
+                return
+            receipt = mailer.send(message)
+            mails = mailer.mails
+        assert receipt.ok
+        assert [result.address.addr_spec for result in receipt.results] == to
+        for mail, name, address in zip(mails, names, to, strict=True):
+            assert [recipient.addr_spec for recipient in mail.envelope.recipients] == [address]
+            assert mail.message is not None
+            assert mail.message.text == f"Dear {name}\n"
+            assert not any(
+                other in bytes(mail.content) for other in (a.encode() for a in to) if other != address.encode()
+            )
+        self._check_arrived(*mails)
 
     # --- again, at once, after the end --------------------------------------------------------------------------------
 

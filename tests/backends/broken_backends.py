@@ -65,6 +65,15 @@ class TestHasNoFeatures(Case):
         features = frozenset({"attachments"})
 
 
+class TestTakesNoSecondMailForADomain(Case):
+    """test_merge_fields_make_a_mail_for_each_recipient"""
+
+    class Kind(Sound):
+        def send(self, mail):
+            receipt = super().send(mail)
+            return receipt if len(self.arrived) == 1 else Receipt.for_all(mail, Outcome.DEFERRED)
+
+
 class TestCheckRaises(Case):
     """test_check_gives_a_health"""
 
