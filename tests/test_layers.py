@@ -60,6 +60,7 @@ LAYERS = {
     "runtime.py": 3,
     "runtime_async.py": 3,
     "runtime_blocking.py": 3,
+    "rate.py": 3,
     "stream.py": 3,
     "dns.py": 3,
     "smtp/pool.py": 3,
