@@ -53,7 +53,8 @@ class Merge:
             raise MessageError("there is no recipient", field="to")
         if message.message_id is not None and len(self.recipients) > 1:
             raise MessageError("several mails cannot have one Message-ID: leave it out", field="message_id")
-        self._message = message
+        self._message = message.with_(cc=(), bcc=(), merge_data=None, merge_metadata=None, merge_headers=None)
+        self._data, self._metadata, self._headers = message.merge_data, message.merge_metadata, message.merge_headers
         self._fills: dict[str, _Fill] = {}
         self._alternatives: list[tuple[str, _Fill]] = []
         if message.template is not None or not message.merge_data:
@@ -71,18 +72,17 @@ class Merge:
             MessageError: A placeholder has no value, or a value does not fit where it stands; it names the field.
         """
         message, key = self._message, recipient.addr_spec
-        own = message.merge_data.get(key, {})
-        changes: dict[str, Any] = {"to": recipient, "cc": (), "bcc": ()}
-        changes |= {"merge_data": None, "merge_metadata": None, "merge_headers": None}
+        own = self._data.get(key, {})
+        changes: dict[str, Any] = {"to": recipient}
         if message.template is not None:
             changes["context"] = {**message.context, **own}
         for field, fill in self._fills.items():
             changes[field] = fill(own, message.context, recipient)
         if self._alternatives:
             changes["alternatives"] = [(k, fill(own, message.context, recipient)) for k, fill in self._alternatives]
-        if metadata := message.merge_metadata.get(key):
+        if metadata := self._metadata.get(key):
             changes["metadata"] = {**message.metadata, **metadata}
-        if headers := message.merge_headers.get(key):
+        if headers := self._headers.get(key):
             replaced = {name.lower() for name in headers}
             kept = [pair for pair in message.headers if pair[0].lower() not in replaced]
             changes["headers"] = [*kept, *headers.items()]

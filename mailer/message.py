@@ -399,12 +399,12 @@ class Message:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(self, **fields: Unpack[MessageFields]) -> None:
-        _fill(self, _DEFAULTS, fields)
+        _fill(self, fields, _BLANK)
 
     def with_(self, **changes: Unpack[MessageFields]) -> Message:
         """A copy with other values for the fields named, checked as ``Message(...)`` checks them."""
         copy = object.__new__(Message)
-        _fill(copy, {name: getattr(self, name) for name in _NARROW}, changes)
+        _fill(copy, changes, self)
         return copy
 
     def attach(self, *attachments: Attachment | os.PathLike[str]) -> Message:
@@ -467,17 +467,22 @@ class Message:
 # The annotation above keeps type checkers from hashing messages; this keeps Python from it.
 Message.__hash__ = None
 
-_DEFAULTS = {name: default for name, (_, default) in _NARROW.items()}
-_SETTERS = {name: getattr(Message, name).__set__ for name in _NARROW}
+_SLOTS = [(name, member.__set__, member.__get__) for name in _NARROW for member in (getattr(Message, name),)]
 
 
-def _fill(message: Message, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    if not given.keys() <= _SETTERS.keys():
-        unknown = next(name for name in given if name not in _SETTERS)
-        near = difflib.get_close_matches(unknown, _SETTERS, 1)
+def _fill(message: Message, given: Mapping[str, Any], known: Message) -> None:
+    """Store what is given, narrowed, and the rest as ``known`` has it."""
+    if not given.keys() <= _NARROW.keys():
+        unknown = next(name for name in given if name not in _NARROW)
+        near = difflib.get_close_matches(unknown, _NARROW, 1)
         raise TypeError(f"Message has no field {unknown!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    for name, put in _SETTERS.items():
-        put(message, _NARROW[name][0](given[name], name) if name in given else known[name])
+    for name, put, get in _SLOTS:
+        put(message, _NARROW[name][0](given[name], name) if name in given else get(known))
+
+
+_BLANK = object.__new__(Message)
+for _name, _put, _ in _SLOTS:
+    _put(_BLANK, _NARROW[_name][1])
 
 
 def _cid(name: str) -> str:

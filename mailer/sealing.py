@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,7 +121,15 @@ class Sealer:
 
 def knowing(context: Context, **changes: Any) -> Context:
     """The context with what has become known."""
-    return replace(context, **changes)
+    copy = object.__new__(Context)
+    for name, put, get in _CONTEXT_SLOTS:  # a third of the time of dataclasses.replace, and this is done for each mail
+        put(copy, changes[name] if name in changes else get(context))
+    return copy
+
+
+_CONTEXT_SLOTS = [
+    (name, member.__set__, member.__get__) for name in Context.__slots__ for member in (getattr(Context, name),)
+]
 
 
 def _message_id(from_: tuple[Address, ...]) -> str:
