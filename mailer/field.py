@@ -24,6 +24,7 @@ __all__ = [
     "several",
     "shown",
     "token_id",
+    "visible",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
 # RFC 5322 allows TAB inside a body (WSP); every other C0 control and DEL is obsolete there.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ESCAPES = {number: f"\\x{number:02x}" for number in (*range(0x20), 0x7F)}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # RFC 5322 section 3.6.4 msg-id without its brackets; as wide as ids in the wild, as narrow as one token.
 _ID = re.compile(r"[!-;=?-~]{1,900}", re.ASCII)
@@ -78,6 +80,13 @@ def shown(value: object, limit: int = 80) -> str:
     """The value as an error message may show it: escaped, one line, cut to ``limit`` characters."""
     text = ascii(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def visible(text: str) -> str:
+    """The text in visible ASCII on one line: control characters and all that is not ASCII as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("ascii", "backslashreplace").decode("ascii").translate(_ESCAPES)
 
 
 def field_name(name: object) -> str:

@@ -11,7 +11,6 @@ import bisect
 import difflib
 import functools
 import inspect
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Literal, TypeVar
 
 from .errors import ConfigError, HookError, MailerError
 from .hookspecs import ACTIONS, FILTERS, Context
+from .log import ACTION_FAILED
 
 __all__ = ["Action", "Filter", "Hooks"]
 
@@ -31,7 +31,6 @@ Filter = Callable[[Any, Context], Any]
 Action = Callable[[Context], Any]
 _Kind = Literal["filter", "action"]
 
-_log = logging.getLogger("mailer.hooks")
 _running: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("mailer_hooks_running", default=())
 
 
@@ -202,7 +201,7 @@ class Hooks:
             yield
         except Exception as error:  # noqa: BLE001 - an observer may fail in any way, and must not matter
             self.errors[name] += 1
-            _log.error("action %r of %s raised %s", name, entry.owner, _said(error), exc_info=error)
+            ACTION_FAILED(hook=name, owner=entry.owner, reason=_said(error), exc_info=error)
 
 
 def _check_name(name: str, kind: _Kind) -> None:

@@ -24,6 +24,7 @@ from .envelope import Envelope
 from .errors import ConfigError, MailerError, MessageError, Outcome
 from .hooks import Hooks
 from .hookspecs import Context
+from .log import FAILED, SKIPPED, log_outcome
 from .mail import Mail
 from .merge import Merge, has_merge, merged_receipt
 from .message import Message
@@ -248,6 +249,8 @@ class Pipeline:
             sealed = await seal(unit.context)
             if isinstance(sealed, Receipt):
                 unit.receipt = sealed
+                if SKIPPED.wanted():
+                    SKIPPED(mail_id=sealed.id)
                 await self._do("skipped", unit, receipt=sealed)
                 return unit
             unit.mail = sealed
@@ -258,7 +261,7 @@ class Pipeline:
             await self._do("sending", unit)
         except MailerError as error:
             unit.mail, unit.error = None, error
-            await self._do("failed", unit, error=error)
+            await self._failed(unit)
         except BaseException:
             self._tell_cut_short(unit)
             raise
@@ -313,9 +316,8 @@ class Pipeline:
 
     async def _tell(self, unit: _Unit) -> None:
         if unit.receipt is None:
-            await self._do("failed", unit, error=unit.error)
-            return
-        waiting = list(_told(unit.receipt))
+            return await self._failed(unit)
+        waiting = _told(unit.receipt)
         try:
             while waiting:
                 name, known = waiting.pop(0)
@@ -324,6 +326,12 @@ class Pipeline:
             for name, known in waiting:
                 self.hooks.do_now(name, knowing(unit.context, **known))
             raise
+
+    async def _failed(self, unit: _Unit) -> None:
+        if FAILED.wanted():
+            field = getattr(unit.error, "field", None)
+            FAILED(mail_id=unit.context.mail_id, error=type(unit.error).__name__, field=field)
+        await self._do("failed", unit, error=unit.error)
 
     def _tell_cut_short(self, unit: _Unit) -> None:
         """The outcome is told to the hooks that need not wait, for nobody else will hear of it."""
@@ -343,12 +351,15 @@ class Pipeline:
             await self.hooks.do(name, knowing(unit.context, **known) if known else unit.context)
 
 
-def _told(receipt: Receipt) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The result actions of a receipt, and what their contexts know beside the mail."""
+def _told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
+    """Log the outcome; the result actions of the receipt, and what their contexts know beside the mail."""
+    told = []
     for outcome, name in _ACTION_OF.items():
         recipients = tuple([result.address for result in receipt.results if result.outcome is outcome])
         if recipients:
-            yield name, {"receipt": receipt, "recipients": recipients}
+            told.append((name, {"receipt": receipt, "recipients": recipients}))
+    log_outcome(receipt, is_all_well=len(told) == 1 and told[0][0] == "sent")
+    return told
 
 
 def _mail_of(unit: _Unit) -> Mail:

@@ -13,6 +13,7 @@ from .errors import HookError, MessageError
 from .field import field_name, line, shown
 from .hooks import Hooks
 from .hookspecs import Context
+from .log import SEALED
 from .mail import Content, Mail
 from .message import Message
 from .mime import Encoded, compose
@@ -116,7 +117,10 @@ class Sealer:
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
         mail = await self._filtered("mail", mail, context, Mail, mail=mail)
-        return await self._filtered("sign", mail, context, Mail, mail=mail)
+        mail = await self._filtered("sign", mail, context, Mail, mail=mail)
+        if SEALED.wanted():
+            SEALED(mail_id=mail.id, size_bytes=len(mail.content), recipients=len(mail.envelope.recipients))
+        return mail
 
 
 def knowing(context: Context, **changes: Any) -> Context:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
+from .log import CLOSED, OPENED, SECURED
 
 if TYPE_CHECKING:
     import ssl
@@ -33,19 +35,24 @@ _STREAK = 64
 """Operations that may succeed at once, one after the other, before other tasks get their turn."""
 
 
+_NUMBERS = itertools.count(1)
+
+
 class Stream:
     """One connection. Made by :meth:`connect`; ends with :meth:`close`.
 
     Attributes:
         peer: The address at the other end, "192.0.2.1:25" or "[2001:db8::1]:25".
+        number: Counts this process's connections, from 1; the log knows it by this.
     """
 
-    __slots__ = ("_ahead", "_runtime", "_sock", "_streak", "_tls", "_want_read", "_want_write", "peer")
+    __slots__ = ("_ahead", "_runtime", "_sock", "_streak", "_tls", "_want_read", "_want_write", "number", "peer")
 
     def __init__(self, runtime: Runtime, sock: socket.socket, peer: str) -> None:
         self._runtime = runtime
         self._sock = sock
         self.peer = peer
+        self.number = next(_NUMBERS)
         self._tls: ssl.SSLSocket | None = None
         self._want_read: tuple[type[OSError], ...] = ()
         self._want_write: tuple[type[OSError], ...] = ()
@@ -78,7 +85,7 @@ class Stream:
         for address in await runtime.resolve(host, port, limit()):
             until = limit()
             try:
-                return await cls._to(runtime, address, until)
+                stream = await cls._to(runtime, address, until)
             except OSError as exc:
                 reasons.append(f"{address}: {_reason(exc)}")
                 last = exc
@@ -87,6 +94,10 @@ class Stream:
                 last = exc
                 if until >= deadline:
                     raise DeadlineExceeded(f"no connection to {host}:{port} in time ({'; '.join(reasons)})") from exc
+            else:
+                if OPENED.wanted():
+                    OPENED(connection=stream.number, host=host, port=port, peer=stream.peer)
+                return stream
         raise ConnectError(f"no connection to {host}:{port} ({'; '.join(reasons)})") from last
 
     @classmethod
@@ -182,6 +193,8 @@ class Stream:
             self.close()
             raise TlsError(f"{server_hostname} ({self.peer}): {_tls_reason(exc, server_hostname)}") from exc
         self._tls = tls
+        if SECURED.wanted():
+            SECURED(connection=self.number, tls=self.tls_version, cipher=self.cipher)
 
     async def receive(self, max_bytes: int, *, deadline: float) -> bytes:
         """Return the next bytes, 1 to ``max_bytes``, as soon as there are any; b"" once the peer has ended.
@@ -230,6 +243,8 @@ class Stream:
         Only this process's handle goes: no TLS farewell and no shutdown, so that a forked child may close what it
         inherited while its parent goes on.
         """
+        if CLOSED.wanted() and not self.closed:
+            CLOSED(connection=self.number, peer=self.peer)
         try:
             self._sock.close()
         except OSError:  # reset in the meantime; the handle is gone all the same

@@ -27,10 +27,12 @@ LAYERS = {
     "delivery.py": 1,
     "envelope.py": 1,
     "field.py": 1,
+    "log.py": 1,
     "mail.py": 1,
     "mailbox_reader.py": 1,
     "message.py": 1,
     "receipt.py": 1,
+    "redaction.py": 1,
     "standard.py": 1,
     # 2: pure logic
     "dkim.py": 2,

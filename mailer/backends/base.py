@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import AuthError, ConfigError, MailerError, MessageError, Outcome, TransportError, UnsupportedFeature
 from ..features import Features, Unsupported, left_out
+from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
 
@@ -191,6 +192,9 @@ async def _attempted(
 ) -> list[Receipt]:
     """Call the backend with mails that it can carry, each with the notes of what is left out."""
     runtime = backend.runtime
+    if SENDING.wanted() and not backend.is_group:
+        for mail, _ in batch:
+            SENDING(mail_id=mail.id, backend=name, recipients=len(mail.envelope.recipients))
     started_at, start = datetime.now(UTC), runtime.now()
     mails = [mail for mail, _ in batch]
     causes: list[MailerError | None]
@@ -217,6 +221,15 @@ async def _attempted(
             outcomes = Counter([result.outcome for result in receipt.results])
             attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause)
             receipt = receipt.with_(attempts=(attempt,), error=None)
+            if ATTEMPT.wanted():
+                ATTEMPT(
+                    mail_id=mail.id,
+                    backend=name,
+                    duration_s=duration_s,
+                    **counts(outcomes),
+                    error=None if cause is None else type(cause).__name__,
+                    reason=cause,
+                )
         settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes)))
     return settled
 

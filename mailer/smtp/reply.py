@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import ProtocolError
+from ..field import visible
 
 __all__ = ["Reply", "ReplyParser"]
 
@@ -20,12 +21,6 @@ MAX_TEXT_CHARS = 1000
 _ENHANCED_CODE = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |\t|$)")
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
 _TLS_ALERT, _TLS_HANDSHAKE = 0x15, 0x16
-_ESCAPES = {number: f"\\x{number:02x}" for number in (*range(0x20), 0x7F)}
-
-
-def _shown(text: str) -> str:
-    """Return text in visible ASCII: control characters and 8-bit ones as escapes."""
-    return text.encode("ascii", "backslashreplace").decode("ascii").translate(_ESCAPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,7 @@ class Reply:
         match = _ENHANCED_CODE.match(line)
         if match and int(match[1]) == self.code // 100:
             line = line[match.end() :]
-        return _shown(line.strip(" \t\r"))
+        return visible(line.strip(" \t\r"))
 
     @property
     def is_positive(self) -> bool:
@@ -106,7 +101,7 @@ class Reply:
 
     def format(self) -> bytes:
         """Return the reply as a server sends it, CRLF included; control and 8-bit characters are escaped."""
-        *head, last = (_shown(line) for line in self.lines)
+        *head, last = (visible(line) for line in self.lines)
         return "".join([*(f"{self.code}-{line}\r\n" for line in head), f"{self.code} {last}\r\n"]).encode("ascii")
 
     def __str__(self) -> str:
@@ -180,7 +175,7 @@ class ReplyParser:
         line = bytes(self._buffer[:end]).removesuffix(b"\r")
         match = _REPLY_LINE.match(line)
         if match is None:
-            raise ProtocolError(f"not an SMTP reply: {_shown(line[:80].decode('ascii', 'backslashreplace'))!r}")
+            raise ProtocolError(f"not an SMTP reply: {visible(line[:80].decode('ascii', 'backslashreplace'))!r}")
         code, separator, text = match.groups(default=b"")
         # "the reply code on each of the lines MUST be the same" (section 4.2.1, multi-line replies)
         if self._lines and int(code) != self._code:

@@ -34,7 +34,9 @@ from ..errors import (
     TlsError,
     TransportError,
 )
+from ..log import DIALOGUE, LOGIN, REUSED
 from ..mail import Content
+from ..redaction import MASK, Secrets
 from . import command
 from .auth import mechanism_for
 from .capabilities import Capabilities
@@ -84,7 +86,8 @@ class Session:
         self._endpoint = endpoint
         self._parser = ReplyParser()
         self._deadline = 0.0
-        self._secrets: list[bytes] = []
+        self._secrets: Secrets | None = None
+        self._mail_id = ""
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -117,6 +120,8 @@ class Session:
         """Say QUIT and close. The reply is not waited for: nothing depends on it (RFC 5321 section 4.1.1.10)."""
         try:
             if self.is_open:
+                if DIALOGUE.wanted():
+                    self._log("C", "QUIT")
                 await self._stream.send_all(command.quit(), deadline=self._runtime.now() + 1)
         except MailerError:
             pass  # it was leaving anyway
@@ -136,6 +141,8 @@ class Session:
         try:
             if self._parser.buffered or self._stream.has_input():
                 await self._out_of_turn(step, deadline)
+            if DIALOGUE.wanted():
+                self._log("C", _shown_command(line, is_secret=step == "AUTH"))
             await self._stream.send_all(line, deadline=deadline)
             return await self._reply(step, deadline)
         except BaseException:
@@ -151,6 +158,8 @@ class Session:
             if not received:
                 raise TransportError(f"{self._endpoint} closed the connection instead of answering {step}")
             self._parser.feed(received)
+        if DIALOGUE.wanted():
+            self._log_reply(reply)
         if reply.code == 421:
             self._stream.close()
             raise _told(TransportError(f"{self._endpoint} is closing, in answer to {step}: {reply}"), reply)
@@ -158,7 +167,7 @@ class Session:
 
     def _next(self, step: str) -> Reply | None:
         """The next whole reply, without the credentials: there are servers that repeat what they were told."""
-        if not self._secrets:
+        if self._secrets is None:
             return self._parser.next()
         try:
             reply = self._parser.next()
@@ -167,6 +176,15 @@ class Session:
         else:
             return reply if reply is None else _masked(reply, self._secrets)
         raise ProtocolError(f"{self._endpoint} answered {step} with what is no reply")
+
+    def _log(self, side: str, line: str) -> None:
+        DIALOGUE(connection=self._stream.number, mail_id=self._mail_id, side=side, line=line)
+
+    def _log_reply(self, reply: Reply) -> None:
+        for line in reply.lines[:-1]:
+            self._log("S", f"{reply.code}-{line}")
+        # RFC 4954: 334 is a challenge, of which an answer could be worked out.
+        self._log("S", f"{reply.code} {MASK if reply.code == 334 else reply.lines[-1]}")
 
     def _until(self, timeout_s: float) -> float:
         return min(self._deadline, self._runtime.now() + timeout_s)
@@ -179,6 +197,8 @@ class Session:
         if not self._parser.buffered:
             raise TransportError(f"{self._endpoint} closed the connection before {step}")
         reply = self._next(step)
+        if reply is not None and DIALOGUE.wanted():
+            self._log_reply(reply)
         if reply is not None and reply.code == 421:
             raise _told(TransportError(f"{self._endpoint} is closing: {reply}"), reply)
         raise ProtocolError(f"{self._endpoint} spoke out of turn before {step}: {reply or 'part of a line'}")
@@ -204,10 +224,7 @@ class Session:
             if context is not None and not self._stream.is_secure:
                 await self._starttls(context)
             if self._endpoint.username is not None:
-                try:
-                    await self._login(self._endpoint.username, self._endpoint.password or "")
-                except MessageError as error:  # the credentials make no command: the account's fault, not the mail's
-                    raise AuthError(f"{self._endpoint}: user name or password: {error}") from error
+                await self._login()
         except BaseException:
             self._stream.close()
             raise
@@ -261,13 +278,25 @@ class Session:
         self._parser = ReplyParser()
         self.capabilities = Capabilities()
 
-    async def _login(self, username: str, password: str) -> None:
+    async def _login(self) -> None:
+        try:
+            try:
+                await self._authenticate()
+            except MessageError as error:  # the credentials make no command: the account's fault, not the mail's
+                raise AuthError(f"{self._endpoint}: user name or password: {error}") from error
+        except MailerError as error:
+            # The frames below hold the credentials, and error reporters show a frame's variables.
+            _forget_frames(error)
+            raise
+
+    async def _authenticate(self) -> None:
+        username, password = self._endpoint.username or "", self._endpoint.password or ""
         if not self._stream.is_secure and not self._endpoint.auth_in_clear:
             raise AuthError(
                 f"{self._endpoint}: there is no TLS, so the password is not sent; the URL can say auth_in_clear=yes"
             )
         mechanism = mechanism_for(self.capabilities.auth, username, password)
-        self._secrets = [password.encode(), mechanism.initial or b""]
+        self._secrets = Secrets(password, mechanism.initial or b"")
         reply = await self._ask(command.auth(mechanism.name, mechanism.initial), "AUTH")
         challenges = 0
         while reply.code == 334:
@@ -282,6 +311,8 @@ class Session:
             if reply.is_positive or reply.is_intermediate:
                 raise ProtocolError(f"{self._endpoint} answered {reply.code} to AUTH")
             raise _told(AuthError(f"{self._endpoint} refused the login of {username!r}: {reply}"), reply)
+        if LOGIN.wanted():
+            LOGIN(connection=self._stream.number, username=username, mechanism=mechanism.name)
 
     # --- a transaction ------------------------------------------------------------------------------------------------
 
@@ -300,6 +331,9 @@ class Session:
         """
         self._deadline = deadline
         self.has_begun = False
+        self._mail_id = transaction.mail.id
+        if self.is_reused and REUSED.wanted():
+            REUSED(connection=self._stream.number, mail_id=self._mail_id)
         transaction.fit(self.capabilities, is_safe=self.is_safe)
         transaction.notes.extend(self.notes)
         try:
@@ -382,6 +416,8 @@ class Session:
         except TransportError as error:
             return await self._refused_early(transaction, accepted, error)
         transaction.handed_over = True
+        if DIALOGUE.wanted():
+            self._log("C", f"<{len(transaction.content)} octets of mail>")
         try:
             reply = await self._reply("the final dot", self._until(self._endpoint.timeouts.final_s))
         except TransportError as error:
@@ -458,11 +494,30 @@ def _told(error: Any, reply: Reply) -> Any:
     return error
 
 
-def _masked(reply: Reply, secrets: list[bytes]) -> Reply:
-    """The reply without the credentials, plain or in base64."""
-    lines = reply.lines
-    for secret in secrets:
-        for form in (secret, base64.b64encode(secret)):
-            if text := form.decode("ascii", "backslashreplace"):  # as the lines are
-                lines = tuple(line.replace(text, "***") for line in lines)
-    return Reply(reply.code, lines)
+def _masked(reply: Reply, secrets: Secrets) -> Reply:
+    """The reply without the credentials, in whatever form the server says them back."""
+    lines = tuple(map(secrets.hide, reply.lines))
+    return reply if lines == reply.lines else Reply(reply.code, lines)
+
+
+def _shown_command(line: bytes, *, is_secret: bool) -> str:
+    """The line as the log may have it: of AUTH the mechanism at most."""
+    text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+    if not is_secret:
+        return text
+    verb, mechanism, answer = (*text.split(" "), "", "")[:3]
+    if verb != "AUTH":
+        return text if text == "*" else MASK
+    return f"{verb} {mechanism} {MASK}" if answer else f"{verb} {mechanism}"
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let the error, and all it is chained from, begin where it is raised next."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            found.__traceback__ = None
+            waiting += [found.__cause__, found.__context__]
