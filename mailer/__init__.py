@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .backends.url import backend_from_url as backend_from_url
     from .backends.url import register_backend as register_backend
     from .default import close as close
+    from .default import configure as configure
+    from .default import get as get
     from .default import send as send
     from .delivery import DeliveryOptions as DeliveryOptions
     from .envelope import NULL_SENDER as NULL_SENDER
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from .receipt import Attempt as Attempt
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
+    from .settings import Settings as Settings
 
 __version__ = "0.1.0"
 
@@ -62,7 +65,7 @@ _PUBLIC = {
     "backends.base": "Backend Health",
     "backends.options": "BackendURL",
     "backends.url": "backend_from_url register_backend",
-    "default": "close send",
+    "default": "close configure get send",
     "delivery": "DeliveryOptions",
     "envelope": "NULL_SENDER Envelope",
     "errors": (
@@ -77,6 +80,7 @@ _PUBLIC = {
     "mailer": "AsyncMailer Mailer",
     "message": "Message",
     "receipt": "Attempt Receipt RecipientResult",
+    "settings": "Settings",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .backends.base import Backend, Health
 from .backends.url import backend_from_url
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .settings import MailerSettings, Settings
+
 __all__ = ["AsyncMailer", "Mailer"]
 
 
@@ -33,15 +34,21 @@ class _Face:
         self,
         url_or_backend: str | Backend | None = None,
         *,
+        settings: Settings | Mapping[str, Any] | None = None,
+        name: str = "default",
         from_: Addresses | None = None,
         hooks: Hooks | None = None,
-        unsupported: Unsupported = "default",
+        unsupported: Unsupported | None = None,
     ) -> None:
         """Make a mailer. Opens no connection.
 
+        With a URL or a backend, and without ``settings``, nothing is read: what is not given here is the default.
+
         Args:
-            url_or_backend: A backend's URL, or a backend made by hand. None reads ``MAILER_URL``, and ``MAILER_FROM``
-                where ``from_`` is not given; with a URL the environment is not looked at.
+            url_or_backend: A backend's URL, or a backend made by hand. None takes it from the settings.
+            settings: What is not given here: :class:`Settings`, or a mapping for them. None reads environment, ``.env``
+                and ``mailer.toml`` where there is no URL.
+            name: Which of the settings' mailers this is.
             from_: The From of messages that have none.
             hooks: The registry; None makes an empty one.
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
@@ -50,15 +57,21 @@ class _Face:
         Raises:
             ConfigError: Something is wrong with these; the text names it.
         """
+        if settings is not None or url_or_backend is None:
+            chosen = _chosen(settings, name, needs_url=url_or_backend is None)
+            if url_or_backend is None and chosen.url is not None:
+                url_or_backend = chosen.url.get_secret_value()
+            from_ = chosen.from_ if from_ is None else from_
+            unsupported = chosen.unsupported if unsupported is None else unsupported
+        elif name != "default":
+            raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
+        unsupported = "default" if unsupported is None else unsupported
         if unsupported not in POLICIES:
             raise ConfigError(f"unsupported={unsupported!r}: must be one of {', '.join(POLICIES)}")
-        named = "from_"
-        if url_or_backend is None:
-            url_or_backend, from_, named = _from_environment(os.environ, from_)
         try:
             sender = Message(from_=from_).from_
         except AddressError as error:
-            raise ConfigError(f"{named}: {error}") from error
+            raise ConfigError(str(error)) from error
         runtime = self._runtime()
         backend = backend_from_url(url_or_backend, runtime) if isinstance(url_or_backend, str) else url_or_backend
         if not isinstance(backend, Backend):
@@ -87,15 +100,11 @@ class _Face:
         return f"<{type(self).__name__} {self.backend}>"
 
 
-def _from_environment(environment: Mapping[str, str], from_: Addresses | None) -> tuple[str, Addresses | None, str]:
-    url = environment.get("MAILER_URL", "").strip()
-    if not url:
-        raise ConfigError(
-            "there is no backend: give Mailer(url) or set MAILER_URL, e.g. MAILER_URL=smtp://localhost:25"
-        )
-    if from_ is None and environment.get("MAILER_FROM", "").strip():
-        return url, environment["MAILER_FROM"], "MAILER_FROM"
-    return url, from_, "from_"
+def _chosen(settings: Settings | Mapping[str, Any] | None, name: str, *, needs_url: bool) -> MailerSettings:
+    from .settings import Settings  # which takes half a second to load
+
+    read = settings if isinstance(settings, Settings) else Settings(settings)
+    return read.of(name, needs_url=needs_url)
 
 
 class Mailer(_Face):

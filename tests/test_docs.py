@@ -232,6 +232,21 @@ def test_every_command_is_documented():
         assert f"\n## {name}\n" in page("howto/command-line.md"), name
 
 
+def test_the_table_of_settings_is_that_of_the_code():
+    from mailer.settings import MailerSettings, Settings
+
+    rows = []
+    for model, above in ((Settings, ""), (MailerSettings, "mailers.NAME.")):
+        for field, info in model.model_fields.items():
+            if info.exclude or field == "mailers":
+                continue
+            name = above + field.rstrip("_")
+            default = f"`{info.default}`" if info.default is not None and not above else "-"
+            what = "As above; where it is not set, the default mailer's." if above else info.description
+            rows.append(f"| `{name}` | `MAILER_{name.upper().replace('.', '__')}` | {default} | {what} |")
+    assert re.findall(r"^\| `.*", page("reference/settings.md"), re.M) == rows
+
+
 def test_every_exit_code_is_documented():
     documented = set(map(int, re.findall(r"^\| (\d+) \|", page("explain/outcomes.md"), re.M)))
     assert documented == {0, 64, *(code for _, code in _EXIT_CODES)}

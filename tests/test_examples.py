@@ -26,15 +26,12 @@ SHOWS = {
         "at once: 4 accepted",
         "the server has 8 mails",
     ],
-    "swap_backends_by_environment.py": [
-        "development:\n",
-        "Subject: Your order\n",
-        "accepted by console:",
-        "tests:\naccepted by memory: (kept in memory)\n",
-        "staging:\naccepted by file:",
-        "production:\naccepted by smtp://127.0.0.1:",
-        "production, two servers:\naccepted by smtp://127.0.0.1:",
-        "staging has 1 file, production 2 mails",
+    "environments.py": [
+        "test:\nthe order is accepted by memory:\nthe news are accepted by memory:\n",
+        "staging:\nthe order is accepted by file:staging\nthe news are accepted by file:staging\n",
+        "production:\nthe order is accepted by smtp://127.0.0.1:",
+        "the news are accepted by null:\n",
+        "staging has 2 files, production 1 mail\n",
     ],
 }
 
@@ -65,8 +62,8 @@ def test_an_example_runs_and_shows_its_point(name, tmp_path):
 
 
 def test_the_environment_swaps_the_backend(tmp_path):
-    output = run("swap_backends_by_environment.py", tmp_path, MAILER_URL="null:")
-    assert output == "accepted by null: (dropped)\n"
+    output = run("environments.py", tmp_path, MAILER_URL="memory:")
+    assert output.count("the order is accepted by memory:") == 3
 
 
 def test_every_example_is_tested():

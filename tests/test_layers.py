@@ -76,6 +76,7 @@ LAYERS = {
     "plugin.py": 4,
     "sealing.py": 4,
     "settings.py": 4,
+    "sources.py": 4,
     "webhooks.py": 4,
     "outbox/worker.py": 4,
     "plugins/": 4,
@@ -95,9 +96,9 @@ WORLDLY = {
     "runtime_blocking.py": {"select", "socket", "threading"},
     "stream.py": {"socket", "ssl"},
 }
-LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "ssl", "trio"}
+LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}
 """Loaded on first use: at the top of no file below the edges, but where that file is itself loaded on first use."""
-LOADED_ON_FIRST_USE = {"runtime_async.py"}
+LOADED_ON_FIRST_USE = {"runtime_async.py", "settings.py"}
 
 
 def layer_of(file: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from typing import cast
 
 import click
@@ -26,6 +27,7 @@ __all__ = ["exit_code", "main"]
 _COMMANDS = {
     "send": "Send a mail.",
     "check": "Connect, secure and log in without sending; show what the server offers.",
+    "config": "Show the settings that hold here, and where each comes from.",
     "demo": "Send a mail to a mailbox started for it, and show what happened.",
 }
 
@@ -69,15 +71,21 @@ class _Group(click.Group):
 def cli() -> None:
     """Outbound mail: send, check and try backends.
 
-    The backend is --url, else MAILER_URL: smtp://user:password@host, file:./out, console:, memory: ...
+    The backend is --url, else that of the settings (MAILER_URL, .env, mailer.toml): smtp://user:password@host,
+    file:./out, console:, memory: ...
 
     Exits with 0 if every recipient accepted, 64 on wrong usage, 65 if the message is at fault, 69 if a recipient was
     refused, 75 if one was deferred, 76 if it is unknown whether the mail arrived, 78 if the settings are wrong.
     """
 
 
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    click.echo(f"mailer: warning: {message}", err=True)
+
+
 def main() -> None:
     """Run the command and exit."""
+    warnings.showwarning = _show_warning
     try:
         cli.main(prog_name="mailer", standalone_mode=False)
     except click.exceptions.Exit as done:

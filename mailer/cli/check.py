@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..mailer import Mailer
+from .backend import mailer_of, mailer_option
 from .show import echo_json, plain
 
 __all__ = ["command"]
@@ -12,13 +12,14 @@ __all__ = ["command"]
 
 @click.command("check")
 @click.argument("url", required=False)
+@mailer_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def command(url: str | None, as_json: bool) -> None:
+def command(url: str | None, name: str | None, as_json: bool) -> None:
     """Try a backend without sending: connect, secure, log in; show what the server offers.
 
-    URL is the backend's; without it, MAILER_URL.
+    URL is the backend's; without it, that of the settings (MAILER_URL ...).
     """
-    with Mailer(url) as mailer:
+    with mailer_of(url, name) as mailer:
         health = mailer.check()
     if as_json:
         echo_json(health.to_dict())

@@ -17,6 +17,7 @@ from ..attachment import Attachment
 from ..mailbox import Mailbox
 from ..mailer import Mailer
 from ..message import Message
+from .backend import mailer_of, mailer_option
 from .show import echo_receipt, plain
 
 __all__ = ["command"]
@@ -24,15 +25,16 @@ __all__ = ["command"]
 
 @click.command("demo")
 @click.option("--to", "url", metavar="URL", help="Send by this backend instead of to a mailbox started here.")
+@mailer_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="Where the received .eml goes.")
-def command(url: str | None, out: Path | None) -> None:
+def command(url: str | None, name: str | None, out: Path | None) -> None:
     """Send a mail and show what happened: the receipt, the dialogue, what arrived.
 
     Needs no settings and no network: an SMTP mailbox is started on a free loopback port. With --to the same message
     goes out by another backend, e.g. --to console: or --to file:./out
     """
-    if url is not None:
-        with Mailer(url) as mailer:
+    if url is not None or name is not None:
+        with mailer_of(url, name) as mailer:
             receipt = mailer.send(_message())
         _title("The receipt")
         echo_receipt(receipt)

@@ -9,9 +9,9 @@ import click
 
 from ..attachment import Attachment
 from ..errors import MailerError, MessageError
-from ..mailer import Mailer
 from ..message import Message
 from ..receipt import Receipt
+from .backend import mailer_of, mailer_option, url_option
 from .show import report
 
 __all__ = ["command"]
@@ -28,7 +28,8 @@ __all__ = ["command"]
 @click.option("--html", help="The html; '-' reads standard input.")
 @click.option("--attach", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="A file to attach.")
 @click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field.")
-@click.option("--url", metavar="URL", help="The backend. [default: MAILER_URL]")
+@url_option
+@mailer_option
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 def command(
     to: tuple[str, ...],
@@ -42,6 +43,7 @@ def command(
     attach: tuple[Path, ...],
     header: tuple[str, ...],
     url: str | None,
+    name: str | None,
     as_json: bool,
 ) -> None:
     """Send a mail.
@@ -68,20 +70,12 @@ def command(
             attachments=[Attachment.from_path(path) for path in attach],
             headers=[_pair(line) for line in header],
         )
-        with _mailer(url, from_) as mailer:
+        with mailer_of(url, name) as mailer:
             receipt = mailer.send(message)
     except MailerError as error:
         report(receipt, error, as_json=as_json)
     else:
         report(receipt, None, as_json=as_json)
-
-
-def _mailer(url: str | None, from_: str | None) -> Mailer:
-    import os
-
-    # MAILER_FROM holds with --url too: it says who we are, whatever carries the mail.
-    sender = from_ or os.environ.get("MAILER_FROM", "").strip() or None
-    return Mailer(url, from_=sender) if url is not None else Mailer(from_=from_)
 
 
 def _typed_in() -> str:

@@ -1,0 +1,32 @@
+"""``mailer config``."""
+
+from __future__ import annotations
+
+import click
+
+from .show import echo_json, plain
+
+__all__ = ["command"]
+
+
+@click.command("config")
+@click.option("--json", "as_json", is_flag=True, help="Print the settings as JSON.")
+def command(as_json: bool) -> None:
+    """Show the settings that hold here, secrets masked, and where each comes from.
+
+    They are read from the environment (MAILER_URL ...), from .env and from mailer.toml in this folder. Sends and
+    connects nothing; exits with 78 if a setting is wrong or there is no mailer.
+    """
+    from ..settings import Settings
+
+    settings = Settings()
+    rows = settings.rows()
+    if as_json:
+        echo_json({name: {"value": value, "source": source} for name, value, source in rows})
+    else:
+        shown = [(name, "-" if value is None else plain(str(value)), source) for name, value, source in rows]
+        widths = [max(len(row[column]) for row in shown) for column in (0, 1)]
+        for name, value, source in shown:
+            click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {plain(source)}")
+    if not settings.names:
+        settings.of()

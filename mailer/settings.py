@@ -1,0 +1,333 @@
+"""Settings: what an app's mailers are made of, read once from the places where deployments keep such things.
+
+A value is taken from the first of these that has it:
+
+1. keywords, then the mapping given: ``Settings({"url": "smtp://..."}, from_="shop@example.com")``
+2. the environment: ``MAILER_URL``, ``MAILER_MAILERS__NEWS__URL``; or ``MAILER_URL_FILE``, the name of a file with it
+3. ``.env`` in the current folder, with the same names
+4. ``mailer.toml`` in the current folder
+5. the defaults
+
+A table that is no setting is a section: ``[production]`` in ``mailer.toml`` (or "production" in the mapping) holds when
+``MAILER_ENV`` is "production", over what stands beside it. Where values come from is :mod:`mailer.sources`' business,
+what they must be is said here; nothing deeper than ``Mailer`` knows that there are settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .address import Address
+from .backends.url import backend_from_url
+from .errors import ConfigError, MessageError
+from .message import Message
+from .runtime import BlockingRuntime
+from .sources import ANY, DEFAULT, Found, Place, Tree, nearest, read_settings
+
+__all__ = ["MailerSettings", "SecretURL", "Settings"]
+
+ENV_FILE = ".env"
+TOML_FILE = "mailer.toml"
+
+_log = logging.getLogger(__name__)
+
+
+class SecretURL:
+    """A backend's URL, checked. Shows itself with its secrets masked; copies keep them, a pickle does not."""
+
+    __slots__ = ("_shown", "_url")
+
+    def __init__(self, url: str | None, shown: str) -> None:
+        self._url = url
+        self._shown = shown
+
+    @classmethod
+    def parse(cls, url: str) -> SecretURL:
+        """Check a URL as far as can be without a connection.
+
+        Raises:
+            ConfigError: It is wrong; the text names what is, and shows no secret.
+        """
+        # With a runtime, as a mailer would: somebody's factory may look at it.
+        return cls(url.strip(), str(backend_from_url(url, BlockingRuntime())))
+
+    def get_secret_value(self) -> str:
+        """The URL as it was given.
+
+        Raises:
+            ConfigError: It came by pickle, which leaves the secret behind.
+        """
+        if self._url is None:
+            raise ConfigError(f"{self} came by pickle, without its secrets: read the settings in this process")
+        return self._url
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def __repr__(self) -> str:
+        return f"SecretURL({self._shown!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._url == other._url if isinstance(other, SecretURL) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._url)
+
+    def __copy__(self) -> SecretURL:
+        return self
+
+    def __deepcopy__(self, memo: object) -> SecretURL:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SecretURL, (None, self._shown))
+
+
+# --- what a value must be ---------------------------------------------------------------------------------------------
+
+
+def _url(value: Any) -> SecretURL | None:
+    if value is None or isinstance(value, SecretURL):
+        return value
+    if hasattr(value, "get_secret_value"):  # pydantic's own
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        raise ValueError(f"must be a URL, not {type(value).__name__}")
+    try:
+        return SecretURL.parse(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def _from(value: Any) -> str | list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, Address, list, tuple)):
+        raise ValueError(f"must be an address or a list of them, not {type(value).__name__}")
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("must be an address, not a URL")  # whose password an error would show
+    try:
+        addresses = Message(from_=value).from_
+    except MessageError as error:
+        raise ValueError(str(error).removeprefix("from_: ")) from None
+    return value if isinstance(value, str) else [str(address) for address in addresses]
+
+
+_Url = Annotated[
+    InstanceOf[SecretURL] | None, BeforeValidator(_url), PlainSerializer(str, when_used="json-unless-none")
+]
+_From = Annotated[str | list[str] | None, BeforeValidator(_from)]
+
+
+# --- the settings -----------------------------------------------------------------------------------------------------
+
+
+class MailerSettings(BaseModel):
+    """The settings of one mailer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: _Url = Field(None, description="The backend's URL. Without one anywhere there is no mailer.")
+    from_: _From = Field(
+        None,
+        validation_alias="from",
+        description="The From of messages that have none: an address, or a list of them.",
+    )
+    unsupported: Literal["default", "error", "degrade"] = Field(
+        "default", description="What to do with what the backend cannot carry: `default`, `error` or `degrade`."
+    )
+
+
+class Settings(MailerSettings, BaseSettings):
+    """What an app's mailers are made of, read and checked when it is made; opens no connection.
+
+    ::
+
+        settings = Settings()                                       # environment, .env, mailer.toml
+        settings = Settings({"url": "memory:"}, from_="me@example.com")
+        mailer = Mailer(settings=settings, name="news")
+
+    URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
+
+    Attributes:
+        url, from_, unsupported: The default mailer's.
+        env: The section that was chosen, or None.
+        mailers: The named mailers: what each says otherwise than the default one.
+        origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").
+        sections: All sections that there are.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    env: str | None = Field(None, description="Which section of the mapping or of `mailer.toml` holds.")
+    mailers: dict[str, MailerSettings] = Field(default_factory=dict, description="Named mailers.")
+    origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    sections: tuple[str, ...] = Field((), exclude=True, repr=False)
+
+    def __init__(
+        self,
+        mapping: Mapping[str, Any] | None = None,
+        /,
+        *,
+        _env_file: str | os.PathLike[str] | None = ENV_FILE,
+        _toml_file: str | os.PathLike[str] | None = TOML_FILE,
+        **keywords: Any,
+    ) -> None:
+        """Read and check the settings.
+
+        Args:
+            mapping: Settings by name, as ``mailer.toml`` has them: "url", "from", "mailers", sections.
+            _env_file: Read instead of ``.env``; it must exist then. None reads none.
+            _toml_file: Read instead of ``mailer.toml``; it must exist then. None reads none.
+            keywords: Settings, over all other sources.
+
+        Raises:
+            ConfigError: A setting is unknown or wrong, or a file cannot be read. The text names where it stands and
+                shows no secret.
+
+        Warns:
+            UserWarning: The environment or ``.env`` has a ``MAILER_`` variable that is no setting. Logged, too.
+        """
+        environment, stray = Place.variables(os.environ, _TREE)
+        env_file, stray_too = Place.variables(_read_env_file(_env_file), _TREE, f" in {_env_file}")
+        read = read_settings(
+            [
+                Place.table(keywords, _TREE),
+                Place.table(mapping, _TREE),
+                environment,
+                env_file,
+                Place.table(_read_toml_file(_toml_file), _TREE, f"{_toml_file}: "),
+            ]
+        )
+        try:
+            super().__init__(**{**read.nested(), "origins": read.origins(), "sections": read.sections})
+        except ValidationError as error:
+            problems = _problems(error, read.found)
+        else:
+            _warn([*stray, *stray_too])
+            return
+        raise ConfigError(problems)  # out here, for the foreign one must not be its context: it has the values
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *args: Any, **others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Everything is read already, more strictly and with its origin."""
+        return (init_settings,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The mailers there are: "default" if it has a URL, then the named ones."""
+        return (*([DEFAULT] if self.url is not None else []), *self.mailers)
+
+    def of(self, name: str = DEFAULT, *, needs_url: bool = True) -> MailerSettings:
+        """One mailer's settings; what a named one does not say, it takes from the default one.
+
+        Raises:
+            ConfigError: There is no such mailer, or (unless ``needs_url`` is False) it has no URL.
+        """
+        named = self.mailers.get(name.lower()) if isinstance(name, str) else None
+        if named is None and name != DEFAULT:
+            raise ConfigError(f"there is no mailer {name!r}; {nearest(str(name), [DEFAULT, *self.mailers])}")
+        values = {field: getattr(self, field) for field in MailerSettings.model_fields}
+        if named is not None:
+            values |= {field: getattr(named, field) for field in named.model_fields_set}
+        if needs_url and values["url"] is None:
+            raise ConfigError(self._without_url(name))
+        return MailerSettings.model_construct(**values)
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """Each setting that holds, to show: its dotted path, its value with secrets masked, where it stood."""
+        data = self.model_dump(mode="json")
+        tables = {"": data, **{f"mailers.{name}.": table for name, table in data.pop("mailers").items()}}
+        rows = []
+        for above, table in tables.items():
+            for field, value in table.items():
+                setting = above + field.rstrip("_")
+                if not above or setting in self.origins:
+                    rows.append((setting, value, self.origins.get(setting, "not set" if value is None else "default")))
+        return rows
+
+    def _without_url(self, name: str) -> str:
+        if name != DEFAULT:
+            return f"mailer {name!r} has no url, nor has the default one: set MAILER_MAILERS__{name.upper()}__URL"
+        text = "there is no backend: give Mailer(url) or set MAILER_URL, e.g. MAILER_URL=smtp://localhost:25"
+        return f"{text}; or MAILER_ENV, for there are: {', '.join(self.sections)}" if self.sections else text
+
+
+_OF_MAILER: Tree = dict.fromkeys(field.rstrip("_") for field in MailerSettings.model_fields)
+_TREE: Tree = {**_OF_MAILER, "env": None, "mailers": {ANY: _OF_MAILER}}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read_env_file(path: str | os.PathLike[str] | None) -> Mapping[str, str | None]:
+    if path is None or _is_absent(path, ENV_FILE):
+        return {}
+    if os.path.isdir(path):  # pydantic-settings would pass over it
+        raise ConfigError(f"{path} cannot be read: Is a directory")
+    try:
+        source = DotEnvSettingsSource(Settings, env_file=Path(path), env_file_encoding="utf-8-sig", case_sensitive=True)
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    else:
+        return source.env_vars
+    raise ConfigError(f"{path} {problem}")
+
+
+def _read_toml_file(path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    if path is None or _is_absent(path, TOML_FILE):
+        return {}
+    try:
+        with open(path, "rb") as file:
+            return tomllib.loads(file.read().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        problem = f"is not TOML: {error if isinstance(error, tomllib.TOMLDecodeError) else 'it is nested too deeply'}"
+    raise ConfigError(f"{path} {problem}")
+
+
+def _is_absent(path: str | os.PathLike[str], usual: str) -> bool:
+    """Whether there is none; one that was asked for must be there."""
+    if os.path.exists(path):
+        return False
+    if path != usual:
+        raise ConfigError(f"{path} is not there")
+    return True
+
+
+def _problems(error: ValidationError, found: Mapping[tuple[str, ...], Found]) -> str:
+    """What is wrong, each with where it stands, in the order of the settings."""
+    problems = {}
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        location = tuple(map(str, problem["loc"]))
+        while location and location not in found:  # it may lead into the value
+            location = location[:-1]
+        named = found[location].origin if location else "settings"
+        problems[named] = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    return "; ".join(f"{named}: {text}" for named, text in problems.items())
+
+
+def _warn(texts: list[str]) -> None:
+    for text in texts:
+        if _log.hasHandlers():  # else it would stand on stderr twice
+            _log.warning(text)
+        # -W error must not make an exception, and none of ours, of a variable that some other program may need.
+        with suppress(UserWarning):
+            warnings.warn(text, stacklevel=3)

@@ -1,0 +1,292 @@
+"""Where settings come from: each place is read into values by path, each with its origin, and the places are laid over
+one another. Knows the names of settings, not what their values mean: that is :mod:`mailer.settings`.
+
+Nothing that a value holds is ever told, only names; and of what is no name, not even that.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+
+__all__ = ["ANY", "DEFAULT", "Found", "Place", "Read", "Tree", "nearest", "read_settings"]
+
+PREFIX = "MAILER_"
+DEFAULT = "default"
+"""The name of the mailer whose settings stand at the top: ``mailers.default.url`` is ``url``."""
+ANY = "*"
+"""In a tree: any name may stand here."""
+
+#: Setting -> None, or the settings in it. The same names are written MAILER_A__B in the environment.
+Tree = Mapping[str, "Tree | None"]
+_Path = tuple[str, ...]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*", re.ASCII)
+_SHOWABLE = re.compile(r"[A-Za-z0-9_.-]{1,80}", re.ASCII)
+
+# What container platforms set for every service, so also for one named "mailer" or "mailer-...": Kubernetes' and
+# Docker's link variables.
+_PLATFORM = re.compile(
+    r"MAILER_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)",
+    re.ASCII,
+)
+_PLATFORM_PORT = re.compile(r"(?:tcp|udp|sctp)://", re.ASCII)
+
+_SECRET_FILE_MAX = 65_536
+"""Bytes of a secret's file: far beyond any URL, and an end to ``/dev/zero``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value, and where it stood.
+
+    Attributes:
+        value: As it was found; the name of a file if ``is_file``.
+        origin: For people: "MAILER_URL", "mailer.toml: url".
+    """
+
+    value: Any = field(repr=False)
+    origin: str
+    is_file: bool = False
+
+    def read(self) -> Any:
+        """The value; a file's content without its line end.
+
+        Raises:
+            ConfigError: The file cannot be read. Its name is not told: it may be the secret itself, misplaced.
+        """
+        if not self.is_file:
+            return self.value
+        try:
+            with open(self.value, "rb") as file:
+                content = file.read(_SECRET_FILE_MAX + 1)
+            text = content.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError:
+            problem = "the file is not UTF-8"
+        except (OSError, ValueError) as error:
+            problem = f"the file cannot be read: {getattr(error, 'strerror', None) or 'that is no file name'}"
+        else:
+            if len(content) <= _SECRET_FILE_MAX and text.strip():
+                return text
+            problem = "the file is empty" if not text.strip() else f"the file is larger than {_SECRET_FILE_MAX} bytes"
+        raise ConfigError(f"{self.origin}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one place says.
+
+    Attributes:
+        base: Path ("mailers", "news", "url") to what was found.
+        sections: Name to what holds over the base, when that section is chosen.
+    """
+
+    base: Mapping[_Path, Found] = field(default_factory=dict)
+    sections: Mapping[str, Mapping[_Path, Found]] = field(default_factory=dict)
+
+    @classmethod
+    def table(cls, table: object, tree: Tree, before: str = "") -> Place:
+        """A mapping, or a TOML file's content.
+
+        Args:
+            table: None is an empty one. A key that is no setting, with a table as its value, is a section.
+            before: What stands before the path in origins and errors: "mailer.toml: ".
+
+        Raises:
+            ConfigError: A key is unknown, given twice, or has a table for a value or a value for a table.
+        """
+        if table is None:
+            return cls()
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"settings are given as a mapping or as Settings, not as {type(table).__name__}")
+        tables = {key: value for key, value in table.items() if _is_section(key, value, tree)}
+        base = {key: value for key, value in table.items() if key not in tables}
+        in_section = {key: below for key, below in tree.items() if key != "env"}
+        sections = {name: _by_path(_leaves(inner, in_section, f"{before}{name}.")) for name, inner in tables.items()}
+        return cls(_by_path(_leaves(base, tree, before)), sections)
+
+    @classmethod
+    def variables(cls, variables: Mapping[str, str | None], tree: Tree, suffix: str = "") -> tuple[Place, list[str]]:
+        """The environment, or what ``.env`` holds; empty values are none.
+
+        Args:
+            suffix: What stands behind the name in origins and errors: " in .env".
+
+        Returns:
+            The place, and what to warn of: variables with our prefix that are no setting.
+
+        Raises:
+            ConfigError: A setting is given twice: also by its file.
+        """
+        pairs, unknown = [], []
+        for name in sorted(variables):
+            value = (variables[name] or "").strip()
+            if not name.startswith(PREFIX) or not value:
+                continue
+            path = tuple(name[len(PREFIX) :].lower().split("__"))
+            is_file = not _is_leaf(path, tree) and path[-1].endswith("_file")
+            if is_file:
+                path = (*path[:-1], path[-1].removesuffix("_file"))
+            if _is_leaf(path, tree) and name == name.upper():
+                pairs.append((path, Found(value, name + suffix, is_file)))
+            elif not _is_platforms(name, value):
+                unknown.append(f"{_shown(name)}{suffix}: there is no such setting; {_variable_hint(name, tree)}")
+        return cls(_by_path(pairs)), unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What all places say together.
+
+    Attributes:
+        found: Path to the value that counts.
+        sections: The names of all sections there are.
+    """
+
+    found: Mapping[_Path, Found]
+    sections: tuple[str, ...] = ()
+
+    def nested(self) -> dict[str, Any]:
+        """The values as tables in tables; those in files are read now."""
+        top: dict[str, Any] = {}
+        for path, found in self.found.items():
+            table = top
+            for part in path[:-1]:
+                table = table.setdefault(part, {})
+            table[path[-1]] = found.read()
+        return top
+
+    def origins(self) -> dict[str, str]:
+        """Dotted path to where its value came from."""
+        return {".".join(path): found.origin for path, found in self.found.items()}
+
+
+def read_settings(places: Sequence[Place]) -> Read:
+    """Lay the places over one another.
+
+    Args:
+        places: What counts more comes first. The section is chosen by the first that has an ``env``.
+
+    Raises:
+        ConfigError: No place has that section.
+    """
+    sections = tuple(dict.fromkeys(name for place in places for name in place.sections))
+    chosen = next((place.base["env",] for place in places if ("env",) in place.base), None)
+    name = None if chosen is None else chosen.read()
+    if chosen is not None and name not in sections:
+        if not isinstance(name, str):
+            raise ConfigError(f"{chosen.origin}: must be a section's name, not {type(name).__name__}")
+        raise ConfigError(f"{chosen.origin}: there is no section {_shown(name)!r}; {nearest(name, sections)}")
+    found: dict[_Path, Found] = {}
+    for place in reversed(places):
+        found |= place.base
+        if name is not None:
+            found |= place.sections.get(name, {})
+    return Read(found, sections)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """What an error says behind an unknown name: "did you mean ...?", or what there is."""
+    near = difflib.get_close_matches(name.casefold().removeprefix("mailer_"), known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(map(_shown, known)) or 'none'}"
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _is_section(key: object, value: object, tree: Tree) -> bool:
+    """A table that no setting could be meant by: ``[mailer.news]`` is a slip, ``[production]`` a section."""
+    if not isinstance(key, str) or not isinstance(value, Mapping) or not _SHOWABLE.fullmatch(key):
+        return False
+    return not difflib.get_close_matches(key.casefold(), tree, 1, cutoff=0.8)
+
+
+def _leaves(table: Mapping[Any, Any], tree: Tree, before: str, above: _Path = ()) -> Iterator[tuple[_Path, Found]]:
+    """Each value of a table, with its path.
+
+    Args:
+        before: What stands before a key in origins and errors: "mailer.toml: production.".
+    """
+    for key, value in table.items():
+        named = before + _shown(key)
+        setting = "from" if key == "from_" else str(key)  # from_ in Python, from elsewhere
+        if ANY in tree:
+            setting = setting.lower()
+            if not _NAME.fullmatch(setting):
+                raise ConfigError(f"{named}: a mailer's name is of letters and digits, parted by '_' or '-'")
+        elif setting not in tree:
+            raise ConfigError(f"{named}: there is no such setting; {nearest(setting, list(tree))}")
+        below = tree[ANY] if ANY in tree else tree[setting]
+        if below is None:
+            if isinstance(value, Mapping):
+                raise ConfigError(f"{named}: must be a value, not a table")
+            yield (*above, setting), Found(value, named)
+        elif isinstance(value, Mapping):
+            yield from _leaves(value, below, f"{named}.", (*above, setting))
+        else:
+            raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
+
+
+def _by_path(pairs: Iterable[tuple[_Path, Found]]) -> dict[_Path, Found]:
+    """What each path has; the default mailer's stand at the top.
+
+    Raises:
+        ConfigError: A path has two: in two spellings, or also a file.
+    """
+    found: dict[_Path, Found] = {}
+    for path, one in pairs:
+        if path[:2] == ("mailers", DEFAULT):
+            path = path[2:]
+        if path in found:
+            raise ConfigError(f"{found[path].origin} and {one.origin} say the same setting: leave one of them out")
+        found[path] = one
+    return found
+
+
+def _is_leaf(path: _Path, tree: Tree) -> bool:
+    below: Tree | None = tree
+    for part in path:
+        if below is None:
+            return False
+        if ANY in below:
+            below = below[ANY] if _NAME.fullmatch(part) else {}
+        elif part in below:
+            below = below[part]
+        else:
+            return False
+    return below is None
+
+
+def _is_platforms(name: str, value: str) -> bool:
+    if _PLATFORM.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and _PLATFORM_PORT.match(value) is not None
+
+
+def _variables(tree: Tree, names: Sequence[str], above: str) -> Iterator[str]:
+    """All variables that are settings, with a mailer's name where there may be any."""
+    for setting, below in tree.items():
+        if setting == ANY:
+            setting, names = (names[0], names[1:]) if names else ("NAME", ())
+        if below is None:
+            yield above + setting.upper()
+        else:
+            yield from _variables(below, names, f"{above}{setting.upper()}__")
+
+
+def _variable_hint(name: str, tree: Tree) -> str:
+    usual = list(_variables(tree, (), ""))
+    parts = name.removeprefix(PREFIX).upper().split("__")
+    named = list(_variables(tree, parts[1:2], "")) if len(parts) > 2 and _SHOWABLE.fullmatch(name) else usual
+    near = difflib.get_close_matches("__".join(parts), [*named, *(f"{one}_FILE" for one in named)], 1)
+    return f"did you mean {PREFIX}{near[0]}?" if near else f"there are: {', '.join(PREFIX + one for one in usual)}"
+
+
+def _shown(name: object) -> str:
+    """A name for an error; what is none may be anything, also a secret in the wrong place."""
+    return name if isinstance(name, str) and _SHOWABLE.fullmatch(name) else "(no name)"

@@ -1,0 +1,74 @@
+"""``mailer config``, and the settings behind the other commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SECRET = "S3cr3tT0ken"
+
+
+def mailer(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAILER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "mailer", *arguments],
+        cwd=folder,
+        env={**clean, "PYTHONIOENCODING": "utf-8", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) -> None:
+    (tmp_path / "mailer.toml").write_text('from = "Grüße <a@b.test>"\n[live.mailers.news]\nurl = "null:"\n', "utf-8")
+    (tmp_path / ".env").write_text("MAILER_ENV=live\nMAILER_UNSUPORTED=error\n")
+    url = f"failover(smtp://u:{SECRET}@h null:)"
+    run = mailer(tmp_path, "config", MAILER_URL=url)
+    assert run.returncode == 0, run.stderr
+    assert [line.split(maxsplit=1) for line in run.stdout.splitlines()] == [
+        ["url", "failover(smtp://u:***@h null:)  MAILER_URL"],
+        ["from", "Grüße <a@b.test>                mailer.toml: from"],
+        ["unsupported", "default                         default"],
+        ["env", "live                            MAILER_ENV in .env"],
+        ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
+    ]
+    assert run.stderr == (
+        "mailer: warning: MAILER_UNSUPORTED in .env: there is no such setting; did you mean MAILER_UNSUPPORTED?\n"
+    )
+    as_json = json.loads(mailer(tmp_path, "config", "--json", MAILER_URL=url).stdout)
+    assert as_json["url"] == {"value": "failover(smtp://u:***@h null:)", "source": "MAILER_URL"}
+    assert as_json["mailers.news.url"]["source"] == "mailer.toml: live.mailers.news.url"
+
+
+def test_config_without_a_mailer_shows_that_and_fails(tmp_path: Path) -> None:
+    run = mailer(tmp_path, "config")
+    assert run.returncode == 78
+    assert "url          -        not set\n" in run.stdout
+    assert "MAILER_URL" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["send", "--to", "c@d.test", "--text", "t"], 0, "by        memory:\n"),
+        (["send", "--mailer", "news", "--to", "c@d.test", "--text", "t"], 0, "by        null:\n"),
+        (["send", "--url", "console:", "--to", "c@d.test", "--text", "t"], 0, "From: shop@b.test"),
+        (["check", "--mailer", "news"], 0, "ok  null:\n"),
+        (["demo", "--mailer", "news"], 0, "by        null:\n"),
+        (["send", "--mailer", "nws", "--to", "c@d.test", "--text", "t"], 78, "did you mean 'news'"),
+        (["check", "--mailer", "news", "memory:"], 64, "--mailer"),
+    ],
+)
+def test_commands_take_their_mailer_from_the_settings(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "mailer.toml").write_text('url = "memory:"\nfrom = "shop@b.test"\n[mailers.news]\nurl = "null:"\n')
+    run = mailer(tmp_path, *arguments)
+    assert run.returncode == code, run.stderr
+    assert said in run.stdout + run.stderr

@@ -1,0 +1,515 @@
+"""Settings: where they come from, what is refused, and that no secret gets out."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import pickle
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+import mailer
+from mailer import AsyncMailer, ConfigError, Mailer, Message, Settings
+from mailer.settings import SecretURL
+
+SECRET = "S3cr3tT0ken"
+URL = f"smtp://user:{SECRET}@smtp.example.com"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder and no variable of ours."""
+    for name in [name for name in os.environ if name.startswith("MAILER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def whole(error: BaseException) -> str:
+    """Everything that a log could show of an error: its chain, traceback, arguments, attributes."""
+    parts, seen = ["".join(traceback.format_exception(error))], set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            parts += [str(one), repr(one), repr(one.args), repr(vars(one))]
+            left += [one.__cause__, one.__context__]
+    return "\n".join(parts)
+
+
+# --- where a value comes from -----------------------------------------------------------------------------------------
+
+
+def test_each_source_counts_more_than_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def url() -> tuple[str, str]:
+        settings = Settings(mapping, **keywords)
+        return str(settings.url), settings.origins["url"]
+
+    (tmp_path / "secret").write_text("file:by-secret-file\n")
+    mapping: dict[str, Any] = {"url": "file:by-mapping"}
+    keywords: dict[str, Any] = {"url": "file:by-keyword"}
+    set_variables(monkeypatch, MAILER_URL="file:by-variable")
+    Path(".env").write_text("MAILER_URL=file:by-dot-env\n")
+    Path("mailer.toml").write_text('url = "file:by-toml"\n')
+
+    assert url() == ("file:by-keyword", "url")
+    keywords.clear()
+    assert url() == ("file:by-mapping", "url")
+    mapping.clear()
+    assert url() == ("file:by-variable", "MAILER_URL")
+    monkeypatch.delenv("MAILER_URL")
+    monkeypatch.setenv("MAILER_URL_FILE", "secret")
+    assert url() == ("file:by-secret-file", "MAILER_URL_FILE")
+    monkeypatch.delenv("MAILER_URL_FILE")
+    assert url() == ("file:by-dot-env", "MAILER_URL in .env")
+    Path(".env").write_text("MAILER_URL_FILE=secret\n")
+    assert url() == ("file:by-secret-file", "MAILER_URL_FILE in .env")
+    Path(".env").unlink()
+    assert url() == ("file:by-toml", "mailer.toml: url")
+    Path("mailer.toml").unlink()
+    assert Settings().url is None
+    assert Settings().unsupported == "default"
+
+
+def test_sources_complete_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, MAILER_MAILERS__NEWS__URL=URL)
+    Path(".env").write_text("MAILER_UNSUPPORTED=error\nDATABASE_URL=postgres://x\n")
+    Path("mailer.toml").write_text('url = "null:"\n[mailers.news]\nfrom = "News <news@example.com>"\nurl = "memory:"\n')
+    settings = Settings({"from": "shop@example.com"})
+    assert (str(settings.url), settings.from_, settings.unsupported) == ("null:", "shop@example.com", "error")
+    news = settings.of("news")
+    assert news.url is not None
+    assert (news.url.get_secret_value(), news.from_, news.unsupported) == (URL, "News <news@example.com>", "error")
+
+
+def test_a_section_holds_over_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mailer.toml").write_text("""
+        url = "console:"
+        from = "shop@example.com"
+        [mailers.news]
+        url = "console:"
+        [production]
+        url = "null:"
+        [production.mailers.news]
+        from = "news@example.com"
+        [staging]
+        url = "file:staging"
+    """)
+    assert str(Settings().url) == "console:"
+    monkeypatch.setenv("MAILER_ENV", "production")
+    settings = Settings()
+    assert (settings.env, str(settings.url), settings.from_) == ("production", "null:", "shop@example.com")
+    assert (str(settings.of("news").url), settings.of("news").from_) == ("console:", "news@example.com")
+    assert settings.origins["url"] == "mailer.toml: production.url"
+    assert str(Settings(env="staging").url) == "file:staging"
+    monkeypatch.setenv("MAILER_URL", "memory:")
+    assert str(Settings().url) == "memory:", "the environment counts more than any section of a file"
+
+
+def test_a_section_of_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping = {"from": "shop@example.com", "development": {"url": "console:"}, "production": {"url": URL}}
+    monkeypatch.setenv("MAILER_ENV", "development")
+    assert str(Settings(mapping).url) == "console:"
+    assert str(Settings({**mapping, "env": "production"}).url) == "smtp://user:***@smtp.example.com"
+    monkeypatch.delenv("MAILER_ENV")
+    with pytest.raises(ConfigError, match=r"MAILER_ENV, for there are: development, production"):
+        Mailer(settings=mapping)
+
+
+@pytest.mark.parametrize("spelling", [{"from": "a@b.test"}, {"from_": "a@b.test"}])
+def test_from_is_spelt_as_python_or_as_everybody_else_spells_it(spelling: dict[str, str]) -> None:
+    assert Settings(spelling).from_ == Settings(**spelling).from_ == "a@b.test"
+
+
+def test_the_default_mailer_may_be_named() -> None:
+    settings = Settings({"mailers": {"default": {"url": "null:"}, "News": {"from": "news@example.com"}}})
+    assert settings.names == ("default", "news")
+    assert str(settings.of("NEWS").url) == str(settings.url) == "null:"
+
+
+def test_empty_variables_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, MAILER_URL=" ", MAILER_FROM="", MAILER_NONSENSE="")
+    Path(".env").write_text("MAILER_URL=null:\nMAILER_FROM\n")
+    assert (str(Settings().url), Settings().from_) == ("null:", None)
+
+
+def test_dot_env_is_read_as_python_dotenv_reads_it() -> None:
+    Path(".env").write_bytes(
+        b'\xef\xbb\xbf# the shop\'s\r\nexport MAILER_FROM="Gr\xc3\xbc\xc3\x9fe <shop@example.com>"  # who\r\n'
+        b"MAILER_URL='smtp://user:a%23b@h'\r\n"
+    )
+    settings = Settings()
+    assert settings.from_ == "Grüße <shop@example.com>"
+    assert settings.url is not None
+    assert settings.url.get_secret_value() == "smtp://user:a%23b@h"
+
+
+def test_files_may_be_named_and_must_exist_then(tmp_path: Path) -> None:
+    Path("mailer.toml").write_text("this is not read")
+    Path("other.toml").write_text('\ufeffurl = "null:"\r\n', encoding="utf-8")
+    Path("other.env").write_text("MAILER_FROM=a@b.test")
+    settings = Settings(_toml_file="other.toml", _env_file=tmp_path / "other.env")
+    assert settings.origins == {"url": "other.toml: url", "from": f"MAILER_FROM in {tmp_path / 'other.env'}"}
+    assert Settings(_toml_file=None).origins == {}
+    for missing in ({"_toml_file": "gone.toml"}, {"_env_file": "gone.env"}):
+        with pytest.raises(ConfigError, match=r"gone\.\w+ is not there"):
+            Settings(**{"_toml_file": None, **missing})
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+WRONG_TABLES = {
+    "an unknown setting": ({"urll": "null:"}, "urll: .*did you mean 'url'"),
+    "capitals": ({"URL": "null:"}, "URL: .*did you mean 'url'"),
+    "a variable's name": ({"MAILER_FROM": "a@b.test"}, "MAILER_FROM: .*did you mean 'from'"),
+    "a slip of a table": ({"mailer": {"news": {"url": "null:"}}}, "mailer: .*did you mean 'mailers'"),
+    "unknown below": ({"mailers": {"news": {"form": "a@b.test"}}}, r"mailers\.news\.form: .*did you mean 'from'"),
+    "unknown in a section": ({"production": {"ulr": "null:"}}, r"production\.ulr: .*did you mean 'url'"),
+    "env in a section": ({"production": {"env": "staging"}}, r"production\.env: there is no such setting"),
+    "a section in a section": ({"production": {"eu": {"url": "null:"}}}, r"production\.eu: there is no such setting"),
+    "mailers as a value": ({"mailers": "null:"}, "mailers: must be a table, not str"),
+    "a mailer as a value": ({"mailers": {"news": "null:"}}, r"mailers\.news: must be a table, not str"),
+    "a table as a value": ({"url": {"host": "h"}}, "url: must be a value, not a table"),
+    "a number as URL": ({"url": 5}, "url: must be a URL, not int"),
+    "an unknown scheme": ({"url": "smpt://h"}, "url: .*did you mean 'smtp'"),
+    "a wrong option": ({"url": "smtp://h?tiemout=5"}, "url: .*did you mean 'timeout'"),
+    "a wrong URL below": ({"mailers": {"news": {"url": "smtp://h:70000"}}}, r"mailers\.news\.url: .*70000"),
+    "a wrong address": ({"from": "nobody"}, "from: .*nobody"),
+    "addresses of a wrong type": ({"from": 5}, "from: must be an address or a list of them, not int"),
+    "a URL as address": ({"from": URL}, "from: must be an address, not a URL"),
+    "a wrong choice": ({"unsupported": "warn"}, "unsupported: must be 'default', 'error' or 'degrade'"),
+    "an unknown section": ({"env": "prodction", "production": {}}, "env: .*'prodction'; did you mean 'production'"),
+    "no section at all": ({"env": "prod"}, "env: there is no section 'prod'; there are: none"),
+    "a section of a wrong type": ({"env": 7, "production": {}}, "env: must be a section's name, not int"),
+    "no name of a mailer": ({"mailers": {"n__s": {"url": "null:"}}}, r"mailers\.n__s: a mailer's name"),
+    "the default twice": (
+        {"url": "null:", "mailers": {"default": {"url": "null:"}}},
+        r"url and mailers\.default\.url say the same",
+    ),
+    "a mailer twice": (
+        {"mailers": {"news": {"url": "null:"}, "NEWS": {"url": "null:"}}},
+        r"mailers\.news\.url and mailers\.NEWS\.url",
+    ),
+    "no name at all": ({5: "null:"}, "there is no such setting"),
+    "two at once": ({"url": "smpt://h", "unsupported": "warn"}, "url: .*; unsupported: "),
+}
+
+
+@pytest.mark.parametrize(("table", "said"), WRONG_TABLES.values(), ids=WRONG_TABLES)
+def test_wrong_settings_are_named_with_the_remedy(table: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Settings(table)
+    with pytest.raises(ConfigError, match=said):
+        mailer.configure(table)
+    with pytest.raises(ConfigError, match=said):
+        Mailer(settings=table)
+
+
+@pytest.mark.parametrize("value", ["null:", 5, ["url"], object()])
+def test_a_mapping_must_be_one(value: Any) -> None:
+    with pytest.raises(ConfigError, match="as a mapping or as Settings, not as"):
+        Settings(value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('urll = "null:"', r"mailer\.toml: urll: .*did you mean 'url'"),
+        ("[mailers]\nnews = 1979-05-27", r"mailer\.toml: mailers\.news: must be a table, not date"),
+        ("url = 1979-05-27T07:32:00Z", r"mailer\.toml: url: must be a URL, not datetime"),
+        ('[[mailers]]\nurl = "null:"', r"mailer\.toml: mailers: must be a table, not list"),
+        ("url = smtp://h", r"mailer\.toml is not TOML: .*line 1"),
+        ('url = "\udcff"', r"mailer\.toml is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named_with_it(toml: str, said: str) -> None:
+    Path("mailer.toml").write_text(toml, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ConfigError, match=said):
+        Settings()
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(text: str) -> None:
+        raise RecursionError(SECRET)  # as tomllib does; a real one upsets what else runs in this process
+
+    monkeypatch.setattr("tomllib.loads", too_deep)
+    Path("mailer.toml").touch()
+    with pytest.raises(ConfigError, match="not TOML: it is nested too deeply"):
+        Settings()
+
+
+@pytest.mark.parametrize("name", [".env", "mailer.toml"])
+def test_a_file_that_cannot_be_read_is_named(name: str) -> None:
+    Path(name).mkdir()
+    with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+        Settings()
+
+
+def test_dot_env_that_is_not_utf8_is_named() -> None:
+    Path(".env").write_bytes(b"MAILER_FROM=Gr\xfc\xdfe")
+    with pytest.raises(ConfigError, match=r"\.env is not UTF-8"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"x" * 70_000, "larger than 65536 bytes"),
+        (b"smpt://h\n", "did you mean 'smtp'"),
+    ],
+)
+def test_a_secret_file_that_is_no_good(monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str) -> None:
+    if content is not None:
+        Path("secret").write_bytes(content)
+    monkeypatch.setenv("MAILER_URL_FILE", "secret")
+    with pytest.raises(ConfigError, match=f"MAILER_URL_FILE: .*{said}"):
+        Settings()
+    assert str(Settings(url="null:").url) == "null:", "it is not read where it does not count"
+
+
+@pytest.mark.parametrize("path", ["", "/dev/zero", f"{URL}", "a\0b"])
+def test_a_secret_in_place_of_its_file_is_not_told(path: str) -> None:
+    from mailer.sources import Place, read_settings
+
+    place, _ = Place.variables({"MAILER_URL_FILE": path or "/"}, {"url": None})
+    with pytest.raises(ConfigError, match="MAILER_URL_FILE: the file") as caught:
+        read_settings([place]).nested()
+    assert SECRET not in whole(caught.value)
+
+
+def test_a_value_and_its_file_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, MAILER_URL="null:", MAILER_URL_FILE="secret")
+    with pytest.raises(ConfigError, match="MAILER_URL and MAILER_URL_FILE say the same setting"):
+        Settings()
+
+
+# --- variables that are no settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("MAILER_URLL", "did you mean MAILER_URL?"),
+        ("MAILER_FORM", "did you mean MAILER_FROM?"),
+        ("MAILER_url", "did you mean MAILER_URL?"),
+        ("MAILER_MAILERS__NEWS__ULR", "did you mean MAILER_MAILERS__NEWS__URL?"),
+        ("MAILER_MAILERS__NEWS", "MAILER_MAILERS__NAME__"),
+        ("MAILER_NONSENSE", "there are: MAILER_URL, MAILER_FROM"),
+        ("MAILER_URL__FILE", "did you mean MAILER_URL_FILE?"),
+        ("MAILER_PORT", "there are: "),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_an_unknown_variable_is_a_warning_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, near: str, place: str
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv(name, SECRET)
+    else:
+        Path(".env").write_text(f"{name}={SECRET}\n")
+        name += " in .env"
+    with pytest.warns(UserWarning, match=name) as caught:
+        Settings()
+    [text] = [str(warning.message) for warning in caught]
+    assert text.startswith(f"{name}: there is no such setting; ")
+    assert near in text
+    assert caplog.record_tuples == [("mailer.settings", logging.WARNING, text)]
+    assert SECRET not in text
+
+
+def test_a_warning_is_never_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILER_URLL", "null:")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Settings().url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAILER_SERVICE_HOST", "10.0.0.1"),
+        ("MAILER_SERVICE_PORT", "25"),
+        ("MAILER_SERVICE_PORT_SMTP", "25"),
+        ("MAILER_PORT", "tcp://10.0.0.1:25"),
+        ("MAILER_PORT_25_TCP", "tcp://10.0.0.1:25"),
+        ("MAILER_PORT_25_TCP_ADDR", "10.0.0.1"),
+        ("MAILER_PORT_53_UDP_PROTO", "udp"),
+        ("MAILER_WEB_SERVICE_HOST", "10.0.0.1"),
+        ("MAILER_WEB_PORT", "tcp://10.0.0.1:80"),
+        ("MAILERS", "x"),
+        ("DJANGO_MAILER_URL", "x"),
+    ],
+)
+def test_what_a_platform_sets_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    Path(".env").write_text(f"{name}={value}\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert Settings().origins == {}
+    assert caught == caplog.records == []
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_way_to_show_settings_shows_a_secret() -> None:
+    settings = Settings({"url": URL, "mailers": {"news": {"url": f"failover(null: smtp://u:{SECRET}@h)"}}})
+    shown = [
+        *(repr(settings), str(settings), f"{settings.model_dump()}", settings.model_dump_json()),
+        *(json.dumps(settings.model_dump(mode="json")), repr(settings.of("news")), str(settings.rows())),
+        *(repr(settings.url), str(settings.mailers), repr(vars(settings)), repr(list(settings))),
+        repr(pickle.dumps(settings)),
+        repr(pickle.dumps(settings.url, 0)),
+    ]
+    assert SECRET not in "".join(shown)
+    assert "smtp://user:***@smtp.example.com" in shown[3]
+
+
+def test_what_came_by_pickle_says_that_its_secrets_stayed_behind() -> None:
+    settings = pickle.loads(pickle.dumps(Settings(url=URL, from_="a@b.test")))
+    assert settings.from_ == "a@b.test"
+    with pytest.raises(ConfigError, match=r"smtp://user:\*\*\*@smtp\.example\.com came by pickle"):
+        Mailer(settings=settings)
+
+
+def test_copies_keep_their_secrets() -> None:
+    settings = Settings(url=SecretStr(URL))
+    for other in (copy.copy(settings), copy.deepcopy(settings), settings.model_copy(), Settings(url=settings.url)):
+        assert other.url == settings.url == SecretURL.parse(URL)
+        assert hash(other.url) == hash(settings.url)
+        assert other.url is not None
+        assert other.url.get_secret_value() == URL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"smtp://user:{SECRET}@h:99999",
+        f"smtp://user:{SECRET}@h?nonsense=1",
+        f"smpt://user:{SECRET}@h",
+        f"smtp://user:{SECRET} x@h",
+        f"smtp://user:{SECRET}#x@h",
+        f"failover(null: smtp://user:{SECRET}@h",
+        f"smtp://user:p@h?password={SECRET}",
+        f"{SECRET}",
+        ["smtp://", SECRET],
+        {SECRET},
+    ],
+)
+def test_no_error_holds_a_secret_nor_the_validator_s_own(url: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings(url=url)
+    assert SECRET not in whole(caught.value)
+    assert "ValidationError" not in whole(caught.value)
+    assert SECRET not in whole(pickle.loads(pickle.dumps(caught.value)))
+
+
+PIECES = st.sampled_from(
+    [SECRET, "smtp", "://", ":", "@", "host", "?", "#", "=", "%", "%0d", "&", "(", ")", " ", "\n", "'", '"', "\\", "é"]
+)
+VALUES = st.lists(PIECES, max_size=8).map("".join)
+KEYS = st.sampled_from(["url", "from_", "from", "unsupported", "mailers", "env", "prod", "news", "default", "ulr", ""])
+TABLES = st.recursive(
+    VALUES | st.none() | st.integers() | st.booleans() | st.lists(VALUES, max_size=2),
+    lambda below: st.dictionaries(KEYS, below, max_size=4),
+    max_leaves=8,
+)
+
+
+def settles_or_is_refused(*args: Any, **keywords: Any) -> None:
+    """A ConfigError without the secret's traces, or settings that show none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            shown = repr(Settings(*args, **keywords))
+        except ConfigError as error:
+            shown = whole(error)
+    # As a user name, host or address it is no secret.
+    assert f":{SECRET}@" not in shown
+
+
+@given(st.dictionaries(KEYS, TABLES, max_size=5))
+@example({"url": f"smtp://u:{SECRET}@h?nonsense=1"})
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_any_mapping_is_read_or_refused(table: dict[str, Any]) -> None:
+    settles_or_is_refused(table, _env_file=None, _toml_file=None)
+
+
+@given(st.sampled_from(["MAILER_URL", "MAILER_FROM", "MAILER_MAILERS__A__URL", "MAILER_URL_FILE"]), VALUES)
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_dot_env_and_toml_is_read_or_refused(name: str, value: str) -> None:
+    Path("some.env").write_text(f"{name}={value}\n", encoding="utf-8")
+    settles_or_is_refused(_env_file="some.env", _toml_file=None)
+    Path("some.toml").write_text(f"url = {value}\n[mailers.a]\nurl = '{value}'\n", encoding="utf-8")
+    settles_or_is_refused(_env_file=None, _toml_file="some.toml")
+
+
+# --- the mailers that are built of them -------------------------------------------------------------------------------
+
+
+def hello() -> Message:
+    return Message(to="ann@example.org", subject="s", text="t")
+
+
+@pytest.mark.parametrize("face", [Mailer, AsyncMailer])
+def test_both_faces_take_settings_and_a_name(face: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings({"url": "null:", "mailers": {"news": {"url": "memory:"}}})
+    assert str(face(settings=settings).backend) == "null:"
+    assert str(face(settings=settings, name="news").backend) == "memory:"
+    assert str(face("console:", settings=settings).backend) == "console:"
+    assert str(face(settings={"url": "null:"}).backend) == "null:"
+    monkeypatch.setenv("MAILER_MAILERS__NEWS__URL", "memory:")
+    assert str(face(name="news").backend) == "memory:"
+    with pytest.raises(ConfigError, match="did you mean 'news'"):
+        face(name="nws")
+    with pytest.raises(ConfigError, match="name='news' is for settings"):
+        face("null:", name="news")
+
+
+def test_keywords_of_the_mailer_count_more() -> None:
+    settings = Settings(url="memory:", from_="shop@example.com", unsupported="error")
+    with Mailer(settings=settings, from_="other@example.com", unsupported="degrade") as ours:
+        ours.send(hello())
+    [mail] = ours.backend.mails  # type: ignore[attr-defined]
+    assert mail.envelope.sender.addr_spec == "other@example.com"
+    assert ours.backend.unsupported == "degrade"
+
+
+@pytest.mark.parametrize("from_", [["a@b.test", "c@d.test"], ("Shop", "a@b.test"), [("Shop", "a@b.test")]])
+def test_several_senders_and_pairs(from_: Any) -> None:
+    with Mailer(settings={"url": "memory:", "from": from_}) as ours:
+        assert ours.compose(hello().with_(sender="a@b.test")).message.from_ == Message(from_=from_).from_
+
+
+def test_a_mailer_with_a_url_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, MAILER_URL="smpt://", MAILER_FROM="nobody", MAILER_UNSUPPORTED="x")
+    Path("mailer.toml").write_text("junk")
+    assert Mailer("null:", from_="a@b.test").send(hello()).ok
+
+
+def test_a_named_mailer_without_any_url() -> None:
+    settings = Settings({"mailers": {"news": {"from": "a@b.test"}}})
+    with pytest.raises(ConfigError, match="MAILER_MAILERS__NEWS__URL"):
+        Mailer(settings=settings, name="news")
