@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .delivery import DeliveryOptions
 from .envelope import Envelope
+from .errors import MessageError
 from .field import reads_json
 from .message import Message
 
 __all__ = ["Content", "Mail", "Piece"]
 
 _NO_OPTIONS = DeliveryOptions()
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 class Piece(Protocol):
@@ -45,7 +48,22 @@ class Content:
 
     @classmethod
     def of(cls, data: bytes) -> Content:
-        """Content from bytes that are in RFC 5322 form already; what they need is read off them."""
+        """Content from a whole mail; what it needs is read off it.
+
+        A line end that is not CRLF becomes one, at the end too: a bare CR or LF on the wire is a second mail to some
+        servers (RFC 5321 section 2.3.8, CVE-2023-51764).
+
+        Raises:
+            MessageError: Not bytes, or a NUL among them.
+        """
+        if not isinstance(data, bytes):
+            raise MessageError(f"must be bytes, not {type(data).__name__}", field="content")
+        if b"\0" in data:
+            raise MessageError("holds a NUL octet", field="content")
+        ends = data.count(b"\r\n")
+        if data.count(b"\n") != ends or data.count(b"\r") != ends or not data.endswith(b"\r\n"):
+            data = _LINE_END.sub(b"\r\n", data)
+            data = data if data.endswith(b"\r\n") else data + b"\r\n"
         if data.isascii():
             return cls((data,))
         head, _, body = data.partition(b"\r\n\r\n")
@@ -85,6 +103,9 @@ class Mail:
         envelope: Who it goes to.
         message: What it was composed from; None for ready-made mail.
         content: What is sent; bytes become a :class:`Content`.
+
+    Raises:
+        MessageError: One of them is something else; ``.field`` names it.
     """
 
     id: str
@@ -96,6 +117,9 @@ class Mail:
         given: object = self.content
         if isinstance(given, bytes):
             object.__setattr__(self, "content", Content.of(given))
+        for name, kind in _KINDS.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise MessageError(f"must be {_named(kind)}, not {type(value).__name__}", field=name)
 
     @property
     def delivery(self) -> DeliveryOptions:
@@ -129,3 +153,15 @@ class Mail:
             message=Message.from_dict(message) if message is not None else None,
             content=Content.of(base64.b64decode(data["content"], validate=True)),
         )
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "envelope": (Envelope,),
+    "message": (Message, type(None)),
+    "content": (Content,),
+}
+
+
+def _named(kinds: tuple[type, ...]) -> str:
+    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)

@@ -238,6 +238,12 @@ def _merge(value: Any, field: str) -> FrozenDict:
     )
 
 
+def _merge_metadata(value: Any, field: str) -> FrozenDict:
+    stored = _merge(value, field)
+    _checked_strings(stored, field)
+    return stored
+
+
 def _merge_headers(value: Any, field: str) -> FrozenDict:
     return FrozenDict({key: FrozenDict(_headers(item, field)) for key, item in _merge(value, field).items()})
 
@@ -304,7 +310,7 @@ _NARROW: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     "track_opens": (_flag, None),
     "track_clicks": (_flag, None),
     "merge_data": (_merge, _EMPTY),
-    "merge_metadata": (_merge, _EMPTY),
+    "merge_metadata": (_merge_metadata, _EMPTY),
     "merge_headers": (_merge_headers, _EMPTY),
     "provider_template": (_line, None),
     "provider_options": (_mapping, _EMPTY),

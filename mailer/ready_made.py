@@ -8,7 +8,9 @@ an mbox ``From `` line in front         dropped
 NUL anywhere; no header; a header line  refused
 that is neither a field nor folded
 a field that may stand once, twice      refused (RFC 5322 section 3.6)
-no From                                 refused
+no From; several and no Sender          refused (RFC 5322 section 3.6.2)
+a control character in a header         refused
+an encoded-word as an address           refused (RFC 2047 section 5)
 no Date, no Message-ID                  added
 Bcc, Resent-Bcc, Return-Path            read for the envelope, then removed
 a line over 998 octets                  its part is re-encoded; in a header, refused
@@ -43,6 +45,8 @@ _MAX_DEPTH = 50  # parts within parts; deeper ones are refused rather than recur
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*(?:\r\n[ \t].*)*)\r\n")
 _LONG_LINE = re.compile(rb"^[^\r\n]{999}", re.MULTILINE)
 _BARE_CR = re.compile(rb"\r(?!\n)")
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")  # but TAB; line ends and NUL are looked for elsewhere
+_ENCODED_WORD = re.compile(r"=\?[^?]+\?[BbQq]\?[^?]*\?=")
 
 _ONCE = SINGLE_FIELDS | frozenset("date from sender reply-to to cc bcc subject message-id mime-version".split())
 _MAILBOXES = ADDRESS_FIELDS | frozenset("from sender reply-to to cc bcc".split())
@@ -155,10 +159,14 @@ class ReadyMade:
                 raise HeaderError("stands more than once (RFC 5322 section 3.6)", field=name)
             if _LONG_LINE.search(raw):
                 raise HeaderError("has a line of more than 998 octets", field=name)
+            if bad := _CONTROL.search(raw):
+                raise HeaderError(f"holds a control character: {shown(bad[0])}", field=name)
             if not raw.isascii():
                 _unfolded(raw)
-        if "from" not in counts:
+        if not entity.body_of("from"):
             raise MessageError("the mail has no From", field="from")
+        if len(_read_mailboxes(entity, "from")) > 1 and "sender" not in counts:
+            raise MessageError("several From addresses need a Sender (RFC 5322 section 3.6.2)", field="sender")
         has_signed_header = not _SIGNATURES.isdisjoint(counts)
         is_signed = has_signed_header or entity.kind()[0] in _SIGNED_KINDS
         envelope = _envelope(entity, counts)
@@ -195,9 +203,13 @@ def _read_mailboxes(entity: _Entity, name: str) -> list[Address]:
     if not body:
         return []
     try:
-        return [Address("", mailbox.local, mailbox.domain) for mailbox in Address.parse_list(body)]
+        mailboxes = [Address("", mailbox.local, mailbox.domain) for mailbox in Address.parse_list(body)]
     except AddressError as error:
         raise AddressError(str(error), field=name) from error
+    for mailbox in mailboxes:
+        if _ENCODED_WORD.search(mailbox.local):
+            raise AddressError(f"an encoded-word is no address: {shown(mailbox.local)}", field=name)
+    return mailboxes
 
 
 # --- for peers that take less -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.errors import NonASCIILocalPartDefect
 from email.generator import BytesGenerator
 from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
@@ -95,10 +96,17 @@ def bytes_of(message: StandardMessage) -> bytes:
         if isinstance(policy, Compat32):
             policy = _AsIs(linesep="\r\n", mangle_from_=False, max_line_length=78)
         else:
-            policy = policy.clone(linesep="\r\n", mangle_from_=False, refold_source="none")
+            utf8 = any(map(_has_wide_address, message.values()))
+            policy = policy.clone(linesep="\r\n", mangle_from_=False, refold_source="none", utf8=utf8)
         out = io.BytesIO()
         BytesGenerator(out, mangle_from_=False, policy=policy).flatten(message)
         return out.getvalue()
+
+
+def _has_wide_address(value: Any) -> bool:
+    """Whether a header names an address beyond ASCII: where headers are ASCII, the standard library would put
+    encoded-words into it, which makes it another address (RFC 2047 section 5)."""
+    return any(not address.addr_spec.isascii() for address in getattr(value, "addresses", ()))
 
 
 def _check(message: object) -> None:
@@ -166,7 +174,8 @@ def _text(value: Any, name: str) -> str:
 
 def _mailboxes(value: Any, name: str) -> list[Address]:
     if hasattr(value, "addresses"):
-        if value.defects:
+        # An address beyond ASCII counts as a defect there, and is none (RFC 6532).
+        if not all(isinstance(defect, NonASCIILocalPartDefect) for defect in value.defects):
             raise HeaderError(f"is not a list of addresses: {shown(str(value))}", field=name)
         return [Address(a.display_name, a.username, a.domain) for a in value.addresses]
     # Decoded only once it is parted: a name may hold a comma.

@@ -257,7 +257,7 @@ def test_the_ready_made_table_is_that_of_the_module():
 
     rows = re.findall(r"^\| (.+) \| (.+) \|$", page("explain/ready-made.md"), re.M)[1:]
     said = " ".join((ready_made.__doc__ or "").replace("``", "").split())
-    assert len(rows) == 12
+    assert len(rows) == 15
     for _, what_happens in rows:
         assert what_happens in said
 

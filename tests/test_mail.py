@@ -11,6 +11,7 @@ from made_messages import composed
 from mailer.attachment import Attachment
 from mailer.delivery import DeliveryOptions
 from mailer.envelope import Envelope
+from mailer.errors import MessageError
 from mailer.mail import Content, Mail
 from mailer.message import Message
 
@@ -46,6 +47,32 @@ def test_content_has_a_length_iterates_often_and_is_bytes():
 def test_what_content_needs_is_read_off_its_bytes(data, needs):
     content = Content.of(data)
     assert (content.has_8bit, content.has_utf8_headers) == needs
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_check_11_no_bare_line_end_comes_in_by_bytes(end):
+    """As a filter gives them that took the mail through the standard library, say."""
+    assert bytes(Content.of(b"A: b" + end + end + b"c" + end + b"." + end)) == b"A: b\r\n\r\nc\r\n.\r\n"
+    assert bytes(mail(content=b"A: b" + end + end + b"c").content) == b"A: b\r\n\r\nc\r\n"
+    assert bytes(Content.of(b"A: b\r\n\r\nc\rd\ne\n\rf\r\n")) == b"A: b\r\n\r\nc\r\nd\r\ne\r\n\r\nf\r\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", 7),
+        ("envelope", "c@d.test"),
+        ("message", "Hi"),
+        ("content", None),
+        ("content", "A: b"),
+        ("content", b"\0"),
+    ],
+)
+def test_a_wrong_part_cannot_be_built(field, value):
+    for build in (mail, mail().with_):
+        with pytest.raises(MessageError) as caught:
+            build(**{field: value})
+        assert caught.value.field == field
 
 
 def test_a_mail_survives_json_and_pickle():

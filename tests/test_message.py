@@ -52,6 +52,7 @@ PLACES = {
     "metadata key": (lambda x: {"metadata": {x: "a"}}, "metadata"),
     "metadata value": (lambda x: {"metadata": {"a": x}}, "metadata"),
     "metadata deeper": (lambda x: {"metadata": {"a": {"b": ["c", {"d": x}]}}}, "metadata"),
+    "merge metadata": (lambda x: {"merge_metadata": {"a@b.test": {"a": x}}}, "merge_metadata"),
     "merge header": (lambda x: {"merge_headers": {"a@b.test": {"X-A": x}}}, "X-A"),
     "merge address": (lambda x: {"merge_data": {f"{x}@b.test": {}}}, "merge_data"),
     "idempotency_key": (lambda x: {"idempotency_key": x}, "idempotency_key"),

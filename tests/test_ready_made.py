@@ -96,6 +96,31 @@ def test_b19_no_from_is_refused():
     assert refused(b"To: a@b.test\r\n\r\n").field == "from"
 
 
+@pytest.mark.parametrize("end", [b"", b" ", b"\r\n "])
+def test_b19_an_empty_from_is_no_from(end):
+    assert refused(b"From:" + end + b"\r\nTo: c@d.test\r\n\r\nx").field == "from"
+
+
+def test_b19_several_from_need_a_sender():
+    data = HEAD.replace(b"a@b.test", b"a@b.test, A <z@b.test>") + b"\r\nx\r\n"
+    assert refused(data).field == "sender"
+    assert made(b"Sender: z@b.test\r\n" + data).envelope == Envelope("z@b.test", "c@d.test")
+
+
+@pytest.mark.parametrize("control", [b"\x01", b"\x0b", b"\x0c", b"\x1b", b"\x7f"])
+def test_b1_a_control_character_in_a_header_is_refused(control):
+    assert refused(b"Subject: a" + control + b"Bcc: e@f.test\r\n" + HEAD + b"\r\nx").field == "subject"
+    assert made(b"Subject: a\tb\r\n" + HEAD + b"\r\nx" + control).content.endswith(b"x" + control + b"\r\n")
+
+
+@pytest.mark.parametrize("name", [b"From", b"To", b"Bcc"])
+def test_b13_an_encoded_word_is_no_address(name):
+    """What the standard library makes of jösé@b.test where headers are ASCII: mail for somebody else."""
+    data = HEAD.replace(name + b": ", name + b": =?utf-8?q?j=C3=B6s=C3=A9?=@b.test, ")
+    data = data if data != HEAD else b"Bcc: =?utf-8?q?j=C3=B6s=C3=A9?=@b.test\r\n" + HEAD
+    assert refused(b"Sender: a@b.test\r\n" + data + b"\r\nx").field == name.decode().lower()
+
+
 def test_date_and_message_id_are_added_and_the_rest_is_untouched():
     data = b"From: a@b.test\r\nTo: c@d.test\r\nX-Folded: a\r\n\tb\r\n\r\nbody\r\n"
     got = made(data).content

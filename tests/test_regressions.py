@@ -57,7 +57,7 @@ def values():
     ]
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)  # no address: workers must agree
 @pytest.mark.parametrize(
     "kind", [Message, Address, Attachment, DeliveryOptions, Envelope, Mail, Receipt, RecipientResult, Attempt]
 )
@@ -226,4 +226,4 @@ def test_the_work_for_many_refused_recipients_grows_no_faster_than_their_number(
         return took
 
     seconds(100)
-    assert seconds(8000) < 8 * 3 * seconds(1000)
+    assert seconds(4000) < 8 * 3 * seconds(500)

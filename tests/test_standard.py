@@ -245,3 +245,18 @@ def test_send_raw_takes_an_email_message():
     assert [r.addr_spec for r in mail.envelope.recipients] == ["a@b.test", "c@d.test", "e@hidden.test"]
     assert b"hidden" not in bytes(mail.content)
     assert email.message_from_bytes(bytes(mail.content), policy=email.policy.default)["Subject"] == "Grüße – 7"
+
+
+def test_b12_b13_an_email_message_to_addresses_beyond_ascii():
+    message = EmailMessage()
+    message["From"], message["To"] = "a@b.test", "Jö <jösé@bücher.test>"
+    message["Cc"] = "c@bücher.test"
+    message.set_content("x")
+    with Mailer("memory:") as mailer:
+        mailer.send_raw(message)
+        mailer.send(Message.from_email_message(message))
+        mails = mailer.backend.mails
+    for mail in mails:
+        assert [r.addr_spec for r in mail.envelope.recipients] == ["jösé@bücher.test", "c@bücher.test"]
+        assert "jösé@bücher.test".encode() in bytes(mail.content)
+        assert mail.content.has_utf8_headers

@@ -62,7 +62,7 @@ class BackendURL:
         """
         if not isinstance(url, str):
             raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
-        url = url.strip()
+        url = url.strip(" ")
         found = _SCHEME.match(url)
         if not found:
             raise ConfigError("a backend's URL must begin with a scheme, like smtp:// or file:")

@@ -57,7 +57,7 @@ def backend_from_url(url: str, runtime: Runtime | None = None) -> Backend:
     """
     if not isinstance(url, str):
         raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
-    return _made(url.strip(), runtime, 0)
+    return _made(url.strip(" "), runtime, 0)
 
 
 def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:

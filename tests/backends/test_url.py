@@ -81,6 +81,7 @@ def test_the_parts_of_a_url(url: str, parts: dict[str, Any]) -> None:
         ("smtp://h.test:٢٥", "port"),
         ("smtp://h t.test", "blank"),
         ("smtp://h\r\nt.test", "blank or control"),
+        ("smtp://h.test\r\n", "blank or control"),
         ("smtp://h%0d%0at.test", "line break"),
         ("smtp://h%00.test", "NUL"),
         ("smtp://h%20t.test", "host"),
