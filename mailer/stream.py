@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .runtime import AddrInfo, Runtime
+    from .smtp.auth import ChannelBinding
 
 __all__ = ["Stream", "tls_context"]
 
@@ -140,6 +141,13 @@ class Stream:
         """The cipher suite agreed on, "TLS_AES_256_GCM_SHA384"; None without TLS or once closed."""
         agreed = None if self._tls is None else self._tls.cipher()
         return None if agreed is None else agreed[0]
+
+    @property
+    def binding(self) -> ChannelBinding | None:
+        """What a login can be tied to; None without TLS, or where Python cannot tell."""
+        from .smtp.binding import binding_of
+
+        return None if self._tls is None else binding_of(self._tls)
 
     @property
     def local_ip(self) -> str:

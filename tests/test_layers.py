@@ -48,6 +48,8 @@ LAYERS = {
     "transfer.py": 2,
     "smtp/__init__.py": 2,
     "smtp/auth.py": 2,
+    "smtp/binding.py": 2,
+    "smtp/saslprep.py": 2,
     "smtp/capabilities.py": 2,
     "smtp/command.py": 2,
     "smtp/data.py": 2,

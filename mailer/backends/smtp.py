@@ -10,6 +10,7 @@ from ..errors import AuthError, ConfigError, MailerError, TransportError
 from ..features import Features
 from ..mail import Mail
 from ..receipt import Receipt
+from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
 from ..smtp.session import Session
 from ..smtp.transaction import Transaction
@@ -153,8 +154,9 @@ class SmtpBackend(Backend):
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
     """``smtp://user:password@host:port?tls=required`` or ``smtps://``.
 
-    Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``helo``, and in
-    seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout``.
+    Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
+    mechanism to use), ``helo``, and in seconds ``timeout`` (one attempt in all),
+    ``connect_timeout``, ``command_timeout``, ``final_timeout``.
     """
     url.refuse("path")
     if not url.host:
@@ -168,6 +170,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         verify=flag,
         ca_file=text,
         auth_in_clear=flag,
+        auth=choice(*map(str.lower, MECHANISMS)),
         helo=text,
         timeout=seconds,
         connect_timeout=seconds,
@@ -202,6 +205,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             username=url.username,
             password=url.password,
             auth_in_clear=options.get("auth_in_clear", False),
+            auth=options.get("auth", "").upper(),
             helo=helo,
             timeouts=Timeouts(**timeouts),
         ),

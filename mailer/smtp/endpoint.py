@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..errors import ConfigError
 
-__all__ = ["Endpoint", "Timeouts", "TlsMode"]
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+__all__ = ["Endpoint", "Timeouts", "TlsMode", "TokenSource"]
 
 #: "required": TLS or nothing. "opportunistic": TLS where it is offered. "none": never.
 TlsMode = Literal["required", "opportunistic", "none"]
@@ -39,6 +42,22 @@ class Timeouts:
                 raise ConfigError(f"{name} must be more than 0 and at most 86400 seconds, not {value!r}")
 
 
+class TokenSource(Protocol):
+    """Gives access tokens, and knows when they end."""
+
+    async def token(self, runtime: Runtime, deadline: float, *, stale: str | None = None) -> str:
+        """A token that is good now.
+
+        Args:
+            stale: One that the server has just refused: not to be given again if another can be had.
+
+        Raises:
+            AuthError: There is none to be had: the grant was refused.
+            TransportError: The token server could not be asked.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """A server and the terms of talking to it.
@@ -52,6 +71,8 @@ class Endpoint:
         ca_file: A PEM file with the only authorities to trust; None: the system's.
         username: Who logs in; None: nobody.
         password: The password. Never shown.
+        tokens: Where OAuth 2 access tokens come from, in the password's place.
+        auth: The only mechanism to use, "PLAIN"; "" takes the strongest that the server offers.
         auth_in_clear: Send credentials without TLS.
         helo: What EHLO says: a fully qualified name; "" says the local address as a literal, which tells no host name.
         timeouts: How long to wait.
@@ -65,6 +86,8 @@ class Endpoint:
     ca_file: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
+    auth: str = ""
     auth_in_clear: bool = False
     helo: str = ""
     timeouts: Timeouts = Timeouts()

@@ -38,7 +38,7 @@ from ..log import DIALOGUE, LOGIN, REUSED
 from ..mail import Content
 from ..redaction import MASK, Secrets
 from . import command
-from .auth import mechanism_for
+from .auth import Credentials, Mechanism, mechanism_for, refusal_of
 from .capabilities import Capabilities
 from .data import dot_stuffed
 from .endpoint import Endpoint
@@ -290,29 +290,72 @@ class Session:
             raise
 
     async def _authenticate(self) -> None:
-        username, password = self._endpoint.username or "", self._endpoint.password or ""
         if not self._stream.is_secure and not self._endpoint.auth_in_clear:
             raise AuthError(
                 f"{self._endpoint}: there is no TLS, so the password is not sent; the URL can say auth_in_clear=yes"
             )
-        mechanism = mechanism_for(self.capabilities.auth, username, password)
-        self._secrets = Secrets(password, mechanism.initial or b"")
+        tokens = self._endpoint.tokens
+        token = None if tokens is None else await tokens.token(self._runtime, self._deadline)
+        mechanism = self._mechanism(token)
+        refusal = await self._exchange(mechanism)
+        if refusal is not None and tokens is not None and _is_about_credentials(refusal):
+            # RFC 7628 section 3.2.3: the token may have ended before its time; once, a fresh one is tried.
+            fresh = await tokens.token(self._runtime, self._deadline, stale=token)
+            if fresh != token:
+                mechanism = self._mechanism(fresh)
+                refusal = await self._exchange(mechanism)
+        if refusal is not None:
+            who = self._endpoint.username or ""
+            raise _told(AuthError(f"{self._endpoint} refused the login of {who!r}: {refusal}"), refusal)
+        if LOGIN.wanted():
+            LOGIN(connection=self._stream.number, username=self._endpoint.username or "", mechanism=mechanism.name)
+
+    def _mechanism(self, token: str | None) -> Mechanism:
+        endpoint = self._endpoint
+        try:
+            return mechanism_for(
+                self.capabilities.auth,
+                Credentials(
+                    username=endpoint.username or "",
+                    password=None if token is not None else endpoint.password or "",
+                    token=token,
+                    host=endpoint.host,
+                    port=endpoint.port,
+                    binding=self._stream.binding,
+                ),
+                endpoint.auth,
+            )
+        except AuthError as error:
+            raise AuthError(f"{endpoint}: {error}") from error
+
+    async def _exchange(self, mechanism: Mechanism) -> Reply | None:
+        """One AUTH from its command to its end; the reply that refused it, or None."""
+        endpoint = self._endpoint
+        self._secrets = Secrets(endpoint.password or "", mechanism.initial or b"", mechanism.secret)
         reply = await self._ask(command.auth(mechanism.name, mechanism.initial), "AUTH")
-        challenges = 0
+        said, challenges = "", 0
         while reply.code == 334:
             challenges += 1
-            answer = mechanism.answer(_challenge(reply)) if challenges <= _MAX_CHALLENGES else None
+            challenge = _challenge(reply)
+            try:
+                answer = mechanism.answer(challenge) if challenges <= _MAX_CHALLENGES else None
+            except AuthError as error:
+                raise AuthError(f"{endpoint}: {error}") from error
             if answer is None:
                 # RFC 4954 section 4: "*" cancels, and the server answers 501.
                 reply = await self._ask(command.cancel(), "AUTH")
-                raise _told(AuthError(f"{self._endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
+                raise _told(AuthError(f"{endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
+            said = said or refusal_of(challenge)
             reply = await self._ask(command.response(answer), "AUTH")
-        if reply.code != 235:
-            if reply.is_positive or reply.is_intermediate:
-                raise ProtocolError(f"{self._endpoint} answered {reply.code} to AUTH")
-            raise _told(AuthError(f"{self._endpoint} refused the login of {username!r}: {reply}"), reply)
-        if LOGIN.wanted():
-            LOGIN(connection=self._stream.number, username=username, mechanism=mechanism.name)
+        if reply.code == 235:
+            try:
+                mechanism.confirm()
+            except AuthError as error:
+                raise AuthError(f"{endpoint}: {error}") from error
+            return None
+        if reply.is_positive or reply.is_intermediate:
+            raise ProtocolError(f"{endpoint} answered {reply.code} to AUTH")
+        return Reply(reply.code, (*reply.lines[:-1], f"{reply.lines[-1]} ({said})")) if said else reply
 
     # --- a transaction ------------------------------------------------------------------------------------------------
 
@@ -480,6 +523,11 @@ def _is_too_many(reply: Reply) -> bool:
     if reply.code == 452:
         return reply.enhanced_code in (None, "4.5.3")
     return reply.code == 552 and reply.enhanced_code in (None, "5.5.3")
+
+
+def _is_about_credentials(refusal: Reply) -> bool:
+    """Whether a fresh token may help: 535, or another refusal for good; not "later" (454)."""
+    return refusal.is_permanent
 
 
 def _challenge(reply: Reply) -> bytes:

@@ -17,7 +17,7 @@ from worlds import World
 
 from mailer import DeliveryDeferred, Mailer
 from mailer.errors import AuthError, ProtocolError
-from mailer.smtp.auth import Login, Plain, mechanism_for
+from mailer.smtp.auth import Login, Plain
 from mailer.smtp.endpoint import Endpoint
 from mailer.testing import ScriptedServer
 
@@ -78,13 +78,6 @@ def test_check_34_login_answers_by_order() -> None:
         b"p",
         None,
     ]
-
-
-def test_the_strongest_mechanism_in_common_is_taken() -> None:
-    assert mechanism_for(["LOGIN", "PLAIN"], "u", "p").name == "PLAIN"
-    assert mechanism_for(["LOGIN", "XOAUTH2"], "u", "p").name == "LOGIN"
-    with pytest.raises(AuthError, match="only XOAUTH2"):
-        mechanism_for(["XOAUTH2"], "u", "p")
 
 
 def test_an_endpoint_shows_no_password() -> None:
