@@ -144,10 +144,22 @@ class Stream:
 
     @property
     def binding(self) -> ChannelBinding | None:
-        """What a login can be tied to; None without TLS, or where Python cannot tell."""
-        from .smtp.binding import binding_of
+        """What a login can be tied to: tls-exporter (RFC 9266) where Python has it, else tls-server-end-point; or None.
 
-        return None if self._tls is None else binding_of(self._tls)
+        tls-unique is not used: TLS 1.3 has none, and below it is broken without the extended master secret.
+        """
+        import ssl
+
+        from .smtp.auth import ChannelBinding
+        from .smtp.binding import server_end_point
+
+        if self._tls is None:
+            return None
+        if "tls-exporter" in ssl.CHANNEL_BINDING_TYPES and (data := self._tls.get_channel_binding("tls-exporter")):
+            return ChannelBinding("tls-exporter", data)
+        certificate = self._tls.getpeercert(binary_form=True)
+        data = server_end_point(certificate) if certificate else None
+        return ChannelBinding("tls-server-end-point", data) if data else None
 
     @property
     def local_ip(self) -> str:

@@ -1,16 +1,10 @@
-"""Channel bindings of a TLS connection: what a -PLUS login signs (RFC 5929, RFC 9266)."""
+"""The channel binding that a certificate gives: what a -PLUS login signs (RFC 5929)."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
-from .auth import ChannelBinding
-
-if TYPE_CHECKING:
-    from ssl import SSLSocket
-
-__all__ = ["binding_of", "server_end_point"]
+__all__ = ["server_end_point"]
 
 # The signature's object identifier, DER, to the hash of tls-server-end-point: its own, but SHA-256 for MD5 and SHA-1
 # (RFC 5929 section 4.1). RSA-PSS says its hash in the parameters; Ed25519 and Ed448 have none, and so no binding.
@@ -34,20 +28,6 @@ _PSS_HASHES = {
     bytes.fromhex("608648016503040203"): "sha512",
 }
 _SEQUENCE, _OID = 0x30, 0x06
-
-
-def binding_of(tls: SSLSocket) -> ChannelBinding | None:
-    """The best binding that Python can tell: tls-exporter where it has it, else tls-server-end-point; or None.
-
-    tls-unique is not used: TLS 1.3 has none, and below it is broken without the extended master secret.
-    """
-    import ssl
-
-    if "tls-exporter" in ssl.CHANNEL_BINDING_TYPES and (data := tls.get_channel_binding("tls-exporter")):
-        return ChannelBinding("tls-exporter", data)
-    certificate = tls.getpeercert(binary_form=True)
-    data = server_end_point(certificate) if certificate else None
-    return ChannelBinding("tls-server-end-point", data) if data else None
 
 
 def server_end_point(certificate: bytes) -> bytes | None:
