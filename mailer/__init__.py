@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from .receipt import Attempt as Attempt
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
+    from .retry import RetryPolicy as RetryPolicy
     from .settings import Settings as Settings
+    from .verdict import Scope as Scope
 
 __version__ = "0.1.0"
 
@@ -80,7 +82,9 @@ _PUBLIC = {
     "mailer": "AsyncMailer Mailer",
     "message": "Message",
     "receipt": "Attempt Receipt RecipientResult",
+    "retry": "RetryPolicy",
     "settings": "Settings",
+    "verdict": "Scope",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -30,7 +30,7 @@ class Context:
         mail_id: The mail's id, the same from the first filter to the last action.
         runtime: The only way for a hook to wait.
         message: The message as it stands; None for ready-made mail.
-        mail: The sealed mail.
+        mail: The sealed mail; for ``sending`` it is to those who are tried now.
         backend: What carries it.
         attempt: How often it was tried so far; None before it was.
         receipt: What became of it (result actions).
@@ -63,7 +63,7 @@ FILTERS: dict[str, str] = {
 
 #: Actions: name -> when.
 ACTIONS: dict[str, str] = {
-    "sending": "before the mail is handed to the backend",
+    "sending": "before each try of the backend",
     "sent": "some recipients ACCEPTED",
     "deferred": "some recipients DEFERRED",
     "rejected": "some recipients REJECTED",

@@ -15,6 +15,7 @@ from .mail import Mail
 from .message import Addresses, Message
 from .pipeline import Pipeline
 from .receipt import Receipt
+from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import Runtime, drive, drive_iter
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Face:
         name: str = "default",
         from_: Addresses | None = None,
         hooks: Hooks | None = None,
+        retry: RetryPolicy | None = DEFAULT_RETRY,
         unsupported: Unsupported | None = None,
     ) -> None:
         """Make a mailer. Opens no connection.
@@ -51,6 +53,7 @@ class _Face:
             name: Which of the settings' mailers this is.
             from_: The From of messages that have none.
             hooks: The registry; None makes an empty one.
+            retry: When a send tries again, within seconds; None tries once.
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
                 and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
 
@@ -79,9 +82,11 @@ class _Face:
         hooks = Hooks() if hooks is None else hooks
         if not isinstance(hooks, Hooks):
             raise ConfigError(f"hooks must be a Hooks registry, not {type(hooks).__name__}")
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise ConfigError(f"retry must be a RetryPolicy or None, not {type(retry).__name__}")
         hooks.attach(blocking=not runtime.is_async)
         backend.attach(runtime, unsupported)
-        self._pipeline = Pipeline(self, backend, runtime, hooks, from_=sender)
+        self._pipeline = Pipeline(self, backend, runtime, hooks, retry=retry, from_=sender)
 
     def _runtime(self) -> Runtime:
         raise NotImplementedError

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ from .merge import Merge, has_merge, merged_receipt
 from .message import Message
 from .mime import Encoded
 from .receipt import Receipt
+from .retry import RetryPolicy
 from .sealing import Sealer, knowing
+from .tally import Tally
 
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
@@ -120,6 +122,7 @@ class Pipeline:
         runtime: Runtime,
         hooks: Hooks,
         *,
+        retry: RetryPolicy | None = None,
         from_: tuple[Address, ...] = (),
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -127,6 +130,7 @@ class Pipeline:
         self.hooks = hooks
         self._mailer = mailer
         self._runtime = runtime
+        self._retry = retry
         self._sealer = Sealer(hooks, from_=from_, clock=clock)
 
     # --- what the faces call ------------------------------------------------------------------------------------------
@@ -304,8 +308,9 @@ class Pipeline:
             raise
 
     async def _exchange(self, units: list[_Unit]) -> None:
-        """Hand mails to their one backend."""
+        """Hand mails to their one backend, and again for whom the policy says so."""
         backend = units[0].backend or self.backend
+        begun_at = self._runtime.now()
         for unit in units:
             unit.is_begun = True
         for unit, said in zip(units, await carry_many(backend, [_mail_of(unit) for unit in units]), strict=True):
@@ -313,6 +318,38 @@ class Pipeline:
                 unit.receipt = said
             else:
                 unit.error = said
+        if self._retry is not None:
+            unfinished = [unit for unit in units if unit.receipt and self._retry.wants(unit.receipt)]
+            if unfinished:
+                await self._try_again(unfinished, backend, self._retry, begun_at)
+
+    async def _try_again(self, units: list[_Unit], backend: Backend, policy: RetryPolicy, begun_at: float) -> None:
+        """Let the policy try mails again; each unit's receipt always holds what is known."""
+        unit_of = {Tally(_mail_of(unit), unit.receipt): unit for unit in units}
+
+        def settle(tally: Tally, receipt: Receipt) -> None:
+            tally.add(receipt)
+            unit_of[tally].receipt = tally.receipt()
+
+        async def carry_again(parts: Sequence[tuple[Tally, Mail]]) -> None:
+            for tally, mail in parts:
+                unit = unit_of[tally]
+                unit.context = knowing(unit.context, attempt=len(tally.receipts) + 1)
+                await self._do("sending", unit, mail=mail)
+            try:
+                said = await carry_many(backend, [mail for _, mail in parts])
+            except BaseException:
+                for tally, mail in parts:
+                    settle(tally, backend.settled(mail))
+                raise
+            for (tally, mail), receipt in zip(parts, said, strict=True):
+                if isinstance(receipt, MailerError):  # not even taken, this time; what is known of it stands
+                    receipt = Receipt(mail.id, notes=(f"not tried again: {receipt}",))
+                settle(tally, receipt)
+
+        await policy.try_again(
+            list(unit_of), carry_again, begun_at=begun_at, now=self._runtime.now, sleep=self._runtime.sleep
+        )
 
     async def _tell(self, unit: _Unit) -> None:
         if unit.receipt is None:

@@ -11,6 +11,7 @@ from . import errors
 from .address import Address
 from .errors import DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, Outcome
 from .field import reads_json
+from .verdict import Scope
 
 if TYPE_CHECKING:
     from .mail import Mail
@@ -37,6 +38,8 @@ class RecipientResult:
         text: The peer's words, or ours; one line, control characters escaped. For people only.
         retry_after_s: Seconds the peer asked us to wait, or None.
         provider_id: The id the next hop gave (queue id, provider's message id), or None.
+        scope: What the outcome is about, which decides when to try again; None if the backend did not say. Not
+            compared.
     """
 
     address: Address
@@ -46,6 +49,7 @@ class RecipientResult:
     text: str = ""
     retry_after_s: float | None = None
     provider_id: str | None = None
+    scope: Scope | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, Outcome):
@@ -63,6 +67,7 @@ class RecipientResult:
             "text": self.text,
             "retry_after_s": self.retry_after_s,
             "provider_id": self.provider_id,
+            "scope": None if self.scope is None else self.scope.value,
         }
 
     @classmethod
@@ -77,6 +82,7 @@ class RecipientResult:
             text=data.get("text", ""),
             retry_after_s=data.get("retry_after_s"),
             provider_id=data.get("provider_id"),
+            scope=None if data.get("scope") is None else Scope(data["scope"]),
         )
 
 
@@ -165,6 +171,7 @@ class Receipt:
         text: str = "",
         retry_after_s: float | None = None,
         provider_id: str | None = None,
+        scope: Scope | None = None,
         backend: str = "",
         notes: Iterable[str] = (),
     ) -> Receipt:
@@ -173,7 +180,7 @@ class Receipt:
             id=mail.id,
             backend=backend,
             results=tuple(
-                RecipientResult(address, outcome, code, enhanced_code, text, retry_after_s, provider_id)
+                RecipientResult(address, outcome, code, enhanced_code, text, retry_after_s, provider_id, scope)
                 for address in mail.envelope.recipients
             ),
             notes=tuple(notes),

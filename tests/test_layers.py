@@ -34,6 +34,7 @@ LAYERS = {
     "receipt.py": 1,
     "redaction.py": 1,
     "standard.py": 1,
+    "verdict.py": 1,
     # 2: pure logic
     "dkim.py": 2,
     "features.py": 2,
@@ -44,6 +45,7 @@ LAYERS = {
     "mime.py": 2,
     "ready_made.py": 2,
     "retry.py": 2,
+    "tally.py": 2,
     "templates.py": 2,
     "transfer.py": 2,
     "smtp/__init__.py": 2,

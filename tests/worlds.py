@@ -62,9 +62,13 @@ class World:
 
     @contextlib.contextmanager
     def mailer(self, *args: Any, **keywords: Any) -> Iterator[SyncMailer]:
-        """Make a ``Mailer`` or ``AsyncMailer``, whichever belongs here, and close it at the end."""
+        """Make a ``Mailer`` or ``AsyncMailer``, whichever belongs here, and close it at the end.
+
+        It tries once, unless ``retry`` is given.
+        """
         import mailer
 
+        keywords.setdefault("retry", None)
         face = mailer.Mailer if self.portal is None else mailer.AsyncMailer
         wrapped = SyncMailer(self, self.call(face, *args, **keywords))
         try:

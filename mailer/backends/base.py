@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import AuthError, ConfigError, MailerError, MessageError, Outcome, TransportError, UnsupportedFeature
+from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported, left_out
 from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
+from ..verdict import VERDICTS, Scope, Verdict, event_of
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -211,8 +212,8 @@ async def _attempted(
     except Exception as error:  # noqa: BLE001 - a backend may be anybody's code; whatever it raises becomes an outcome
         ours = _as_ours(error, name, runtime)
         causes = [ours] * len(mails)
-        outcome = _outcome_of(ours, error)
-        receipts = [Receipt.for_all(mail, outcome, text=str(ours), backend=name) for mail in mails]
+        outcome, scope = _verdict_of(ours)
+        receipts = [Receipt.for_all(mail, outcome, scope=scope, text=str(ours), backend=name) for mail in mails]
     duration_s = runtime.now() - start
     settled = []
     for (mail, notes), receipt, cause in zip(batch, receipts, causes, strict=True):
@@ -220,7 +221,8 @@ async def _attempted(
         if not backend.is_group:
             outcomes = Counter([result.outcome for result in receipt.results])
             attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause)
-            receipt = receipt.with_(attempts=(attempt,), error=None)
+            results = receipt.results if cause is None else _scoped(receipt.results, _verdict_of(cause).scope)
+            receipt = receipt.with_(results=results, attempts=(attempt,), error=None)
             if ATTEMPT.wanted():
                 ATTEMPT(
                     mail_id=mail.id,
@@ -245,10 +247,19 @@ def _as_ours(error: Exception, backend: str, runtime: Runtime) -> MailerError:
     return ours
 
 
-def _outcome_of(ours: MailerError, error: Exception) -> Outcome:
-    if isinstance(ours, (ConfigError, AuthError, TransportError)):
-        return Outcome.DEFERRED
-    return Outcome.REJECTED if isinstance(error, MessageError) else Outcome.UNKNOWN
+def _verdict_of(cause: MailerError) -> Verdict:
+    # What the class does not tell may have happened after the mail was handed over.
+    return VERDICTS[event_of(cause, "answer lost")]
+
+
+def _scoped(results: tuple[RecipientResult, ...], scope: Scope) -> tuple[RecipientResult, ...]:
+    """The results with the cause's scope for every deferral whose scope the backend did not say."""
+    return tuple(
+        [
+            replace(result, scope=scope) if result.outcome is Outcome.DEFERRED and result.scope is None else result
+            for result in results
+        ]
+    )
 
 
 def _complete(receipt: Receipt, mail: Mail) -> Receipt:

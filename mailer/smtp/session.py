@@ -43,7 +43,7 @@ from .capabilities import Capabilities
 from .data import dot_stuffed
 from .endpoint import Endpoint
 from .reply import Reply, ReplyParser
-from .transaction import SessionRefused, Transaction, outcome_of
+from .transaction import SessionRefused, Transaction
 
 if TYPE_CHECKING:
     import ssl
@@ -395,7 +395,7 @@ class Session:
             self._check_final(reply, "MAIL")
             if reply.code in _ACCOUNT:
                 raise _told(AuthError(f"{self._endpoint} takes no mail without a login: {reply}"), reply)
-            transaction.settle(transaction.pending, outcome_of(reply), reply)
+            transaction.refuse(transaction.pending, "MAIL", reply)
             return await self._reset()
         accepted: list[Address] = []
         for address in transaction.pending:
@@ -406,14 +406,14 @@ class Session:
             self._check_final(reply, "RCPT")
             if accepted and _is_too_many(reply):
                 break  # the rest in a further transaction
-            transaction.settle([address], outcome_of(reply), reply)
+            transaction.refuse([address], "RCPT", reply)
         if not accepted:
             return await self._reset()
         reply = await self._ask(command.data(), "DATA")
         if reply.code != 354:
             if reply.is_positive or reply.is_intermediate:
                 raise ProtocolError(f"{self._endpoint} answered DATA with {reply.code}, not 354")
-            transaction.settle(accepted, outcome_of(reply), reply)
+            transaction.refuse(accepted, "DATA", reply)
             return await self._reset()
         await self._data(transaction, accepted)
         return None
@@ -471,7 +471,10 @@ class Session:
         if reply.is_intermediate:
             raise ProtocolError(f"{self._endpoint} answered the final dot with {reply.code}")
         transaction.handed_over = False
-        transaction.settle(accepted, Outcome.ACCEPTED if reply.is_positive else outcome_of(reply), reply)
+        if reply.is_positive:
+            transaction.settle(accepted, Outcome.ACCEPTED, reply)
+        else:
+            transaction.refuse(accepted, "dot", reply)
         return None
 
     async def _refused_early(
@@ -488,7 +491,7 @@ class Session:
             self._stream.close()
         if reply.is_positive or reply.is_intermediate:
             raise ProtocolError(f"{self._endpoint} answered {reply.code} before the mail had ended")
-        transaction.settle(accepted, outcome_of(reply), reply)
+        transaction.refuse(accepted, "dot", reply)
         raise _told(TransportError(f"{self._endpoint} refused the mail before its end: {reply}"), reply)
 
     async def _reset(self) -> None:

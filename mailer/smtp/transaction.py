@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterable
 
 from ..address import Address
-from ..errors import MailerError, MessageError, Outcome, TransportError
+from ..errors import MailerError, Outcome, ProtocolError, TransportError
 from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
 from ..receipt import Receipt, RecipientResult
+from ..verdict import VERDICTS, Scope, event_of, verdict_of_reply
 from .capabilities import Capabilities
 from .reply import Reply
 
-__all__ = ["SessionRefused", "Transaction", "outcome_of"]
+__all__ = ["SessionRefused", "Transaction"]
 
 # Postfix, Exim, sendmail and most others name their queue id so.
 _QUEUE_ID = re.compile(
@@ -27,11 +28,6 @@ _QUEUE_ID = re.compile(
 
 class SessionRefused(TransportError):
     """The server will not have us at all, permanently: EHLO and HELO refused. ``reply`` says how."""
-
-
-def outcome_of(reply: Reply) -> Outcome:
-    """What a negative reply to MAIL, RCPT, DATA or the final dot means, by its first digit (RFC 5321 section 4.2.1)."""
-    return Outcome.REJECTED if reply.is_permanent else Outcome.DEFERRED
 
 
 class Transaction:
@@ -67,6 +63,7 @@ class Transaction:
         reply: Reply | None = None,
         text: str = "",
         code: str = "",
+        scope: Scope = Scope.MESSAGE,
     ) -> None:
         """Give these recipients their result: the reply's code and text, or our own text and enhanced code."""
         provider_id = None
@@ -82,21 +79,29 @@ class Transaction:
                 reply.enhanced_code if reply else code or None,
                 text,
                 provider_id=provider_id,
+                scope=scope,
             )
             del self._pending[address.key]
+
+    def refuse(self, recipients: Iterable[Address], step: str, reply: Reply) -> None:
+        """Give these recipients what a negative reply to "MAIL", "RCPT", "DATA" or the "dot" means."""
+        outcome, scope = verdict_of_reply(step, reply.code)
+        self.settle(recipients, outcome, reply, scope=scope)
 
     def abandon(self, error: MailerError | None) -> None:
         """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation."""
         if error is not None:
             self.cause = error
         if self.handed_over:
-            outcome = Outcome.UNKNOWN
-        elif isinstance(error, (SessionRefused, MessageError)):
-            outcome = Outcome.REJECTED
+            event = "answer lost"
+        elif isinstance(error, SessionRefused):
+            event = "EHLO and HELO 5xx"
         else:
-            outcome = Outcome.DEFERRED
+            event = event_of(error, "reply malformed" if isinstance(error, ProtocolError) else "cut short")
+        outcome, scope = VERDICTS[event]
         reply = error.reply if error is not None and isinstance(error.reply, Reply) and not self.handed_over else None
-        self.settle(self.pending, outcome, reply, text=str(error) if error is not None else "cut short")
+        text = str(error) if error is not None else "cut short"
+        self.settle(self.pending, outcome, reply, text=text, scope=scope)
 
     def receipt(self, backend: str) -> Receipt:
         """The results in the envelope's order; everybody must be settled."""

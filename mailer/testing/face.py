@@ -64,8 +64,8 @@ class Face:
 
     @contextlib.contextmanager
     def mailer(self, backend: Backend) -> Iterator[PlainMailer]:
-        """The mailer of this face, closed at the end."""
-        mailer = PlainMailer(self, self.call(AsyncMailer if self.is_async else Mailer, backend))
+        """The mailer of this face, closed at the end. It tries once: what a single try comes to is to be seen."""
+        mailer = PlainMailer(self, self.call(AsyncMailer if self.is_async else Mailer, backend, retry=None))
         try:
             yield mailer
         finally:
