@@ -68,6 +68,25 @@ class TestConsole(BackendContract):
         return [text.replace("\n", "\r\n").encode() for text in shown]
 
 
+class TestSendmail(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _program(self, tmp_path: Path):
+        self.kept = tmp_path / "kept"
+        self.kept.mkdir()
+        self.program = tmp_path / "sendmail"
+        self.program.write_text(f'#!/bin/sh\nexec cat >"$(mktemp {self.kept}/XXXXXXXX)"\n')
+        self.program.chmod(0o700)
+
+    def make_backend(self):
+        return backend_from_url(f"sendmail://{self.program}")
+
+    def make_failing_backend(self):
+        return backend_from_url(f"sendmail://{self.program}.missing")
+
+    def received(self):
+        return [path.read_bytes().replace(b"\n", b"\r\n") for path in self.kept.iterdir()]
+
+
 class _OnDisk(BackendContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path):
