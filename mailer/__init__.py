@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .receipt import RecipientResult as RecipientResult
     from .retry import RetryPolicy as RetryPolicy
     from .settings import Settings as Settings
+    from .templates import Templates as Templates
     from .verdict import Scope as Scope
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ _PUBLIC = {
     "receipt": "Attempt Receipt RecipientResult",
     "retry": "RetryPolicy",
     "settings": "Settings",
+    "templates": "Templates",
     "verdict": "Scope",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -52,6 +52,7 @@ class Context:
 
 #: Filters in the order they run: name -> what the value is.
 FILTERS: dict[str, str] = {
+    "template_context": "mapping: the variables of the message's template; not run without one",
     "message": "Message, before anything is derived from it",
     "recipients": "tuple of Address: the envelope's recipients; none left means the mail is skipped",
     "headers": "tuple of (name, value): the custom header fields",

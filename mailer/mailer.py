@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .search_path import Places
     from .settings import MailerSettings, Settings
+    from .templates import Templates
 
 __all__ = ["AsyncMailer", "Mailer"]
 
@@ -40,6 +42,7 @@ class _Face:
         from_: Addresses | None = None,
         hooks: Hooks | None = None,
         retry: RetryPolicy | None = DEFAULT_RETRY,
+        templates: Templates | Places | None = None,
         unsupported: Unsupported | None = None,
     ) -> None:
         """Make a mailer. Opens no connection.
@@ -54,6 +57,8 @@ class _Face:
             from_: The From of messages that have none.
             hooks: The registry; None makes an empty one.
             retry: When a send tries again, within seconds; None tries once.
+            templates: Where messages' templates are: a folder, "package:folder" or a list of them, or a
+                :class:`Templates`.
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
                 and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
 
@@ -86,7 +91,11 @@ class _Face:
             raise ConfigError(f"retry must be a RetryPolicy or None, not {type(retry).__name__}")
         hooks.attach(blocking=not runtime.is_async)
         backend.attach(runtime, unsupported)
-        self._pipeline = Pipeline(self, backend, runtime, hooks, retry=retry, from_=sender)
+        if templates is not None:
+            from .templates import Templates
+
+            templates = Templates.of(templates)
+        self._pipeline = Pipeline(self, backend, runtime, hooks, retry=retry, from_=sender, templates=templates)
 
     def _runtime(self) -> Runtime:
         raise NotImplementedError
@@ -174,8 +183,20 @@ class Mailer(_Face):
         """
         return drive(self._pipeline.send_raw(content, envelope))
 
+    def render(self, message: Message) -> Message:
+        """Render and filter a message as ``send`` does, and send nothing. No action fires.
+
+        Returns:
+            The message with subject, text and html, without ``template`` and ``context``.
+
+        Raises:
+            TemplateError: The template is missing, or cannot be rendered with this context.
+            HookError: A filter failed.
+        """
+        return drive(self._pipeline.render(message))
+
     def compose(self, message: Message) -> Mail:
-        """Filter, compose and seal a message as ``send`` does, and send nothing. No action fires.
+        """Filter, render, compose and seal a message as ``send`` does, and send nothing. No action fires.
 
         Raises:
             MessageError: It cannot be composed, or has merge fields: then it is several mails.
@@ -236,8 +257,12 @@ class AsyncMailer(_Face):
         """Send ready-made mail. As :meth:`Mailer.send_raw`."""
         return await self._pipeline.send_raw(content, envelope)
 
+    async def render(self, message: Message) -> Message:
+        """Render and filter a message, and send nothing; in a thread. As :meth:`Mailer.render`."""
+        return await self._pipeline.render(message)
+
     async def compose(self, message: Message) -> Mail:
-        """Filter, compose and seal a message, and send nothing. As :meth:`Mailer.compose`."""
+        """Filter, render, compose and seal a message, and send nothing. As :meth:`Mailer.compose`."""
         return await self._pipeline.compose(message)
 
     def compose_all(self, message: Message) -> AsyncGenerator[Mail, None]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypedDict
 
 from .address import Address
 from .attachment import Attachment, media_type
@@ -40,7 +40,7 @@ class MessageFields(TypedDict, total=False):
     reply_to: Addresses | None
     sender: AddressLike | None
     subject: str
-    text: str | None
+    text: str | Literal[False] | None
     html: str | None
     amp_html: str | None
     alternatives: Iterable[tuple[str, str]]
@@ -149,6 +149,10 @@ def _key(value: Any, field: str) -> str | None:
 
 def _prose(value: Any, field: str) -> str | None:
     return None if value is None else prose(value, field)
+
+
+def _text(value: Any, field: str) -> str | Literal[False] | None:
+    return False if value is False else _prose(value, field)
 
 
 def _alternatives(value: Any, field: str) -> tuple[tuple[str, str], ...]:
@@ -294,7 +298,7 @@ _NARROW: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     "reply_to": (_addresses, ()),
     "sender": (_address, None),
     "subject": (_subject, ""),
-    "text": (_prose, None),
+    "text": (_text, None),
     "html": (_prose, None),
     "amp_html": (_prose, None),
     "alternatives": (_alternatives, ()),
@@ -337,7 +341,8 @@ class Message:
         reply_to: The Reply-To field.
         sender: The Sender field, and the envelope sender unless ``return_path`` is given.
         subject: One line; blanks at its ends are dropped.
-        text: The text/plain part, any line ends; "" is an empty part, None no part.
+        text: The text/plain part, any line ends; "" is an empty part, None no part. Where there is a template, None
+            takes the template's, else derives one from the html; False leaves it out (and is None once rendered).
         html: The text/html part.
         amp_html: The text/x-amp-html part.
         alternatives: More ways to show it, (content type, text), plainest first:

@@ -168,7 +168,7 @@ def _body(message: Message, boundary: str, attached_part: Callable[[Attachment],
     files = [a for a in message.attachments if not (a.inline and has_html)]
     _check_cids(message)
     ways: list[_Part] = []
-    if message.text is not None:
+    if isinstance(message.text, str):  # False as long as it is not rendered
         ways.append(_text("plain", message.text))
     if message.amp_html is not None:
         ways.append(_text("x-amp-html", message.amp_html))

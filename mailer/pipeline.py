@@ -2,7 +2,8 @@
 
 ::
 
-    message -> recipients -> headers -> short_circuit -> seal -> mail -> sign -> backend -> send -> actions
+    template_context -> render -> message -> recipients -> headers -> short_circuit -> seal -> mail -> sign
+        -> backend -> send -> actions
 
 Filters run once for each mail. ``compose`` runs them too, up to ``sign``, and fires no action. A message that differs
 by recipient becomes a mail for each of them first, unless the backend merges by itself.
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
     from .runtime import Runtime
+    from .templates import Templates
 
 __all__ = ["Pipeline"]
 
@@ -124,6 +126,7 @@ class Pipeline:
         *,
         retry: RetryPolicy | None = None,
         from_: tuple[Address, ...] = (),
+        templates: Templates | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.backend = backend
@@ -131,7 +134,7 @@ class Pipeline:
         self._mailer = mailer
         self._runtime = runtime
         self._retry = retry
-        self._sealer = Sealer(hooks, from_=from_, clock=clock)
+        self._sealer = Sealer(hooks, from_=from_, clock=clock, templates=templates)
 
     # --- what the faces call ------------------------------------------------------------------------------------------
 
@@ -204,6 +207,10 @@ class Pipeline:
             index += 1
         if failure is not None:
             raise failure
+
+    async def render(self, message: Message) -> Message:
+        """See :meth:`mailer.Mailer.render`."""
+        return await self._sealer.render(message, self._context(message))
 
     async def compose(self, message: Message) -> Mail:
         """See :meth:`mailer.Mailer.compose`."""

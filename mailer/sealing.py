@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .address import Address
 from .envelope import Envelope
-from .errors import HookError, MessageError
+from .errors import HookError, MessageError, TemplateError
 from .field import field_name, line, shown
 from .hooks import Hooks
 from .hookspecs import Context
@@ -23,18 +23,47 @@ from .receipt import Receipt
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
+    from .templates import Templates
+
 __all__ = ["Sealer", "knowing"]
 
 T = TypeVar("T")
 
 
 class Sealer:
-    """Runs the filters up to ``sign``, and composes."""
+    """Runs the filters up to ``sign``, renders and composes."""
 
-    def __init__(self, hooks: Hooks, *, from_: tuple[Address, ...], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, hooks: Hooks, *, from_: tuple[Address, ...], clock: Callable[[], datetime], templates: Templates | None
+    ) -> None:
         self._hooks = hooks
         self._from = from_
         self._clock = clock
+        self._templates = templates
+
+    async def render(self, message: Message, context: Context) -> Message:
+        """The message with its From, rendered and filtered: what is composed, but for the ``headers`` filter."""
+        if not isinstance(message, Message):
+            raise MessageError(f"takes a Message, not {type(message).__name__}")
+        if not message.from_ and self._from:
+            message = message.with_(from_=self._from)
+        message = await self._rendered(message, context)
+        return await self._filtered("message", message, context, Message, message=message)
+
+    async def _rendered(self, message: Message, context: Context) -> Message:
+        if message.template is None:
+            return message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
+        templates = self._templates
+        if templates is None:
+            raise TemplateError(
+                f"there are no templates to look for {shown(message.template)} in: give Mailer(templates=...)",
+                field="template",
+            )
+        variables: Mapping[str, Any] = await self._filtered(
+            "template_context", message.context, context, Mapping, message=message
+        )
+        # In a thread under async: filters, lazy querysets and __str__ in a template are anybody's code, and may block.
+        return await context.runtime.run(lambda: templates.render(message, variables))
 
     async def seal(self, message: Message, context: Context, encoded: Encoded | None = None) -> Mail | Receipt:
         """Run the filters over a message and compose it; a Receipt is why it is not to be sent.
@@ -42,11 +71,7 @@ class Sealer:
         Args:
             encoded: Attachments that are encoded already, where several messages share them.
         """
-        if not isinstance(message, Message):
-            raise MessageError(f"send takes a Message, not {type(message).__name__}")
-        if not message.from_ and self._from:
-            message = message.with_(from_=self._from)
-        message = await self._filtered("message", message, context, Message, message=message)
+        message = await self.render(message, context)
         recipients = await self._filtered_recipients(
             (*message.to, *message.cc, *message.bcc), knowing(context, message=message)
         )

@@ -56,10 +56,17 @@ def watch(mailer) -> list[tuple[str, object]]:
     return seen
 
 
-def test_hooks_run_once_in_the_documented_order_with_what_is_known(world):
-    with world.mailer("memory:") as mailer:
+@pytest.fixture
+def templates(tmp_path):
+    """A folder with the template "hi", which leaves all to what the message gives."""
+    (tmp_path / "hi.subject.txt").write_text("Never seen")
+    return tmp_path
+
+
+def test_hooks_run_once_in_the_documented_order_with_what_is_known(world, templates):
+    with world.mailer("memory:", templates=templates) as mailer:
         seen = watch(mailer)
-        receipt = mailer.send(hello())
+        receipt = mailer.send(hello(template="hi"))
         assert [name for name, _ in seen] == [*FILTERS, "sending", "sent"]
         contexts = dict(seen)
         assert {context.mail_id for context in contexts.values()} == {receipt.id}
@@ -90,10 +97,10 @@ def test_result_actions_fire_once_for_each_outcome_with_its_recipients(world):
     ]
 
 
-def test_compose_runs_filters_and_no_action(world):
-    with world.mailer("memory:") as mailer:
+def test_compose_runs_filters_and_no_action(world, templates):
+    with world.mailer("memory:", templates=templates) as mailer:
         seen = watch(mailer)
-        mail = mailer.compose(hello())
+        mail = mailer.compose(hello(template="hi"))
         assert [name for name, _ in seen] == [name for name in FILTERS if name != "backend"]
         assert mail.message == hello()
         assert mailer.backend.mails == []
@@ -138,21 +145,21 @@ def test_no_action_ever_changes_a_result(world):
 
 @pytest.mark.parametrize("name", sorted(FILTERS.keys() - {"short_circuit"}))
 @pytest.mark.parametrize("bad", [None, 5, "raise"])
-def test_a_broken_filter_is_a_hook_error_and_nothing_is_sent(world, name, bad):
+def test_a_broken_filter_is_a_hook_error_and_nothing_is_sent(world, templates, name, bad):
     def broken(value, context):
         if bad == "raise":
             raise ValueError
         return bad
 
-    with world.mailer("memory:") as mailer:
+    with world.mailer("memory:", templates=templates) as mailer:
         seen = []
         mailer.hooks.add_action("failed", lambda context: seen.append(context.error))
         mailer.hooks.add_filter(name, broken)
         with pytest.raises(HookError, match=name) as caught:
-            mailer.send(hello())
+            mailer.send(hello(template="hi"))
         assert seen == [caught.value]
         assert mailer.backend.mails == []
-        [receipt] = mailer.send_many([hello()])
+        [receipt] = mailer.send_many([hello(template="hi")])
         assert isinstance(receipt.error, HookError)
 
 
