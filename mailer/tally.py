@@ -18,11 +18,13 @@ class Tally:
     Attributes:
         mail: The whole mail.
         receipts: One for each try, oldest first, about those recipients that were tried.
+        notes: What else the receipt is to say, a line each.
     """
 
     def __init__(self, mail: Mail, *receipts: Receipt | None) -> None:
         self.mail = mail
         self.receipts = [receipt for receipt in receipts if receipt is not None]
+        self.notes: list[str] = []
 
     def add(self, receipt: Receipt) -> None:
         """Count a try."""
@@ -70,5 +72,5 @@ class Tally:
             backend=carried[-1].backend if carried else "",
             results=self.results(untried),
             attempts=tuple(attempt for receipt in self.receipts for attempt in receipt.attempts),
-            notes=tuple(dict.fromkeys(note for receipt in self.receipts for note in receipt.notes)),
+            notes=tuple(dict.fromkeys([*self.notes, *(note for receipt in self.receipts for note in receipt.notes)])),
         )

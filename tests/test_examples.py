@@ -26,6 +26,13 @@ SHOWS = {
         "at once: 4 accepted",
         "the server has 8 mails",
     ],
+    "failover.py": [
+        "tried busy: 2 deferred\ntried well: 1 accepted, 1 rejected\n",
+        "ann@example.org: accepted (250 ",
+        "bob@gone.example: rejected (550 no such user)\n",
+        "tried busy: 2 deferred\n" * 4,
+        "bob@gone.example: deferred (451 busy, come back)\n",
+    ],
     "environments.py": [
         "test:\nthe order is accepted by memory:\nthe news are accepted by memory:\n",
         "staging:\nthe order is accepted by file:staging\nthe news are accepted by file:staging\n",

@@ -89,10 +89,13 @@ class Backend:
         """
         raise NotImplementedError(f"{type(self).__name__} has no send")
 
-    def send_many(self, mails: Sequence[Mail]) -> Sequence[Receipt] | Awaitable[Sequence[Receipt]]:
+    def send_many(
+        self, mails: Sequence[Mail]
+    ) -> Sequence[Receipt | UnsupportedFeature] | Awaitable[Sequence[Receipt | UnsupportedFeature]]:
         """Carry several mails at once, at most ``batch_size``: a receipt for each, in their order.
 
-        Called only where ``batch_size`` is more than 1. An exception means for all of them what it means from ``send``.
+        An UnsupportedFeature in a receipt's place says that this one was not sent. An exception means for all of them
+        what it means from ``send``. Called only where ``batch_size`` is more than 1.
         """
         raise NotImplementedError(f"{type(self).__name__} has no send_many")
 
@@ -146,7 +149,10 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
     """
     name = str(backend)
     notes = left_out(mail.message, backend.features, name, backend.unsupported)
-    return (await _attempted(backend, name, [(mail, notes)], _one))[0]
+    [said] = await _attempted(backend, name, [(mail, notes)], _one)
+    if isinstance(said, UnsupportedFeature):
+        raise said
+    return said
 
 
 async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
@@ -167,9 +173,7 @@ async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | 
     for start in range(0, len(fitting), size):
         batch = fitting[start : start + size]
         try:
-            receipts: Sequence[Receipt | UnsupportedFeature] = await _attempted(
-                backend, name, [item for _, item in batch], _one if len(batch) == 1 else _all
-            )
+            receipts = await _attempted(backend, name, [item for _, item in batch], _one if len(batch) == 1 else _all)
         except UnsupportedFeature as error:
             receipts = [error] * len(batch)
         for (index, _), receipt in zip(batch, receipts, strict=True):
@@ -190,7 +194,7 @@ async def _attempted(
     name: str,
     batch: Sequence[tuple[Mail, tuple[str, ...]]],
     call: Callable[[Backend, Sequence[Mail]], Awaitable[Any]],
-) -> list[Receipt]:
+) -> list[Receipt | UnsupportedFeature]:
     """Call the backend with mails that it can carry, each with the notes of what is left out."""
     runtime = backend.runtime
     if SENDING.wanted() and not backend.is_group:
@@ -202,11 +206,11 @@ async def _attempted(
     try:
         receipts = list(await call(backend, mails))
         for receipt in receipts:
-            if not isinstance(receipt, Receipt):
+            if not isinstance(receipt, (Receipt, UnsupportedFeature)):
                 raise TypeError(f"{name} returned {type(receipt).__name__}, not a Receipt")
         if len(receipts) != len(mails):
             raise TypeError(f"{name} returned {len(receipts)} receipts for {len(mails)} mails")
-        causes = [receipt.cause for receipt in receipts]
+        causes = [receipt.cause if isinstance(receipt, Receipt) else None for receipt in receipts]
     except UnsupportedFeature:
         raise
     except Exception as error:  # noqa: BLE001 - a backend may be anybody's code; whatever it raises becomes an outcome
@@ -215,8 +219,11 @@ async def _attempted(
         outcome, scope = _verdict_of(ours)
         receipts = [Receipt.for_all(mail, outcome, scope=scope, text=str(ours), backend=name) for mail in mails]
     duration_s = runtime.now() - start
-    settled = []
+    settled: list[Receipt | UnsupportedFeature] = []
     for (mail, notes), receipt, cause in zip(batch, receipts, causes, strict=True):
+        if isinstance(receipt, UnsupportedFeature):
+            settled.append(receipt)
+            continue
         receipt = _complete(receipt, mail)
         if not backend.is_group:
             outcomes = Counter([result.outcome for result in receipt.results])

@@ -1,46 +1,88 @@
-"""Groups: several backends as one. Each recipient is cared for apart: who accepted, or may have, is not tried again."""
+"""Groups: several backends as one. Each recipient is cared for apart: who accepted, or may have, is not tried again.
+
+A group takes mails to a first member, then to the next with whoever is left over, until nobody is. Groups differ only
+in who is first: ``failover`` has an order of preference, ``roundrobin`` and ``weighted`` take turns.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import MailerError, Outcome, UnsupportedFeature
+from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported
 from ..mail import Mail
-from ..receipt import Attempt, Receipt, RecipientResult
-from .base import Backend, Health, called, carry, examine
+from ..receipt import Receipt
+from ..retry import MAX_RETRY_AFTER_S
+from ..tally import Tally
+from ..verdict import Scope
+from .base import Backend, Health, called, carry_many, examine
 
 if TYPE_CHECKING:
-    from ..runtime import Runtime
+    from ..runtime import Lock, Runtime
 
-__all__ = ["FailoverBackend"]
+__all__ = ["FailoverBackend", "GroupBackend", "RoundRobinBackend", "WeightedBackend"]
+
+MAX_WEIGHT = 1000
+
+# Deferred because of these, the next mail would fare no better: a reason to rest.
+_OF_THE_MEMBER = (Scope.SESSION, Scope.HOST, Scope.ACCOUNT)
 
 
-class FailoverBackend(Backend):
-    """Tries its members in order until every recipient has an outcome that is final.
+class GroupBackend(Backend):
+    """What all groups do: try one member after the other until every recipient has an outcome that is final.
 
     DEFERRED, and what a member cannot carry at all, goes on to the next; REJECTED is final; UNKNOWN stays, since
-    sending again may duplicate, unless ``resend_unknown``. A member that deferred everybody because it could not be
-    reached rests for ``rest_s`` seconds: it is tried last meanwhile.
+    sending again may duplicate, unless ``resend_unknown``.
+
+    A member that deferred everybody because of its host or our account there rests for ``rest_s`` seconds, or as long
+    as it asked for: it is tried last meanwhile. Then one call finds out whether it is well again, while for all others
+    it goes on resting. Shared by threads and tasks.
 
     Attributes:
-        members: In the order of preference.
+        members: As given.
     """
 
-    features = Features.everything()  # the members decide
     is_group = True
+    _name: ClassVar[str]
 
     def __init__(self, members: Sequence[Backend], *, resend_unknown: bool = False, rest_s: float = 0.0) -> None:
-        if not members:
-            raise ValueError("a group needs members")
+        """Make a group.
+
+        Args:
+            members: At least one.
+            resend_unknown: Try UNKNOWN at the next member too: a risk of two copies.
+            rest_s: 0 for no rest, to 86400.
+
+        Raises:
+            ConfigError: One of these is wrong.
+        """
+        from ..runtime import Lock
+
         self.members = tuple(members)
+        if not self.members:
+            raise ConfigError(f"{self._name}: a group needs members")
+        for member in self.members:
+            if not isinstance(member, Backend):
+                raise ConfigError(f"{self._name}: a member must be a Backend, not {type(member).__name__}")
+        if not 0 <= rest_s <= 86_400:
+            raise ConfigError(f"{self._name}: rest_s={rest_s!r}: must be from 0 to 86400 seconds")
+        # The members decide what is carried; but to merge is the mailer's, unless every member does it.
+        merges = all(member.features.merge for member in self.members)
+        self.features = replace(Features.everything(), merge=merges)
+        self.batch_size = max(member.batch_size for member in self.members)
         self._moves_on = {Outcome.DEFERRED, Outcome.UNKNOWN} if resend_unknown else {Outcome.DEFERRED}
         self._rest_s = rest_s
         self._rests_until: dict[int, float] = {}
         self._cut_short: dict[str, Receipt] = {}
+        self._pid, self._lock = os.getpid(), Lock()
         options = (["on_unknown=resend"] if resend_unknown else []) + ([f"rest={rest_s:g}"] if rest_s else [])
-        self.url = f"failover({' '.join(map(str, self.members))})" + ("?" + "&".join(options) if options else "")
+        self.url = f"{self._name}({' '.join(self._shown())})" + ("?" + "&".join(options) if options else "")
+
+    def _shown(self) -> list[str]:
+        return [str(member) for member in self.members]
 
     def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
         """Bind the group and its members."""
@@ -48,42 +90,107 @@ class FailoverBackend(Backend):
         for member in self.members:
             member.attach(runtime, unsupported)
 
-    async def send(self, mail: Mail) -> Receipt:
-        """Try the members in order, each with the recipients that are still open."""
-        so_far = _SoFar(mail)
-        refused: UnsupportedFeature | None = None
-        for index in self._order():
-            member, part = self.members[index], so_far.remaining(self._moves_on)
-            if part is None:
-                break
-            try:
-                receipt = await carry(member, part)
-            except UnsupportedFeature as error:
-                refused = error
-                so_far.notes.append(str(error))
-                continue
-            except BaseException:
-                so_far.add(member.settled(part))
-                self._cut_short[mail.id] = so_far.receipt()
-                raise
-            so_far.add(receipt)
-            if self._rest_s and receipt.cause is not None and len(receipt.deferred) == len(receipt.results):
-                self._rests_until[index] = self.runtime.now() + self._rest_s
-            else:
-                self._rests_until.pop(index, None)
-        if refused is not None and not so_far.attempts:
-            raise refused
-        return so_far.receipt()
+    # --- sending ------------------------------------------------------------------------------------------------------
 
-    def _order(self) -> list[int]:
-        if not self._rests_until:
-            return list(range(len(self.members)))
-        now = self.runtime.now()
-        return sorted(range(len(self.members)), key=lambda index: self._rests_until.get(index, 0.0) > now)
+    async def send(self, mail: Mail) -> Receipt:
+        """Try the members in turn, each with the recipients that are still open."""
+        [said] = await self.send_many([mail])
+        if isinstance(said, UnsupportedFeature):
+            raise said
+        return said
+
+    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
+        """The same for several mails, which keep together; UnsupportedFeature for one that no member could carry."""
+        tallies = [Tally(mail) for mail in mails]
+        refused: dict[Tally, UnsupportedFeature] = {}
+        tried: list[int] = []
+        try:
+            while len(tried) < len(self.members) and (parts := self._remaining(tallies)):
+                tried.append(self._next(tried))
+                await self._carry_by(tried[-1], parts, refused)
+        except BaseException:
+            self._cut_short |= {tally.mail.id: tally.receipt() for tally in tallies}
+            raise
+        return [tally.receipt() if tally.receipts else refused[tally] for tally in tallies]
+
+    async def _carry_by(
+        self, index: int, parts: Sequence[tuple[Tally, Mail]], refused: dict[Tally, UnsupportedFeature]
+    ) -> None:
+        """Let one member try these, as many at once as it takes; its receipts go to the tallies."""
+        member, receipts = self.members[index], []
+        for start in range(0, len(parts), member.batch_size):
+            batch = parts[start : start + member.batch_size]
+            try:
+                said = await carry_many(member, [mail for _, mail in batch])
+            except BaseException:
+                for tally, mail in batch:
+                    tally.add(member.settled(mail))
+                raise
+            for (tally, _), receipt in zip(batch, said, strict=True):
+                if isinstance(receipt, Receipt):
+                    tally.add(receipt)
+                    receipts.append(receipt)
+                else:
+                    tally.notes.append(str(receipt))
+                    refused[tally] = receipt
+        self._judge(index, receipts)
+
+    def _remaining(self, tallies: list[Tally]) -> list[tuple[Tally, Mail]]:
+        """What is left to carry: each mail with its tally, for those without a final outcome."""
+        parts = []
+        for tally in tallies:
+            left = [result.address for result in tally.latest() if result.outcome in self._moves_on]
+            if (mail := tally.mail_to(left)) is not None:
+                parts.append((tally, mail))
+        return parts
 
     def settled(self, mail: Mail) -> Receipt:
         """What the members knew when the send was cut short."""
         return self._cut_short.pop(mail.id, None) or super().settled(mail)
+
+    # --- whose turn it is ---------------------------------------------------------------------------------------------
+
+    def _next(self, tried: Sequence[int]) -> int:
+        """The member to try now: of those that do not rest, if there are any, the one whose turn it is."""
+        with self._alone():
+            untried = [index for index in range(len(self.members)) if index not in tried]
+            awake = untried
+            if self._rests_until:
+                now = self.runtime.now()
+                awake = [index for index in untried if self._rests_until.get(index, now) <= now] or untried
+            index = self._choose(awake, tried)
+            if index in self._rests_until:
+                # This call finds out whether it is well; the others keep away meanwhile.
+                self._rests_until[index] = self.runtime.now() + self._rest_s
+            return index
+
+    def _alone(self) -> Lock:
+        """The lock over turns and rests; never held while waiting."""
+        if self._pid != os.getpid():
+            from ..runtime import Lock
+
+            self._pid, self._lock = os.getpid(), Lock()  # a thread of the parent may have held it at the fork
+        return self._lock
+
+    def _choose(self, awake: Sequence[int], tried: Sequence[int]) -> int:
+        """Of these members the one to try now, after those that were tried. Called under the lock."""
+        raise NotImplementedError
+
+    def _judge(self, index: int, receipts: Sequence[Receipt]) -> None:
+        """Let a member rest, or not, for what it just did."""
+        results = [result for receipt in receipts for result in receipt.results]
+        is_of_the_member = [result.outcome is Outcome.DEFERRED and result.scope in _OF_THE_MEMBER for result in results]
+        with self._alone():
+            if not results:  # it could carry none of these, so nothing was found out: that is for the next call
+                if index in self._rests_until:
+                    self._rests_until[index] = self.runtime.now()
+            elif self._rest_s and all(is_of_the_member):
+                rest_s = max([self._rest_s, *(result.retry_after_s or 0.0 for result in results)])
+                self._rests_until[index] = self.runtime.now() + min(rest_s, MAX_RETRY_AFTER_S)
+            else:
+                self._rests_until.pop(index, None)
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
 
     async def check(self) -> Health:
         """Check every member; the group is well if one of them is."""
@@ -98,48 +205,71 @@ class FailoverBackend(Backend):
             await called(self.runtime, member.close)
 
 
-class _SoFar:
-    """One mail's results over several tries: the latest for each recipient."""
+class FailoverBackend(GroupBackend):
+    """Members in order of preference: the first is tried first, every time."""
 
-    def __init__(self, mail: Mail) -> None:
-        self._mail = mail
-        self._results: dict[tuple[str, str], RecipientResult] = {}
-        self._backend = ""
-        self.attempts: list[Attempt] = []
-        self.notes: list[str] = []
+    _name = "failover"
 
-    def remaining(self, moves_on: set[Outcome]) -> Mail | None:
-        """The mail for those without a final outcome, or None if there is nobody left."""
-        left = [
-            address
-            for address in self._mail.envelope.recipients
-            if address.key not in self._results or self._results[address.key].outcome in moves_on
-        ]
-        if len(left) == len(self._mail.envelope.recipients):
-            return self._mail
-        return self._mail.with_(envelope=self._mail.envelope.for_recipients(left)) if left else None
+    def _choose(self, awake: Sequence[int], tried: Sequence[int]) -> int:
+        return awake[0]
 
-    def add(self, receipt: Receipt) -> None:
-        for result in receipt.results:
-            before = self._results.get(result.address.key)
-            # Resent after UNKNOWN and then deferred or refused: the first copy may still have arrived.
-            if before is None or before.outcome is not Outcome.UNKNOWN or result.outcome is Outcome.ACCEPTED:
-                self._results[result.address.key] = result
-        self.attempts += receipt.attempts
-        self.notes += receipt.notes
-        if receipt.accepted or not self._backend:
-            self._backend = receipt.backend
 
-    def receipt(self) -> Receipt:
-        silent = "no backend could be tried"
-        results = [
-            self._results.get(address.key) or RecipientResult(address, Outcome.DEFERRED, text=silent)
-            for address in self._mail.envelope.recipients
-        ]
-        return Receipt(
-            id=self._mail.id,
-            backend=self._backend,
-            results=tuple(results),
-            attempts=tuple(self.attempts),
-            notes=tuple(dict.fromkeys(self.notes)),
-        )
+class WeightedBackend(GroupBackend):
+    """Members take turns to be first, each in proportion to its weight; the others follow in their order.
+
+    A turn is one mail, or one batch of ``send_many``. Turns are spread evenly and always the same: ``3*A 1*B`` is
+    A A B A. Who rests has no turn, and the others share it.
+
+    Attributes:
+        weights: One for each member: 1 to 1000.
+    """
+
+    _name = "weighted"
+
+    def __init__(
+        self,
+        members: Sequence[Backend],
+        weights: Sequence[int],
+        *,
+        resend_unknown: bool = False,
+        rest_s: float = 0.0,
+    ) -> None:
+        """Make a group. As :class:`GroupBackend`.
+
+        Raises:
+            ConfigError: Also for weights that are not one for each member, or out of range.
+        """
+        self.weights = tuple(weights)
+        if len(self.weights) != len(members):
+            raise ConfigError(f"{self._name}: {len(members)} members need as many weights, not {len(self.weights)}")
+        for weight in self.weights:
+            if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MAX_WEIGHT:
+                raise ConfigError(f"{self._name}: weight {weight!r}: must be a whole number from 1 to {MAX_WEIGHT}")
+        self._credit = [0] * len(self.weights)
+        super().__init__(members, resend_unknown=resend_unknown, rest_s=rest_s)
+
+    def _shown(self) -> list[str]:
+        return [f"{weight}*{member}" for weight, member in zip(self.weights, self.members, strict=True)]
+
+    def _choose(self, awake: Sequence[int], tried: Sequence[int]) -> int:
+        if tried:
+            return min(awake, key=lambda index: (index - tried[-1]) % len(self.members))
+        # Smooth weighted round-robin, as nginx has it: everybody earns their weight, the richest pays for all.
+        for index in awake:
+            self._credit[index] += self.weights[index]
+        chosen = max(awake, key=self._credit.__getitem__)
+        self._credit[chosen] -= sum([self.weights[index] for index in awake])
+        return chosen
+
+
+class RoundRobinBackend(WeightedBackend):
+    """Members take turns to be first; the others follow in their order."""
+
+    _name = "roundrobin"
+
+    def __init__(self, members: Sequence[Backend], *, resend_unknown: bool = False, rest_s: float = 0.0) -> None:
+        """Make a group. As :class:`GroupBackend`."""
+        super().__init__(members, [1] * len(members), resend_unknown=resend_unknown, rest_s=rest_s)
+
+    def _shown(self) -> list[str]:
+        return [str(member) for member in self.members]

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError
 from .base import Backend
@@ -33,7 +33,8 @@ _BUILT_IN = {
 _registered: dict[str, BackendFactory] = {}
 
 _GROUP = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)\(", re.ASCII)
-_GROUPS = ("failover",)
+_GROUPS = ("failover", "roundrobin", "weighted")
+_WEIGHT = re.compile(r"([^*:/@(]*)\*(.*)", re.DOTALL)
 _MAX_DEPTH = 8
 
 
@@ -67,6 +68,8 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
     parsed = BackendURL.parse(url)
     factory = _registered.get(parsed.scheme)
     if factory is None:
+        if parsed.scheme in _GROUPS:
+            raise ConfigError(f"{parsed.scheme} is a group: its members stand in parentheses: {parsed.scheme}(URL URL)")
         if parsed.scheme not in _BUILT_IN:
             known = [*_BUILT_IN, *_registered, *_GROUPS]
             near = difflib.get_close_matches(parsed.scheme, known, 1)
@@ -86,7 +89,7 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
 
 
 def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) -> Backend:
-    from .group import FailoverBackend
+    from .group import FailoverBackend, RoundRobinBackend, WeightedBackend
 
     name = found[1].lower()
     if name not in _GROUPS:
@@ -96,20 +99,41 @@ def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) 
     if depth >= _MAX_DEPTH:
         raise ConfigError(f"{name}: groups are nested more than {_MAX_DEPTH} deep")
     inside, rest = _to_closing(url, found.end(), name)
-    members = [_made(member, runtime, depth + 1) for member in _split(inside)]
-    if not members:
-        raise ConfigError(f"{name}: the group is empty: {name}(URL URL)")
+    urls, weights = _split(inside), []
+    if not urls:
+        raise ConfigError(f"{name}: the group is empty: {name}({'1*URL 1*URL' if name == 'weighted' else 'URL URL'})")
+    if name == "weighted":
+        urls, weights = map(list, zip(*map(_weighed, urls), strict=True))
+    elif any(re.match(r"[0-9]+\*", member) for member in urls):
+        raise ConfigError(f"{name}: members have no weights here: weighted(3*URL 1*URL) has")
+    members = [_made(member, runtime, depth + 1) for member in urls]
     if rest and not rest.startswith("?"):
         raise ConfigError(f"{name}: only ?options may follow the closing parenthesis")
     options = read_options(name, parse_query(name, rest[1:]), {"on_unknown": choice("keep", "resend"), "rest": seconds})
-    backend = FailoverBackend(
-        members,
-        resend_unknown=options.get("on_unknown") == "resend",
-        rest_s=cast(float, options.get("rest", 0.0)),
-    )
+    settings: Any = {"resend_unknown": options.get("on_unknown") == "resend", "rest_s": options.get("rest", 0.0)}
+    backend: Backend
+    if name == "weighted":
+        backend = WeightedBackend(members, weights, **settings)
+    else:
+        backend = (FailoverBackend if name == "failover" else RoundRobinBackend)(members, **settings)
     if runtime is not None:
         backend.attach(runtime)
     return backend
+
+
+def _weighed(member: str) -> tuple[str, int]:
+    """``3*URL`` as URL and weight."""
+    from .group import MAX_WEIGHT
+
+    found = _WEIGHT.fullmatch(member)
+    if found is None:
+        raise ConfigError("weighted: each member needs its weight and a star before its URL: weighted(3*URL 1*URL)")
+    weight, url = found.groups()
+    if not re.fullmatch(r"[0-9]{1,4}", weight) or not 1 <= int(weight) <= MAX_WEIGHT:
+        # Words are not shown: there may be a password with a raw star.
+        which = f"weight {weight}" if re.fullmatch(r"[-+.,0-9]{1,20}", weight) else "a weight"
+        raise ConfigError(f"weighted: {which} must be a whole number from 1 to {MAX_WEIGHT}")
+    return url, int(weight)
 
 
 def _to_closing(url: str, start: int, name: str) -> tuple[str, str]:

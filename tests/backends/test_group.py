@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +22,11 @@ from mailer import (
     MessageError,
     Outcome,
     Receipt,
+    Scope,
     TransportError,
     UnsupportedFeature,
 )
-from mailer.backends.group import FailoverBackend
+from mailer.backends.group import FailoverBackend, RoundRobinBackend, WeightedBackend
 from mailer.backends.memory import MemoryBackend
 from mailer.features import Features
 from mailer.receipt import RecipientResult
@@ -237,9 +238,24 @@ def test_close_closes_every_member(world: World) -> None:
     assert closed == members
 
 
-def test_a_group_needs_members() -> None:
-    with pytest.raises(ValueError, match="members"):
-        FailoverBackend([])
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: FailoverBackend([]), "members"),
+        (lambda: FailoverBackend(["memory:"]), "must be a Backend, not str"),
+        (lambda: FailoverBackend([MemoryBackend()], rest_s=-1), "rest_s"),
+        (lambda: RoundRobinBackend([], rest_s=float("nan")), "members"),
+        (lambda: RoundRobinBackend([MemoryBackend()], rest_s=float("nan")), "rest_s"),
+        (lambda: WeightedBackend([MemoryBackend()], []), "1 members need as many weights, not 0"),
+        (lambda: WeightedBackend([MemoryBackend()], [0]), "weight 0"),
+        (lambda: WeightedBackend([MemoryBackend()], [True]), "weight True"),
+        (lambda: WeightedBackend([MemoryBackend()], [1.5]), "weight 1.5"),
+        (lambda: WeightedBackend([MemoryBackend()], [1001]), "weight 1001"),
+    ],
+)
+def test_a_wrong_group_cannot_be_built(build: Callable[[], Backend], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        build()
 
 
 def test_it_prints_itself_masked() -> None:
@@ -326,3 +342,235 @@ def test_asyncio_cancellation_is_no_reason_to_move_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(work())
     assert two.asked == []
+
+
+# --- resting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ahead(world: World, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """By how much the runtime's clock is ahead; to be moved on."""
+    offset = [0.0]
+    now = type(world.runtime).now
+    monkeypatch.setattr(type(world.runtime), "now", lambda runtime: now(runtime) + offset[0])
+    return offset
+
+
+def deferred(scope: Scope, after_s: float | None = None) -> Callable[[Mail], Receipt]:
+    return lambda mail: Receipt.for_all(mail, D, scope=scope, retry_after_s=after_s)
+
+
+class Answering(Fake):
+    """Answers with what a function makes of the mail."""
+
+    def __init__(self, name: str, answer: Callable[[Mail], Receipt]) -> None:
+        super().__init__(name, A)
+        self.answer = answer
+
+    async def send(self, mail: Mail) -> Receipt:
+        await super().send(mail)
+        return self.answer(mail)
+
+
+@pytest.mark.parametrize(
+    ("scope", "rests"),
+    [(Scope.HOST, True), (Scope.ACCOUNT, True), (Scope.SESSION, True)]
+    + [(scope, False) for scope in (Scope.MESSAGE, Scope.RECIPIENT, Scope.DOMAIN, None)],
+)
+def test_only_what_the_next_mail_would_meet_too_is_a_reason_to_rest(world: World, scope: Any, rests: bool) -> None:
+    one, two = Answering("one", deferred(scope)), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two], rest_s=60)) as mailer:
+        sent(mailer)
+        sent(mailer)
+    assert len(one.asked) == (1 if rests else 2)
+
+
+def test_a_wrong_password_is_not_tried_with_every_mail(world: World) -> None:
+    one, two = Fake("one", AuthError("no")), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two], rest_s=60)) as mailer:
+        assert all(sent(mailer)[0].ok for _ in range(5))
+    assert len(one.asked) == 1
+
+
+def test_a_member_rests_as_long_as_it_asked_for(world: World, ahead: list[float]) -> None:
+    one, two = Answering("one", deferred(Scope.HOST, 600.0)), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two], rest_s=60)) as mailer:
+        for moved_s, asked in ((0, 1), (61, 1), (500, 1), (40, 2)):
+            ahead[0] += moved_s
+            sent(mailer)
+            assert len(one.asked) == asked
+
+
+def test_one_call_finds_out_whether_it_is_well_while_the_others_keep_away(world: World, ahead: list[float]) -> None:
+    one, two = Fake("one", TransportError("down")), Fake("two", A)
+    group = FailoverBackend([one, two], rest_s=60)
+
+    class Busy(Fake):
+        async def send(self, mail: Mail) -> Receipt:
+            if not self.asked:
+                await super().send(mail)
+                nested = await group.send(mail.with_(id="meanwhile"))
+                assert nested.backend == "two:"
+            return await super().send(mail)
+
+    with world.mailer(group) as mailer:
+        assert sent(mailer)[0].backend == "two:"
+        ahead[0] += 61
+        group.members = (Busy("one", A), two)
+        group.members[0].attach(group.runtime)
+        assert sent(mailer)[0].backend == "one:"
+        assert sent(mailer)[0].backend == "one:"  # and it is well again for all
+
+
+def test_a_probe_that_could_not_be_made_leaves_the_next_call_to_it(world: World, ahead: list[float]) -> None:
+    one, two = Fake("one", TransportError("down")), Fake("two", A)
+    with world.mailer(FailoverBackend([one, two], rest_s=60)) as mailer:
+        sent(mailer)
+        ahead[0] += 61
+        one.outcomes = UnsupportedFeature("not this one")
+        assert sent(mailer)[0].backend == "two:"
+        one.outcomes = A
+        assert sent(mailer)[0].backend == "one:"
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+def turns(mailer: Any, count: int) -> str:
+    return "".join(sent(mailer)[0].backend.rstrip(":") for _ in range(count))
+
+
+@pytest.mark.parametrize(
+    ("weights", "order"),
+    [((1, 1), "abab"), ((3, 1), "aabaaaba"), ((1, 3), "babbbabb"), ((5, 1, 1), "aabacaaaabacaa"), ((1,), "aaa")],
+    ids=str,
+)
+def test_turns_are_in_proportion_spread_and_always_the_same(world: World, weights: tuple[int, ...], order: str) -> None:
+    members = [Fake(name, A) for name in "abc"[: len(weights)]]
+    with world.mailer(WeightedBackend(members, weights)) as mailer:
+        assert turns(mailer, len(order)) == order
+
+
+def test_round_robin_goes_round_and_on_from_who_was_first(world: World) -> None:
+    a, b, c = (Fake(name, A) for name in "abc")
+    with world.mailer(RoundRobinBackend([a, b, c])) as mailer:
+        assert turns(mailer, 7) == "abcabca"
+        b.outcomes = D
+        receipt, _ = sent(mailer)
+        assert [attempt.backend for attempt in receipt.attempts] == ["b:", "c:"]
+        c.outcomes = D
+        receipt, _ = sent(mailer)
+        assert [attempt.backend for attempt in receipt.attempts] == ["c:", "a:"]
+        a.outcomes = R
+        receipt, _ = sent(mailer)
+        assert [attempt.backend for attempt in receipt.attempts] == ["a:"]  # refused is final
+
+
+def test_who_rests_has_no_turn_and_the_others_share_it(world: World, ahead: list[float]) -> None:
+    a, b, c = Fake("a", TransportError("down")), Fake("b", A), Fake("c", A)
+    with world.mailer(RoundRobinBackend([a, b, c], rest_s=60)) as mailer:
+        assert turns(mailer, 1) == "b"
+        assert sorted(turns(mailer, 6)) == ["b"] * 3 + ["c"] * 3
+        assert len(a.asked) == 1
+        ahead[0] += 61
+        a.outcomes = A
+        assert sorted(turns(mailer, 6)) == ["a"] * 2 + ["b"] * 2 + ["c"] * 2
+
+
+def test_threads_share_the_turns() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mailer import Mailer
+
+    group = WeightedBackend([Fake("a", A), Fake("b", A)], [3, 1])
+    with Mailer(group) as mailer, ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(lambda _: mailer.send(message()), range(400)))
+    assert sum(receipt.backend == "a:" for receipt in receipts) == 300
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mailer import Mailer
+
+    group = RoundRobinBackend([Fake("a", A)])
+    group._lock.acquire()
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with Mailer(group) as mailer:
+        assert mailer.send(message()).ok
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+class Batching(Fake):
+    """A Fake that takes three mails at once."""
+
+    batch_size = 3
+
+    def __init__(self, name: str, outcomes: Any) -> None:
+        super().__init__(name, outcomes)
+        self.batches: list[int] = []
+
+    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt]:
+        self.batches.append(len(mails))
+        return [await Fake.send(self, mail) for mail in mails]
+
+
+def test_batches_stay_together_and_what_is_left_goes_on(world: World) -> None:
+    one = Batching("one", {"1@y.test": D, "4@y.test": D, "5@y.test": R})
+    two = Fake("two", A)
+    with world.mailer(FailoverBackend([one, two])) as mailer:
+        receipts = mailer.send_many([message(f"{number}@y.test") for number in range(6)])
+    assert one.batches == [3, 3]
+    assert two.asked == [["1@y.test"], ["4@y.test"]]
+    assert [receipt.results[0].outcome for receipt in receipts] == [A, A, A, A, A, R]
+    assert [receipt.backend for receipt in receipts] == ["one:", "two:", "one:", "one:", "two:", "one:"]
+
+
+def test_in_a_batch_only_what_no_member_can_carry_is_refused(world: World) -> None:
+    one, two = Batching("one", A), Batching("two", A)
+    one.features = two.features = Features(reply_to=False)
+    with world.mailer(FailoverBackend([one, two])) as mailer:
+        receipts = mailer.send_many([message(), message(reply_to="r@x.test"), message()])
+    assert [type(receipt.error) for receipt in receipts] == [type(None), UnsupportedFeature, type(None)]
+    assert [receipt.ok for receipt in receipts] == [True, False, True]
+
+
+def test_a_group_merges_if_all_its_members_do() -> None:
+    merging, plain = MemoryBackend(), MemoryBackend()
+    merging.features = Features(merge=True)
+    assert not RoundRobinBackend([merging, plain]).features.merge
+    assert RoundRobinBackend([merging, merging]).features.merge
+
+
+def test_cancelled_within_a_batch_each_mail_keeps_what_is_known(async_world: World) -> None:
+    import anyio
+
+    from mailer import AsyncMailer
+
+    class Stops(Fake):
+        async def send(self, mail: Mail) -> Receipt:
+            if len(self.asked) == 1:
+                self.begun.set()
+                await anyio.sleep_forever()
+            return await super().send(mail)
+
+    told: dict[str, str] = {}
+
+    async def work() -> None:
+        # The first member defers three at once; the second takes one at a time, and hangs at its second.
+        one, two = Batching("one", D), Stops("two", A)
+        two.begun = anyio.Event()
+        async with AsyncMailer(FailoverBackend([one, two])) as mailer, anyio.create_task_group() as tasks:
+            for name in ("sent", "deferred", "unknown"):
+                mailer.hooks.add_action(name, lambda c, name=name: told.update({a.local: name for a in c.recipients}))
+
+            async def send() -> None:
+                async for _ in mailer.send_many([message(f"{number}@y.test") for number in range(3)]):
+                    pass
+
+            tasks.start_soon(send)
+            await two.begun.wait()
+            tasks.cancel_scope.cancel()
+
+    async_world.run(work)
+    assert told == {"0": "sent", "1": "unknown", "2": "deferred"}

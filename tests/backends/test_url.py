@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
 from typing import Any
@@ -287,6 +288,24 @@ def test_an_encoded_blank_or_parenthesis_stays_in_its_member() -> None:
         ("fialover(memory:)", "'failover'"),
         ("failover(memory:?x=1)", "no option 'x'"),
         ("failover(memory: nothing)", "scheme"),
+        ("failover(3*memory: 1*null:)", "no weights"),
+        ("roundrobin()", "roundrobin(URL URL)"),
+        ("roundrobbin(memory:)", "'roundrobin'"),
+        ("roundrobin:", "is a group"),
+        ("weighted()", "weighted(1*URL 1*URL)"),
+        ("weighted(memory: 1*null:)", "its weight and a star"),
+        ("weighted(3 * memory:)", "its weight and a star"),
+        ("weighted(0*memory:)", "weight 0 must be a whole number from 1 to 1000"),
+        ("weighted(-1*memory:)", "weight -1"),
+        ("weighted(3.5*memory:)", "weight 3.5"),
+        ("weighted(1001*memory:)", "weight 1001"),
+        ("weighted(99999999999999999999999*memory:)", "a weight must be"),
+        ("weighted(*memory:)", "a weight must be"),
+        ("weighted(hush*memory:)", "a weight must be"),
+        ("weighted(٣*memory:)", "a weight must be"),
+        ("weighted(3*)", "scheme"),
+        ("weighted(3*4*memory:)", "scheme"),
+        ("weighted(1*memory:)?wieght=1", "there are: on_unknown, rest"),
         ("failover(" * 9 + "memory:" + ")" * 9, "deep"),
     ],
 )
@@ -346,7 +365,8 @@ def test_names_that_cannot_be_registered(registry: dict[str, Any], name: str) ->
 # --- anything at all --------------------------------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
-    ["smtp", "smtps", "failover", "memory", "://", ":", "@", "/", "?", "#", "(", ")", " ", "&", "=", "%", "%20",
+    ["smtp", "smtps", "failover", "weighted(", "roundrobin(", "3*", "*",
+     "memory", "://", ":", "@", "/", "?", "#", "(", ")", " ", "&", "=", "%", "%20",
      "%ff", "%00",
      "[", "]",
      "::1", "h.test", "user", "25", "timeout", "rest", "tls", "none", "\n", "\0", "ü", "\udc80", "*", ","]
@@ -408,3 +428,31 @@ def test_a_factory_that_makes_no_backend_is_named(registry: dict[str, Any]) -> N
     register_backend("makes-none", lambda url, runtime: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(ConfigError, match="makes-none"):
         backend_from_url("makes-none:")
+
+
+LEAVES = st.sampled_from(
+    ["memory:", "null:", "smtp://a.test?tls=none", "smtps://[::1]:465", "file:out/%28x%29%20y?format=mbox"]
+)
+OPTIONS = st.sampled_from(["", "?on_unknown=resend", "?rest=60", "?on_unknown=resend&rest=1.5"])
+
+
+def _groups(member: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    plain = st.tuples(st.sampled_from(["failover", "roundrobin"]), st.lists(member, min_size=1, max_size=3), OPTIONS)
+    weighed = st.builds("{}*{}".format, st.integers(1, 1000), member)
+    weighted = st.tuples(st.just("weighted"), st.lists(weighed, min_size=1, max_size=3), OPTIONS)
+    return (plain | weighted).map(lambda parts: f"{parts[0]}({' '.join(parts[1])}){parts[2]}")
+
+
+@given(_groups(st.recursive(LEAVES, _groups, max_leaves=6)))
+def test_a_group_prints_itself_as_what_makes_it_again(text: str) -> None:
+    group = backend_from_url(text)
+    again = backend_from_url(str(group))
+    assert str(again) == str(group)
+    assert str(group).count("(") == text.count("(")
+
+
+@given(st.text("3*-.:/() ?=&memory@wightdfalover", max_size=60))
+def test_no_text_for_a_group_raises_anything_but_a_config_error(text: str) -> None:
+    for name in ("failover", "roundrobin", "weighted"):
+        with contextlib.suppress(ConfigError):
+            backend_from_url(f"{name}({text})")
