@@ -41,6 +41,7 @@ __all__ = [
     "Event",
     "FAILED",
     "LOGIN",
+    "NO_SETTING",
     "OPENED",
     "OUTCOME",
     "REQUEST",
@@ -162,8 +163,13 @@ REQUEST = Event("http", logging.DEBUG, "http.request", "%(method)s %(url)s: %(st
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
 
+# --- mailer.settings --------------------------------------------------------------------------------------------------
+
+NO_SETTING = Event("settings", logging.WARNING, "setting.unknown", "there is no setting %(variable)s; %(remedy)s")
+
 #: All of them, in the order of a mail's way.
 EVENTS = (
+    NO_SETTING,
     SEALED,
     SENDING,
     OPENED,

@@ -15,11 +15,10 @@ what they must be is said here; nothing deeper than ``Mailer`` knows that there 
 
 from __future__ import annotations
 
-import logging
 import os
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +29,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 from .address import Address
 from .backends.url import backend_from_url
 from .errors import ConfigError, MessageError
+from .log import NO_SETTING
 from .message import Message
 from .runtime import BlockingRuntime
 from .sources import ANY, DEFAULT, Found, Place, Tree, nearest, read_settings
@@ -38,8 +38,6 @@ __all__ = ["MailerSettings", "SecretURL", "Settings"]
 
 ENV_FILE = ".env"
 TOML_FILE = "mailer.toml"
-
-_log = logging.getLogger(__name__)
 
 
 class SecretURL:
@@ -162,7 +160,7 @@ class Settings(MailerSettings, BaseSettings):
     Attributes:
         url, from_, unsupported: The default mailer's.
         env: The section that was chosen, or None.
-        mailers: The named mailers: what each says otherwise than the default one.
+        mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").
         sections: All sections that there are.
     """
@@ -239,23 +237,20 @@ class Settings(MailerSettings, BaseSettings):
         named = self.mailers.get(name.lower()) if isinstance(name, str) else None
         if named is None and name != DEFAULT:
             raise ConfigError(f"there is no mailer {name!r}; {nearest(str(name), [DEFAULT, *self.mailers])}")
-        values = {field: getattr(self, field) for field in MailerSettings.model_fields}
-        if named is not None:
-            values |= {field: getattr(named, field) for field in named.model_fields_set}
-        if needs_url and values["url"] is None:
+        chosen = named or self
+        if needs_url and chosen.url is None:
             raise ConfigError(self._without_url(name))
-        return MailerSettings.model_construct(**values)
+        return chosen
 
     def rows(self) -> list[tuple[str, Any, str]]:
         """Each setting that holds, to show: its dotted path, its value with secrets masked, where it stood."""
         data = self.model_dump(mode="json")
-        tables = {"": data, **{f"mailers.{name}.": table for name, table in data.pop("mailers").items()}}
         rows = []
-        for above, table in tables.items():
-            for field, value in table.items():
-                setting = above + field.rstrip("_")
-                if not above or setting in self.origins:
-                    rows.append((setting, value, self.origins.get(setting, "not set" if value is None else "default")))
+        for setting, value in _leaves({**data, "mailers": {}}):
+            rows.append((setting, value, self.origins.get(setting, "not set" if value is None else "default")))
+        for setting, value in _leaves({"mailers": data["mailers"]}):
+            if setting in self.origins:
+                rows.append((setting, value, self.origins[setting]))
         return rows
 
     def _without_url(self, name: str) -> str:
@@ -324,10 +319,20 @@ def _problems(error: ValidationError, found: Mapping[tuple[str, ...], Found]) ->
     return "; ".join(f"{named}: {text}" for named, text in problems.items())
 
 
-def _warn(texts: list[str]) -> None:
-    for text in texts:
-        if _log.hasHandlers():  # else it would stand on stderr twice
-            _log.warning(text)
+def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for field, value in table.items():
+        setting = above + field.rstrip("_")
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{setting}.")
+        else:
+            yield setting, value
+
+
+def _warn(stray: list[tuple[str, str]]) -> None:
+    for variable, remedy in stray:
+        text = f"there is no setting {variable}; {remedy}"
+        if NO_SETTING.wanted():
+            NO_SETTING(variable=variable, remedy=remedy)
         # -W error must not make an exception, and none of ours, of a variable that some other program may need.
         with suppress(UserWarning):
             warnings.warn(text, stacklevel=3)

@@ -14,13 +14,16 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["ANY", "DEFAULT", "Found", "Place", "Read", "Tree", "nearest", "read_settings"]
+__all__ = ["ANY", "DEFAULT", "Found", "Place", "Read", "Tree", "WHOLE", "nearest", "read_settings"]
 
 PREFIX = "MAILER_"
 DEFAULT = "default"
 """The name of the mailer whose settings stand at the top: ``mailers.default.url`` is ``url``."""
 ANY = "*"
 """In a tree: any name may stand here."""
+
+WHOLE = ""
+"""In a tree: a single value may stand instead of this table."""
 
 #: Setting -> None, or the settings in it. The same names are written MAILER_A__B in the environment.
 Tree = Mapping[str, "Tree | None"]
@@ -111,19 +114,22 @@ class Place:
         return cls(_by_path(_leaves(base, tree, before)), sections)
 
     @classmethod
-    def variables(cls, variables: Mapping[str, str | None], tree: Tree, suffix: str = "") -> tuple[Place, list[str]]:
+    def variables(
+        cls, variables: Mapping[str, str | None], tree: Tree, suffix: str = ""
+    ) -> tuple[Place, list[tuple[str, str]]]:
         """The environment, or what ``.env`` holds; empty values are none.
 
         Args:
             suffix: What stands behind the name in origins and errors: " in .env".
 
         Returns:
-            The place, and what to warn of: variables with our prefix that are no setting.
+            The place, and what to warn of: variables with our prefix that are no setting, each with what to do.
 
         Raises:
             ConfigError: A setting is given twice: also by its file.
         """
-        pairs, unknown = [], []
+        pairs: list[tuple[_Path, Found]] = []
+        unknown: list[tuple[str, str]] = []
         for name in sorted(variables):
             value = (variables[name] or "").strip()
             if not name.startswith(PREFIX) or not value:
@@ -135,7 +141,7 @@ class Place:
             if _is_leaf(path, tree) and name == name.upper():
                 pairs.append((path, Found(value, name + suffix, is_file)))
             elif not _is_platforms(name, value):
-                unknown.append(f"{_shown(name)}{suffix}: there is no such setting; {_variable_hint(name, tree)}")
+                unknown.append((_shown(name) + suffix, _variable_hint(name, tree)))
         return cls(_by_path(pairs)), unknown
 
 
@@ -144,11 +150,13 @@ class Read:
     """What all places say together.
 
     Attributes:
-        found: Path to the value that counts.
+        found: Path to the value that counts; a named mailer's with all that it takes from the default one.
+        inherited: Those that it takes.
         sections: The names of all sections there are.
     """
 
     found: Mapping[_Path, Found]
+    inherited: frozenset[_Path] = frozenset()
     sections: tuple[str, ...] = ()
 
     def nested(self) -> dict[str, Any]:
@@ -162,8 +170,8 @@ class Read:
         return top
 
     def origins(self) -> dict[str, str]:
-        """Dotted path to where its value came from."""
-        return {".".join(path): found.origin for path, found in self.found.items()}
+        """Dotted path to where its value came from; without what is inherited."""
+        return {".".join(path): found.origin for path, found in self.found.items() if path not in self.inherited}
 
 
 def read_settings(places: Sequence[Place]) -> Read:
@@ -184,10 +192,16 @@ def read_settings(places: Sequence[Place]) -> Read:
         raise ConfigError(f"{chosen.origin}: there is no section {_shown(name)!r}; {nearest(name, sections)}")
     found: dict[_Path, Found] = {}
     for place in reversed(places):
-        found |= place.base
-        if name is not None:
-            found |= place.sections.get(name, {})
-    return Read(found, sections)
+        found = _laid_over(found, place.base)
+        found = _laid_over(found, place.sections.get(name, {}) if name is not None else {})
+    top = {path: one for path, one in found.items() if path[0] not in ("mailers", "env")}
+    inherited: set[_Path] = set()
+    for mailer in dict.fromkeys(path[:2] for path in found if path[0] == "mailers"):
+        own = {path: one for path, one in found.items() if path[:2] == mailer}
+        whole = _laid_over({(*mailer, *path): one for path, one in top.items()}, own)
+        inherited |= whole.keys() - own.keys()
+        found |= whole
+    return Read(found, frozenset(inherited), sections)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -219,15 +233,16 @@ def _leaves(table: Mapping[Any, Any], tree: Tree, before: str, above: _Path = ()
             setting = setting.lower()
             if not _NAME.fullmatch(setting):
                 raise ConfigError(f"{named}: a mailer's name is of letters and digits, parted by '_' or '-'")
-        elif setting not in tree:
-            raise ConfigError(f"{named}: there is no such setting; {nearest(setting, list(tree))}")
+        elif setting not in tree or setting == WHOLE:
+            known = [name for name in tree if name != WHOLE]
+            raise ConfigError(f"{named}: there is no such setting; {nearest(setting, known)}")
         below = tree[ANY] if ANY in tree else tree[setting]
-        if below is None:
-            if isinstance(value, Mapping):
+        if isinstance(value, Mapping):
+            if below is None:
                 raise ConfigError(f"{named}: must be a value, not a table")
-            yield (*above, setting), Found(value, named)
-        elif isinstance(value, Mapping):
             yield from _leaves(value, below, f"{named}.", (*above, setting))
+        elif below is None or WHOLE in below:
+            yield (*above, setting), Found(value, named)
         else:
             raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
 
@@ -239,13 +254,34 @@ def _by_path(pairs: Iterable[tuple[_Path, Found]]) -> dict[_Path, Found]:
         ConfigError: A path has two: in two spellings, or also a file.
     """
     found: dict[_Path, Found] = {}
+    first: dict[_Path, Found] = {}  # also of each table, the first in it
     for path, one in pairs:
         if path[:2] == ("mailers", DEFAULT):
             path = path[2:]
-        if path in found:
-            raise ConfigError(f"{found[path].origin} and {one.origin} say the same setting: leave one of them out")
+        over = [found[table] for table in _tables(path) if table in found]
+        if path in first or over:
+            other = first.get(path) or over[0]
+            raise ConfigError(f"{other.origin} and {one.origin} say the same setting: leave one of them out")
         found[path] = one
+        for table in (path, *_tables(path)):
+            first.setdefault(table, one)
     return found
+
+
+def _tables(path: _Path) -> Iterator[_Path]:
+    """The tables that a setting stands in."""
+    return (path[:end] for end in range(1, len(path)))
+
+
+def _laid_over(below: Mapping[_Path, Found], above: Mapping[_Path, Found]) -> dict[_Path, Found]:
+    """Both. A single value hides the table that it stands instead of, and a table the value."""
+    tables = {table for path in above for table in _tables(path)}
+    seen = {
+        path: one
+        for path, one in below.items()
+        if path not in tables and not any(table in above for table in _tables(path))
+    }
+    return {**seen, **above}
 
 
 def _is_leaf(path: _Path, tree: Tree) -> bool:
@@ -255,11 +291,11 @@ def _is_leaf(path: _Path, tree: Tree) -> bool:
             return False
         if ANY in below:
             below = below[ANY] if _NAME.fullmatch(part) else {}
-        elif part in below:
+        elif part in below and part != WHOLE:
             below = below[part]
         else:
             return False
-    return below is None
+    return below is None or WHOLE in below
 
 
 def _is_platforms(name: str, value: str) -> bool:
@@ -273,7 +309,9 @@ def _variables(tree: Tree, names: Sequence[str], above: str) -> Iterator[str]:
     for setting, below in tree.items():
         if setting == ANY:
             setting, names = (names[0], names[1:]) if names else ("NAME", ())
-        if below is None:
+        if setting == WHOLE:
+            yield above.removesuffix("__")
+        elif below is None:
             yield above + setting.upper()
         else:
             yield from _variables(below, names, f"{above}{setting.upper()}__")

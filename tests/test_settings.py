@@ -314,6 +314,7 @@ def test_a_value_and_its_file_at_once_are_refused(monkeypatch: pytest.MonkeyPatc
         ("MAILER_url", "did you mean MAILER_URL?"),
         ("MAILER_MAILERS__NEWS__ULR", "did you mean MAILER_MAILERS__NEWS__URL?"),
         ("MAILER_MAILERS__NEWS", "MAILER_MAILERS__NAME__"),
+        ("MAILER_PASSWORD", "there are: MAILER_URL, MAILER_FROM"),
         ("MAILER_NONSENSE", "there are: MAILER_URL, MAILER_FROM"),
         ("MAILER_URL__FILE", "did you mean MAILER_URL_FILE?"),
         ("MAILER_PORT", "there are: "),
@@ -331,9 +332,9 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest(
     with pytest.warns(UserWarning, match=name) as caught:
         Settings()
     [text] = [str(warning.message) for warning in caught]
-    assert text.startswith(f"{name}: there is no such setting; ")
+    assert text.startswith(f"there is no setting {name}; ")
     assert near in text
-    assert caplog.record_tuples == [("mailer.settings", logging.WARNING, text)]
+    assert caplog.record_tuples == [("mailer.settings", logging.WARNING, f"setting.unknown: {text}")]
     assert SECRET not in text
 
 

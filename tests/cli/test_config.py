@@ -39,7 +39,7 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
         ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
     ]
     assert run.stderr == (
-        "mailer: warning: MAILER_UNSUPORTED in .env: there is no such setting; did you mean MAILER_UNSUPPORTED?\n"
+        "mailer: warning: there is no setting MAILER_UNSUPORTED in .env; did you mean MAILER_UNSUPPORTED?\n"
     )
     as_json = json.loads(mailer(tmp_path, "config", "--json", MAILER_URL=url).stdout)
     assert as_json["url"] == {"value": "failover(smtp://u:***@h null:)", "source": "MAILER_URL"}
