@@ -23,7 +23,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .address import Address
@@ -31,8 +41,9 @@ from .backends.url import backend_from_url
 from .errors import ConfigError, MessageError
 from .log import NO_SETTING
 from .message import Message
+from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import BlockingRuntime
-from .sources import ANY, DEFAULT, Found, Place, Tree, nearest, read_settings
+from .sources import ANY, DEFAULT, WHOLE, Found, Place, Tree, nearest, read_settings
 
 __all__ = ["MailerSettings", "SecretURL", "Settings"]
 
@@ -121,13 +132,66 @@ def _from(value: Any) -> str | list[str] | None:
     return value if isinstance(value, str) else [str(address) for address in addresses]
 
 
+def _retry(value: Any) -> RetryPolicy | None:
+    if value is None or value is False or value == "none":
+        return None
+    if isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, Mapping):
+        return RetryPolicy(**RetrySettings.model_validate(value).model_dump())
+    raise ValueError('must be a table, a RetryPolicy or "none"')
+
+
+def _shown_retry(policy: RetryPolicy | None) -> Any:
+    return "none" if policy is None else {name: getattr(policy, name) for name in RetrySettings.model_fields}
+
+
 _Url = Annotated[
     InstanceOf[SecretURL] | None, BeforeValidator(_url), PlainSerializer(str, when_used="json-unless-none")
 ]
 _From = Annotated[str | list[str] | None, BeforeValidator(_from)]
+_Retry = Annotated[
+    InstanceOf[RetryPolicy] | None, BeforeValidator(_retry), PlainSerializer(_shown_retry, when_used="json")
+]
 
 
 # --- the settings -----------------------------------------------------------------------------------------------------
+
+
+class RetrySettings(BaseModel):
+    """The table ``retry``: a :class:`RetryPolicy` in numbers and words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    tries: int = Field(DEFAULT_RETRY.tries, description="How often in all, the first included: 1 to 100.")
+    within_s: float = Field(
+        DEFAULT_RETRY.within_s, description="No try begins later than so many seconds after the first began: 0 to 3600."
+    )
+    wait_s: float = Field(DEFAULT_RETRY.wait_s, description="Seconds before the second try; it doubles: 0 to 3600.")
+    max_wait_s: float = Field(
+        DEFAULT_RETRY.max_wait_s, description="Seconds that doubling comes to at most: 0 to 3600."
+    )
+    jitter: float = Field(DEFAULT_RETRY.jitter, description="By what share of theirs the waits vary: 0 to 1.")
+    on_unknown: str = Field(
+        DEFAULT_RETRY.on_unknown,
+        description="`keep`, or `resend` to try again also what may have arrived: a risk of two copies.",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which is an int to Python
+            raise ValueError("must be a number, not true or false")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _as_the_policy_has_it(cls, value: Any, info: ValidationInfo) -> Any:
+        try:
+            RetryPolicy(**{str(info.field_name): value})
+        except ConfigError as error:
+            raise ValueError(str(error).rpartition(": ")[2]) from None
+        return value
 
 
 class MailerSettings(BaseModel):
@@ -144,6 +208,7 @@ class MailerSettings(BaseModel):
     unsupported: Literal["default", "error", "degrade"] = Field(
         "default", description="What to do with what the backend cannot carry: `default`, `error` or `degrade`."
     )
+    retry: _Retry = Field(DEFAULT_RETRY, description="When a send tries again: the settings below, or `none`.")
 
 
 class Settings(MailerSettings, BaseSettings):
@@ -158,7 +223,7 @@ class Settings(MailerSettings, BaseSettings):
     URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
 
     Attributes:
-        url, from_, unsupported: The default mailer's.
+        url, from_, unsupported, retry: The default mailer's.
         env: The section that was chosen, or None.
         mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").
@@ -247,11 +312,16 @@ class Settings(MailerSettings, BaseSettings):
         data = self.model_dump(mode="json")
         rows = []
         for setting, value in _leaves({**data, "mailers": {}}):
-            rows.append((setting, value, self.origins.get(setting, "not set" if value is None else "default")))
+            origin = self._origin(setting) or ("not set" if value is None else "default")
+            rows.append((setting, value, origin))
         for setting, value in _leaves({"mailers": data["mailers"]}):
-            if setting in self.origins:
-                rows.append((setting, value, self.origins[setting]))
+            if own := self._origin(setting):
+                rows.append((setting, value, own))
         return rows
+
+    def _origin(self, setting: str) -> str | None:
+        """Where it stood, or the table that it is in, as one value."""
+        return self.origins.get(setting) or self.origins.get(setting.rpartition(".")[0])
 
     def _without_url(self, name: str) -> str:
         if name != DEFAULT:
@@ -260,7 +330,10 @@ class Settings(MailerSettings, BaseSettings):
         return f"{text}; or MAILER_ENV, for there are: {', '.join(self.sections)}" if self.sections else text
 
 
-_OF_MAILER: Tree = dict.fromkeys(field.rstrip("_") for field in MailerSettings.model_fields)
+_OF_MAILER: Tree = {
+    **{field.rstrip("_"): None for field in MailerSettings.model_fields},
+    "retry": dict.fromkeys((WHOLE, *RetrySettings.model_fields)),
+}
 _TREE: Tree = {**_OF_MAILER, "env": None, "mailers": {ANY: _OF_MAILER}}
 
 
@@ -312,9 +385,9 @@ def _problems(error: ValidationError, found: Mapping[tuple[str, ...], Found]) ->
     problems = {}
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         location = tuple(map(str, problem["loc"]))
-        while location and location not in found:  # it may lead into the value
+        while location not in found:  # it may lead into the value
             location = location[:-1]
-        named = found[location].origin if location else "settings"
+        named = found[location].origin
         problems[named] = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
     return "; ".join(f"{named}: {text}" for named, text in problems.items())
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import mailer
-from mailer import AsyncMailer, ConfigError, Mailer, Message, Settings
+from mailer import AsyncMailer, ConfigError, Mailer, Message, RetryPolicy, Settings
 from mailer.settings import SecretURL
 
 SECRET = "S3cr3tT0ken"
@@ -132,6 +132,26 @@ def test_a_section_of_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
         Mailer(settings=mapping)
 
 
+def test_retry_is_told_by_its_parts_or_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mailer.toml").write_text(
+        "url = 'null:'\n[retry]\ntries = 5\nwait_s = 2\n[mailers.a.retry]\njitter = 0\n[mailers.b]\nretry = 'none'"
+    )
+    monkeypatch.setenv("MAILER_RETRY__TRIES", "4")
+    settings = Settings()
+    assert settings.retry == RetryPolicy(tries=4, wait_s=2)
+    assert settings.of("a").retry == RetryPolicy(tries=4, wait_s=2, jitter=0), "each part is inherited for itself"
+    assert settings.of("b").retry is None
+    monkeypatch.setenv("MAILER_MAILERS__B__RETRY__TRIES", "7")
+    assert Settings().of("b").retry == RetryPolicy(tries=7, wait_s=2)
+    assert Settings(retry=None).retry is Settings(retry=False).retry is None
+    mine = RetryPolicy(random=lambda: 0.5)
+    assert Settings(retry=mine).retry is mine
+    assert Settings({"a": {"retry": "none"}}, retry={"jitter": 0}, env="a").retry == RetryPolicy(jitter=0)
+    monkeypatch.setenv("MAILER_RETRY", "none")
+    with pytest.raises(ConfigError, match="MAILER_RETRY and MAILER_RETRY__TRIES say the same setting"):
+        Settings()
+
+
 @pytest.mark.parametrize("spelling", [{"from": "a@b.test"}, {"from_": "a@b.test"}])
 def test_from_is_spelt_as_python_or_as_everybody_else_spells_it(spelling: dict[str, str]) -> None:
     assert Settings(spelling).from_ == Settings(**spelling).from_ == "a@b.test"
@@ -194,6 +214,15 @@ WRONG_TABLES = {
     "addresses of a wrong type": ({"from": 5}, "from: must be an address or a list of them, not int"),
     "a URL as address": ({"from": URL}, "from: must be an address, not a URL"),
     "a wrong choice": ({"unsupported": "warn"}, "unsupported: must be 'default', 'error' or 'degrade'"),
+    "an unknown part of retry": ({"retry": {"tires": 5}}, r"retry\.tires: .*did you mean 'tries'"),
+    "retry out of range": ({"retry": {"tries": 0}}, r"retry\.tries: must be a whole number from 1 to 100"),
+    "retry as a word": ({"retry": "often"}, 'retry: must be a table, a RetryPolicy or "none"'),
+    "no number": ({"retry": {"jitter": "much"}}, r"retry\.jitter: must be a valid number"),
+    "true as a number": ({"retry": {"tries": True}}, r"retry\.tries: must be a number, not true or false"),
+    "below, as well": (
+        {"mailers": {"n": {"retry": {"wait_s": -1}}}},
+        r"mailers\.n\.retry\.wait_s: must be a number from 0",
+    ),
     "an unknown section": ({"env": "prodction", "production": {}}, "env: .*'prodction'; did you mean 'production'"),
     "no section at all": ({"env": "prod"}, "env: there is no section 'prod'; there are: none"),
     "a section of a wrong type": ({"env": 7, "production": {}}, "env: must be a section's name, not int"),
@@ -490,7 +519,9 @@ def test_both_faces_take_settings_and_a_name(face: type[Any], monkeypatch: pytes
 
 
 def test_keywords_of_the_mailer_count_more() -> None:
-    settings = Settings(url="memory:", from_="shop@example.com", unsupported="error")
+    settings = Settings(url="memory:", from_="shop@example.com", unsupported="error", retry={"tries": 9})
+    assert Mailer(settings=settings)._pipeline._retry == RetryPolicy(tries=9)
+    assert Mailer(settings=settings, retry=None)._pipeline._retry is None
     with Mailer(settings=settings, from_="other@example.com", unsupported="degrade") as ours:
         ours.send(hello())
     [mail] = ours.backend.mails  # type: ignore[attr-defined]

@@ -29,12 +29,19 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
     (tmp_path / "mailer.toml").write_text('from = "Grüße <a@b.test>"\n[live.mailers.news]\nurl = "null:"\n', "utf-8")
     (tmp_path / ".env").write_text("MAILER_ENV=live\nMAILER_UNSUPORTED=error\n")
     url = f"failover(smtp://u:{SECRET}@h null:)"
-    run = mailer(tmp_path, "config", MAILER_URL=url)
+    (tmp_path / "tries").write_text("5\n")
+    run = mailer(tmp_path, "config", MAILER_URL=url, MAILER_RETRY__TRIES_FILE="tries")
     assert run.returncode == 0, run.stderr
     assert [line.split(maxsplit=1) for line in run.stdout.splitlines()] == [
         ["url", "failover(smtp://u:***@h null:)  MAILER_URL"],
         ["from", "Grüße <a@b.test>                mailer.toml: from"],
         ["unsupported", "default                         default"],
+        ["retry.tries", "5                               MAILER_RETRY__TRIES_FILE"],
+        ["retry.within_s", "10.0                            default"],
+        ["retry.wait_s", "0.5                             default"],
+        ["retry.max_wait_s", "5.0                             default"],
+        ["retry.jitter", "0.5                             default"],
+        ["retry.on_unknown", "keep                            default"],
         ["env", "live                            MAILER_ENV in .env"],
         ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
     ]
@@ -49,7 +56,7 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
 def test_config_without_a_mailer_shows_that_and_fails(tmp_path: Path) -> None:
     run = mailer(tmp_path, "config")
     assert run.returncode == 78
-    assert "url          -        not set\n" in run.stdout
+    assert "url               -        not set\n" in run.stdout
     assert "MAILER_URL" in run.stderr
 
 
