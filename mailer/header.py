@@ -74,7 +74,12 @@ def _folded(name: str, words: Iterable[str], limit: int) -> str:
             parts.append("\r\n")
             column = 0
         while column + 1 + len(word) > limit and " " in word:
-            cut = max(word.rfind(" ", 0, limit - column), word.index(" "))
+            cut = word.rfind(" ", 0, max(limit - column, 0))
+            if cut < 0 and column:
+                parts.append("\r\n")
+                column = 0
+                continue
+            cut = cut if cut >= 0 else word.index(" ")
             parts += (" ", word[:cut], "\r\n")
             word, column = word[cut + 1 :], 0
         parts += (" ", word)
@@ -137,9 +142,9 @@ def phrase(name: str, *, utf8: bool = False, first: int = _WORD) -> list[str]:
     Args:
         first: How long the first word may be, if it is an encoded one.
     """
-    if (name.isascii() or (utf8 and not _NOT_RAW.search(name))) and len(name) <= 60 and "=?" not in name:
-        if _ATOMS.fullmatch(name):
-            return [name]
+    if (name.isascii() or (utf8 and not _NOT_RAW.search(name))) and "=?" not in name:
+        if _ATOMS.fullmatch(name) and (len(name) <= 60 or max(map(len, name.split(" "))) <= 60):
+            return [name]  # folded at its blanks
         quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         if len(quoted) <= 64:
             return [quoted]

@@ -31,6 +31,15 @@ def test_check_55_plain_text_is_folded_at_78_where_a_blank_allows_it():
     assert body_of(field) == "word " * 60 + "end"
 
 
+def test_b9_a_long_plain_name_is_folded_and_not_encoded():
+    """Python up to 3.13.0 reads a blank between the encoded-words of a name."""
+    name = "International Society for the Folding of Rather Long Header Fields at their Blanks of Last Resort"
+    for field in ("To", "Disposition-Notification-To"):
+        folded = header.addresses(field, [Address(name, "a", "b.test")])
+        assert max(map(len, folded.splitlines())) <= 78
+        assert body_of(folded) == f"{name} <a@b.test>"
+
+
 def test_runs_of_blanks_and_tabs_survive_folding():
     text = ("a" * 30 + " \t  ") * 20 + "b"
     assert body_of(header.unstructured("X-A", text)) == text

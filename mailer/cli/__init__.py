@@ -43,6 +43,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (MailerError, 75),
 )
 _USAGE = 64
+_IO = 74
 
 
 def exit_code(error: BaseException) -> int:
@@ -75,7 +76,7 @@ def cli() -> None:
     file:./out, console:, memory: ...
 
     Exits with 0 if every recipient accepted, 64 on wrong usage, 65 if the message is at fault, 69 if a recipient was
-    refused, 75 if one was deferred, 76 if it is unknown whether the mail arrived, 78 if the settings are wrong.
+    refused, 74 if a file or the output fails, 75 if one was deferred, 76 if it is unknown whether the mail arrived, 78 if the settings are wrong.
     """
 
 
@@ -99,5 +100,15 @@ def main() -> None:
         click.echo(f"mailer: {type(error).__name__}: {error}", err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         sys.exit(141)
+    except OSError as error:  # of the screen, or the file that an option names
+        _hush()
+        click.echo(f"mailer: {error.filename or 'the output'}: {error.strerror or error}", err=True)
+        sys.exit(_IO)
+
+
+def _hush() -> None:
+    """Nothing more goes to standard output, so that Python does not stumble over what is left in its buffer."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -79,6 +79,8 @@ def command(
 
 
 def _typed_in() -> str:
+    if sys.stdin is None:  # closed, as some job runners have it
+        raise click.UsageError("there is no standard input: give --text")
     if sys.stdin.isatty():
         click.echo("Type the text; end it with Ctrl-D.", err=True)
     try:

@@ -151,6 +151,20 @@ def test_demo_shows_receipt_dialogue_and_tree_and_writes_the_mail(tmp_path: Path
     assert f"written to {tmp_path / 'demo.eml'}" in run.stdout
 
 
+def test_what_cannot_be_written_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    run = mailer("demo", "--out", str(tmp_path / "missing" / "demo.eml"))
+    assert run.returncode == 74
+    assert run.stderr.splitlines() == [f"mailer: {tmp_path / 'missing' / 'demo.eml'}: No such file or directory"]
+
+
+def test_without_a_standard_input_the_text_must_be_given() -> None:
+    command = [sys.executable, "-m", "mailer", "send", "--url", "null:", "--from", "a@b.test", "--to", "c@d.test"]
+    run = subprocess.run(["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 64
+    assert "--text" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_demo_by_another_backend(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     run = mailer("demo", "--to", f"file:{tmp_path}/out")
