@@ -29,6 +29,8 @@ T = TypeVar("T")
 Filter = Callable[[Any, Context], Any]
 #: ``(context)``, plain or async; what it returns is not looked at.
 Action = Callable[[Context], Any]
+F = TypeVar("F", bound=Filter)
+A = TypeVar("A", bound=Action)
 _Kind = Literal["filter", "action"]
 
 _running: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("mailer_hooks_running", default=())
@@ -56,7 +58,7 @@ class Hooks:
 
     # --- registering --------------------------------------------------------------------------------------------------
 
-    def add_filter(self, name: str, callback: Filter, priority: int = 10, *, owner: str = "") -> Filter:
+    def add_filter(self, name: str, callback: F, priority: int = 10, *, owner: str = "") -> F:
         """Let ``callback(value, context)`` change the value of a filter hook. Returns the callback.
 
         Raises:
@@ -64,15 +66,15 @@ class Hooks:
         """
         return self._add(name, callback, priority, owner, "filter")
 
-    def add_action(self, name: str, callback: Action, priority: int = 10, *, owner: str = "") -> Action:
+    def add_action(self, name: str, callback: A, priority: int = 10, *, owner: str = "") -> A:
         """Let ``callback(context)`` observe. Returns the callback. Raises as :meth:`add_filter`."""
         return self._add(name, callback, priority, owner, "action")
 
-    def filter(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[Filter], Filter]:
+    def filter(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[F], F]:
         """:meth:`add_filter` as a decorator."""
         return lambda callback: self.add_filter(name, callback, priority, owner=owner)
 
-    def action(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[Action], Action]:
+    def action(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[A], A]:
         """:meth:`add_action` as a decorator."""
         return lambda callback: self.add_action(name, callback, priority, owner=owner)
 

@@ -76,7 +76,8 @@ def cli() -> None:
     file:./out, console:, memory: ...
 
     Exits with 0 if every recipient accepted, 64 on wrong usage, 65 if the message is at fault, 69 if a recipient was
-    refused, 74 if a file or the output fails, 75 if one was deferred, 76 if it is unknown whether the mail arrived, 78 if the settings are wrong.
+    refused, 74 if a file or the output fails, 75 if a recipient was deferred, 76 if it is unknown whether the mail
+    arrived, 78 if the settings are wrong.
     """
 
 

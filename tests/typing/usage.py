@@ -1,0 +1,215 @@
+"""Typical user code, type-checked by mypy --strict and never run (STYLE.md): the annotations are part of the contract.
+
+``assert_type`` holds what is inferred. Each ``type: ignore`` holds a mistake that the types must catch: mypy reports it
+when it is none any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.mime.text import MIMEText
+from pathlib import Path
+from typing import Any, assert_type
+
+import mailer
+from mailer import (
+    NULL_SENDER,
+    Address,
+    AsyncMailer,
+    Attachment,
+    Backend,
+    BackendURL,
+    Context,
+    DeliveryError,
+    DeliveryOptions,
+    Envelope,
+    Features,
+    Health,
+    Hooks,
+    Mail,
+    Mailer,
+    Message,
+    MessageError,
+    Outcome,
+    Receipt,
+    RecipientResult,
+    backend_from_url,
+    register_backend,
+)
+from mailer.backends.memory import MemoryBackend
+from mailer.contrib.flask import FlaskMailer
+from mailer.mailbox import Mailbox
+from mailer.runtime import Runtime
+from mailer.smtp.reply import Reply
+
+# --- a message: wide in, narrow stored --------------------------------------------------------------------------------
+
+addresses: list[str] = ["ann@example.org", "Bob <bob@example.org>"]
+message = Message(
+    from_=("Shop", "shop@example.com"),
+    to=addresses,
+    cc=(Address.parse(text) for text in addresses),
+    bcc="archive@example.com",
+    sender=Address("", "desk", "example.com"),
+    subject="Your order",
+    text="It is on its way.",
+    html="<p>It is on its way.</p>",
+    alternatives=[("text/calendar; method=REQUEST", "BEGIN:VCALENDAR")],
+    attachments=[Path("terms.pdf"), Attachment.from_path("order.csv"), Attachment.from_bytes("a.bin", bytearray(3))],
+    headers={"X-Order": "7"},
+    tags="orders",
+    metadata={"order": 7},
+    priority="high",
+    send_at=datetime.now(UTC),
+    return_path=NULL_SENDER,
+    delivery=DeliveryOptions(notify=["SUCCESS", "FAILURE"], require_tls=True),
+)
+assert_type(message.to, tuple[Address, ...])
+assert_type(message.sender, Address | None)
+assert_type(message.headers, tuple[tuple[str, str], ...])
+assert_type(message.with_(headers=[("X-Order", "8"), ("X-Order", "9")]), Message)
+assert_type(message.inline(Attachment.from_bytes("logo.png", b"")), Message)
+assert_type(Message.from_dict(message.to_dict()), Message)
+assert_type(Message.from_email_message(EmailMessage()), Message)
+assert_type(Address.parse_list("a@b.test, c@d.test"), tuple[Address, ...])
+
+Message(too="ann@example.org")  # type: ignore[call-arg]
+Message(to=5)  # type: ignore[arg-type]
+Message(subject=None)  # type: ignore[arg-type]
+message.with_(text=b"x")  # type: ignore[arg-type]
+message.subject = "Hello"  # type: ignore[misc]
+Envelope(None, "ann@example.org").recipients += ()  # type: ignore[misc]
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def newsletter() -> Iterator[Message]:
+    yield message
+
+
+def blocking() -> None:
+    with Mailer("smtp://user:secret@smtp.example.com", from_="shop@example.com") as one:
+        assert_type(one, Mailer)
+        assert_type(one.send(message), Receipt)
+        assert_type(one.compose(message), Mail)
+        assert_type(one.check(), Health)
+        assert_type(one.send_raw(b"From: a@b.test\n\n", Envelope("a@b.test", ["c@d.test"])), Receipt)
+        one.send_raw(EmailMessage())
+        one.send_raw(MIMEText("x"))
+        for receipt in one.send_many(newsletter()):
+            assert_type(receipt, Receipt)
+            assert_type(receipt.message_index, int | None)
+        one.send(addresses)  # type: ignore[arg-type]
+    assert_type(mailer.send(message), Receipt)
+
+
+async def feed() -> AsyncIterator[Message]:
+    yield message
+
+
+async def awaited() -> None:
+    async with AsyncMailer(backend_from_url("memory:")) as one:
+        assert_type(await one.send(message), Receipt)
+        async with contextlib.aclosing(one.send_many(feed())) as receipts:
+            async for receipt in receipts:
+                assert_type(receipt, Receipt)
+        one.send(message)  # type: ignore[unused-coroutine]
+
+
+# --- the receipt ------------------------------------------------------------------------------------------------------
+
+
+def read(receipt: Receipt) -> str:
+    for result in receipt.results:
+        assert_type(result, RecipientResult)
+        match result.outcome:
+            case Outcome.ACCEPTED:
+                assert_type(result.provider_id, str | None)
+            case Outcome.DEFERRED:
+                assert_type(result.retry_after_s, float | None)
+            case Outcome.REJECTED | Outcome.UNKNOWN:
+                assert_type(result.code, int | None)
+    try:
+        return receipt.raise_unless_ok().id
+    except MessageError as error:
+        return error.field
+    except DeliveryError as error:
+        assert_type(error.receipt, Receipt)
+        return str(error)
+
+
+# --- hooks and backends -----------------------------------------------------------------------------------------------
+
+hooks = Hooks()
+
+
+@hooks.filter("message")
+def mark(value: Message, context: Context) -> Message:
+    assert_type(context.mail, Mail | None)
+    return value.with_(subject=f"[test] {value.subject}")
+
+
+@hooks.filter("recipients")
+async def nobody(value: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
+    await context.runtime.sleep(0)
+    return value[:0]
+
+
+@hooks.action("sent", priority=5)
+def count(context: Context) -> None:
+    assert_type(context.recipients, tuple[Address, ...])
+
+
+assert_type(mark(message, Context(mailer=None, mail_id="", runtime=Mailer("null:").backend.runtime)), Message)
+hooks.add_action("sent", mark)  # type: ignore[type-var]
+
+
+class Pigeon(Backend):
+    features = Features(return_path=False)
+
+    def send(self, mail: Mail) -> Receipt:
+        return Receipt.for_all(mail, Outcome.ACCEPTED, text=f"{len(mail.content)} octets", backend=str(self))
+
+
+class Swift(Backend):
+    async def send(self, mail: Mail) -> Receipt:
+        await self.runtime.sleep(1)
+        return Receipt.for_all(mail, Outcome.ACCEPTED)
+
+    async def check(self) -> Health:
+        return Health(ok=True, backend=str(self))
+
+
+def pigeon_from_url(url: BackendURL, runtime: Runtime | None) -> Backend:
+    assert_type(url.options(speed=float), dict[str, Any])
+    return Pigeon()
+
+
+register_backend("pigeon", pigeon_from_url)
+Mailer(Pigeon(), hooks=hooks)
+Mailer(Pigeon)  # type: ignore[arg-type]
+
+
+# --- in tests and frameworks ------------------------------------------------------------------------------------------
+
+
+def in_tests() -> None:
+    backend = MemoryBackend()
+    with Mailer(backend) as one:
+        one.send(message)
+    assert_type(backend.mails, list[Mail])
+
+    def refused(verb: str, argument: str) -> Reply | None:
+        return Reply(550, ("5.1.1 gone",)) if verb == "RCPT" else None
+
+    with Mailbox(replies=refused) as mailbox:
+        assert_type(mailbox.url, str)
+
+
+def in_flask(extension: FlaskMailer) -> Mapping[str, object]:
+    assert_type(extension.mailer, Mailer)
+    return extension.send(message).to_dict()
