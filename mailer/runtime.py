@@ -104,6 +104,9 @@ class Runtime(Protocol):
     async def wait_writable(self, sock: socket, deadline: float | None) -> None:
         """Wait until a write would not block; ``DeadlineExceeded`` if the deadline has passed or comes first."""
 
+    async def wait_either(self, sock: socket, deadline: float | None) -> None:
+        """Wait until a read or a write would not block; else as ``wait_writable``."""
+
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         """Return the addresses of a host, best first, never none.
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -57,6 +57,19 @@ class AsyncRuntime:
     async def wait_writable(self, sock: socket, deadline: float | None) -> None:
         with _until(deadline, "nothing could be sent in time"):
             await anyio.wait_writable(sock)
+
+    async def wait_either(self, sock: socket, deadline: float | None) -> None:
+        async def watch(wait: Callable[[socket], Awaitable[None]]) -> None:
+            await wait(sock)
+            group.cancel_scope.cancel()
+
+        with _until(deadline, "nothing could be sent in time"):
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(watch, anyio.wait_readable)
+                    group.start_soon(watch, anyio.wait_writable)
+            except BaseExceptionGroup as caught:
+                raise _first_of(caught) from None
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         if literal := address_literal(host, port):

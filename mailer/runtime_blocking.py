@@ -48,14 +48,18 @@ class BlockingRuntime:
 
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:
-            _await_ready(None, False, time.monotonic() + seconds)
+            _await_ready(None, _READING, time.monotonic() + seconds)
 
     async def wait_readable(self, sock: socket, deadline: float | None) -> None:
-        if not _await_ready(sock, False, deadline):
+        if not _await_ready(sock, _READING, deadline):
             raise DeadlineExceeded("nothing arrived in time")
 
     async def wait_writable(self, sock: socket, deadline: float | None) -> None:
-        if not _await_ready(sock, True, deadline):
+        if not _await_ready(sock, _WRITING, deadline):
+            raise DeadlineExceeded("nothing could be sent in time")
+
+    async def wait_either(self, sock: socket, deadline: float | None) -> None:
+        if not _await_ready(sock, _READING | _WRITING, deadline):
             raise DeadlineExceeded("nothing could be sent in time")
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
@@ -99,12 +103,15 @@ class BlockingRuntime:
 _LONGEST_WAIT_S = 86_400.0  # poll counts milliseconds in a C int; a wait longer than a day is cut and begun again
 
 
-def _await_ready(sock: socket | None, writing: bool, deadline: float | None) -> bool:
+_READING, _WRITING = 1, 2
+
+
+def _await_ready(sock: socket | None, for_what: int, deadline: float | None) -> bool:
     """Block until the socket is ready (None never is), or the deadline comes: False. ``_CalledOff`` in such a crew."""
     crew = _on_duty.crew
     alarm = None if crew is None else crew.alarm
     while (left := math.inf if deadline is None else deadline - time.monotonic()) > 0:
-        ready, alarmed = _wait(sock, writing, alarm, min(left, _LONGEST_WAIT_S))
+        ready, alarmed = _wait(sock, for_what, alarm, min(left, _LONGEST_WAIT_S))
         if alarmed:
             raise _CalledOff
         if ready:
@@ -112,12 +119,12 @@ def _await_ready(sock: socket | None, writing: bool, deadline: float | None) -> 
     return False
 
 
-def _poll(sock: socket | None, writing: bool, alarm: socket | None, timeout_s: float) -> tuple[bool, bool]:
+def _poll(sock: socket | None, for_what: int, alarm: socket | None, timeout_s: float) -> tuple[bool, bool]:
     """Wait for either; return which is ready."""
     # A fresh poll object costs a third of a microsecond more than a kept one, and is never met by two threads.
     poll = select.poll()
     if sock is not None:
-        poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+        poll.register(sock, _POLL_EVENTS[for_what])
     if alarm is None:
         return bool(poll.poll(timeout_s * 1000)), False
     poll.register(alarm, select.POLLIN)
@@ -125,19 +132,22 @@ def _poll(sock: socket | None, writing: bool, alarm: socket | None, timeout_s: f
     return bool(ready - {alarm.fileno()}), alarm.fileno() in ready
 
 
-def _select(sock: socket | None, writing: bool, alarm: socket | None, timeout_s: float) -> tuple[bool, bool]:
+def _select(sock: socket | None, for_what: int, alarm: socket | None, timeout_s: float) -> tuple[bool, bool]:
     """The same where there is no poll. On Windows a failed connect is an exceptional condition, nothing writable."""
     if sock is None and alarm is None:
         time.sleep(timeout_s)
         return False, False
     mine = [] if sock is None else [sock]
-    reads = ([] if writing else mine) + ([] if alarm is None else [alarm])
-    readable, writable, failed = select.select(reads, mine if writing else [], mine, timeout_s)
+    reads = (mine if for_what & _READING else []) + ([] if alarm is None else [alarm])
+    readable, writable, failed = select.select(reads, mine if for_what & _WRITING else [], mine, timeout_s)
     ready = {*readable, *writable, *failed}
     return sock in ready, alarm in ready
 
 
-_wait = _poll if hasattr(select, "poll") else _select
+_wait = _select
+if hasattr(select, "poll"):
+    _wait = _poll
+    _POLL_EVENTS = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)
 
 
 class _Event:

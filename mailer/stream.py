@@ -45,18 +45,33 @@ class Stream:
     Attributes:
         peer: The address at the other end, "192.0.2.1:25" or "[2001:db8::1]:25".
         number: Counts this process's connections, from 1; the log knows it by this.
+        sent_bytes: What was handed to the system so far, TLS's own not counted. Right also after a failed send.
     """
 
-    __slots__ = ("_ahead", "_runtime", "_sock", "_streak", "_tls", "_want_read", "_want_write", "number", "peer")
+    __slots__ = (
+        "_ahead",
+        "_is_full",
+        "_runtime",
+        "_sock",
+        "_streak",
+        "_tls",
+        "_want_read",
+        "_want_write",
+        "number",
+        "peer",
+        "sent_bytes",
+    )
 
     def __init__(self, runtime: Runtime, sock: socket.socket, peer: str) -> None:
         self._runtime = runtime
         self._sock = sock
         self.peer = peer
         self.number = next(_NUMBERS)
+        self.sent_bytes = 0
         self._tls: ssl.SSLSocket | None = None
         self._want_read: tuple[type[OSError], ...] = ()
         self._want_write: tuple[type[OSError], ...] = ()
+        self._is_full: tuple[type[OSError], ...] = (BlockingIOError,)
         self._ahead = b""  # read by has_input(), not yet received
         self._streak = 0
 
@@ -208,6 +223,7 @@ class Stream:
             name.encode("idna")  # as wrap_socket does, but that would leave a half-made socket behind
             self._sock = tls = context.wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
             self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
+            self._is_full = (BlockingIOError, ssl.SSLWantWriteError)
             await self._perform(tls.do_handshake, self._runtime.wait_readable, "the TLS handshake", deadline)
         except (OSError, ValueError) as exc:  # ValueError: it is no name at all
             self.close()
@@ -228,34 +244,74 @@ class Stream:
             ahead, self._ahead = self._ahead, b""
             return ahead
         self._check_open()
+        # Where waiting is one cheap system call and nothing hides in TLS, asking first saves an attempt that fails.
+        first = self._runtime.wait_readable if self._tls is None and not self._runtime.is_async else None
         try:
             return await self._perform(
-                lambda: self._sock.recv(max_bytes), self._runtime.wait_readable, "an answer", deadline
+                lambda: self._sock.recv(max_bytes), self._runtime.wait_readable, "an answer", deadline, first
             )
         except OSError as exc:
             raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
 
-    async def send_all(self, data: bytes | memoryview, *, deadline: float) -> None:
+    async def send_all(
+        self, data: bytes | memoryview, *, deadline: float, listen: Callable[[bytes], bool] | None = None
+    ) -> bool:
         """Send all of the data.
 
+        Args:
+            data: What to send.
+            deadline: The end of it.
+            listen: Called with what the peer says while it does not take the data; True leaves the rest unsent. None:
+                the peer is not listened to, so what it says waits.
+
+        Returns:
+            Whether all of it was sent.
+
         Raises:
-            TransportError: The connection broke; how much had arrived is unknown.
+            TransportError: The connection broke; how much had arrived is unknown. ``sent_bytes`` tells what had left.
             DeadlineExceeded: The peer did not take it in time.
         """
         self._check_open()
         rest = memoryview(data)
+        wait = self._runtime.wait_writable if listen is None else self._runtime.wait_either
+
+        def attempt() -> int:
+            # One that would block is repeated with the very same bytes, as TLS asks.
+            try:
+                sent = self._sock.send(rest[:_CHUNK_BYTES])
+            except self._is_full:
+                if listen is None or not self._heard(listen):
+                    raise
+                return 0
+            self.sent_bytes += sent
+            return sent
+
         try:
             while rest:
-                # An attempt that would block is repeated with the very same bytes, as TLS asks.
-                sent = await self._perform(
-                    functools.partial(self._sock.send, rest[:_CHUNK_BYTES]),
-                    self._runtime.wait_writable,
-                    "the data to be taken",
-                    deadline,
-                )
+                sent = await self._perform(attempt, wait, "the data to be taken", deadline)
+                if not sent:
+                    return False
                 rest = rest[sent:]
         except OSError as exc:
             raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+        return True
+
+    def _heard(self, listen: Callable[[bytes], bool]) -> bool:
+        """Give what the peer says right now to ``listen``; its answer, False if there is nothing."""
+        try:
+            received = self._sock.recv(_CHUNK_BYTES)
+        except OSError as exc:
+            if isinstance(exc, (*self._is_full, *self._want_read)):
+                return False
+            raise
+        if not received:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the peer closed it before it had everything")
+        return listen(received)
+
+    def send_now(self, data: bytes) -> None:
+        """Send what can be sent without waiting. Raises nothing: it is for last words."""
+        with contextlib.suppress(OSError, ValueError):
+            self._sock.send(data)
 
     def close(self) -> None:
         """Close it, as often as wished. Waits for nothing, raises nothing.
@@ -274,8 +330,13 @@ class Stream:
         if self.closed:
             raise TransportError(f"{self.peer}: the connection is closed")
 
-    async def _perform(self, attempt: Callable[[], T], wait: _Wait, what: str, deadline: float) -> T:
-        """Attempt until it does not block, waiting in between. Closes on every exception; ``OSError`` comes out raw."""
+    async def _perform(
+        self, attempt: Callable[[], T], wait: _Wait, what: str, deadline: float, first: _Wait | None = None
+    ) -> T:
+        """Attempt until it does not block, waiting in between. Closes on every exception; ``OSError`` comes out raw.
+
+        With ``first`` it waits so before the first attempt.
+        """
         runtime = self._runtime
         try:
             if self._streak >= _STREAK:
@@ -283,20 +344,23 @@ class Stream:
                 self._streak = 0
                 await runtime.sleep(0)
             while True:
-                if runtime.now() >= deadline:
-                    raise DeadlineExceeded(f"{self.peer}: {what} took too long")
-                try:
-                    result = attempt()
-                except BlockingIOError:
-                    ready = wait
-                except self._want_read:
-                    ready = runtime.wait_readable
-                except self._want_write:
-                    ready = runtime.wait_writable
+                if first is not None:
+                    ready, first = first, None
                 else:
-                    self._streak += 1
-                    return result
-                self._streak = 0
+                    if runtime.now() >= deadline:
+                        raise DeadlineExceeded(f"{self.peer}: {what} took too long")
+                    try:
+                        result = attempt()
+                    except BlockingIOError:
+                        ready = wait
+                    except self._want_read:
+                        ready = runtime.wait_readable
+                    except self._want_write:
+                        ready = runtime.wait_writable if wait == runtime.wait_readable else wait
+                    else:
+                        self._streak += 1
+                        return result
+                    self._streak = 0
                 try:
                     await ready(self._sock, deadline)
                 except DeadlineExceeded:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import AuthError, ConfigError, MailerError, TransportError
+from ..errors import AuthError, ConfigError, MailerError
 from ..features import Features
 from ..mail import Mail
 from ..receipt import Receipt
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["SmtpBackend", "smtp_from_url"]
 
 _DEFAULT_PORT = {"smtp": 587, "smtps": 465}
+#: Mails that may be unanswered at once, and so UNKNOWN if the connection dies.
+_WINDOW = 16
+#: New connections in a row that broke at their first mail, until the mails that are left are deferred with them.
+_MAX_FAILURES = 3
 
 
 class SmtpBackend(Backend):
@@ -51,37 +56,58 @@ class SmtpBackend(Backend):
     async def send(self, mail: Mail) -> Receipt:
         """One attempt over one connection: the idle one if it still lives, else a new one."""
         deadline = self.runtime.now() + self.endpoint.timeouts.total_s
-        transaction = Transaction(mail)
+        transaction = Transaction(mail, deadline)
+        await self._carry([transaction], window=1)
+        return self._receipt(transaction)
+
+    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt]:
+        """One attempt for each, over one connection, as many at once under way as the server allows."""
+        transactions = [Transaction(mail) for mail in mails]
+        await self._carry(transactions, window=_WINDOW)
+        return [self._receipt(transaction) for transaction in transactions]
+
+    async def _carry(self, transactions: Sequence[Transaction], window: int) -> None:
+        """Settle all of them, over as many connections as it takes."""
+        queue = deque(transactions)
         try:
-            await self._transact(transaction, deadline)
-        except MailerError as error:
-            transaction.abandon(error)
-        except Exception as error:  # noqa: BLE001 - the mail's content may be read by anybody's code
-            failed = MailerError(f"the mail's content could not be read: {type(error).__name__}: {error}")
-            failed.__cause__ = error
-            transaction.abandon(failed)
+            await self._carry_queue(queue, window)
         except BaseException:
-            transaction.abandon(None)
-            self._cut_short[mail.id] = transaction.receipt(self.url)
+            for transaction in transactions:
+                transaction.abandon(None)
+                self._cut_short[transaction.mail.id] = transaction.receipt(self.url)
             raise
+
+    async def _carry_queue(self, queue: deque[Transaction], window: int) -> None:
+        is_new = False
+        failures = 0
+        while queue:
+            head = queue[0]
+            try:
+                deadline = head.deadline or self.runtime.now() + self.endpoint.timeouts.total_s
+                session = (None if is_new else self._take()) or await self._connect(deadline)
+            except MailerError as error:  # it would be so for the others too
+                return _abandon_all(queue, error)
+            before = session.carried
+            try:
+                await session.transact(queue, window=window)
+            except MailerError as error:
+                is_new = True
+                if isinstance(error, AuthError):
+                    return _abandon_all(queue, error)
+                if queue and queue[0] is head and not before:
+                    queue.popleft().abandon(error)
+                # Else the server had dropped the idle connection, or had enough; those in the queue are not to blame
+                # and were not begun.
+                failures = failures + 1 if session.carried - before <= 1 else 0
+                if failures >= _MAX_FAILURES:
+                    return _abandon_all(queue, error)
+            finally:
+                self._give_back(session)
+        return None
+
+    def _receipt(self, transaction: Transaction) -> Receipt:
         receipt = transaction.receipt(self.url)
         return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
-
-    async def _transact(self, transaction: Transaction, deadline: float) -> None:
-        session: Session | None = None
-        try:
-            session = self._take() or await self._connect(deadline)
-            try:
-                await session.transact(transaction, deadline)
-            except TransportError:
-                if not session.is_reused or session.has_begun:
-                    raise
-                # The server had dropped the idle connection; this mail is not to blame and was not begun.
-                session = await self._connect(deadline)
-                await session.transact(transaction, deadline)
-        finally:
-            if session is not None:
-                await self._give_back(session)
 
     def settled(self, mail: Mail) -> Receipt:
         """What the session knew when the send was cut short."""
@@ -94,13 +120,13 @@ class SmtpBackend(Backend):
         except MailerError as error:
             return Health(ok=False, backend=self.url, cause=error)
         facts = session.facts
-        await session.quit()
+        session.quit()
         return Health(ok=True, backend=self.url, facts=facts)
 
     async def close(self) -> None:
         """Say QUIT on the idle connection and close it."""
         while (session := self._take()) is not None:
-            await session.quit()
+            session.quit()
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -142,13 +168,18 @@ class SmtpBackend(Backend):
                 return session
             session.close()
 
-    async def _give_back(self, session: Session) -> None:
+    def _give_back(self, session: Session) -> None:
         if not session.is_open:
             session.close()
-        elif self._idle:
-            await session.quit()
+        elif self._idle or session.room <= 0:
+            session.quit()
         else:
             self._idle.append(session)
+
+
+def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
+    while queue:
+        queue.popleft().abandon(error)
 
 
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:

@@ -81,6 +81,19 @@ class Capabilities:
         return "CHUNKING" in self.keywords
 
     @property
+    def binarymime(self) -> bool:
+        """RFC 3030: any octets at all, in chunks."""
+        return "BINARYMIME" in self.keywords and self.chunking
+
+    def limit(self, name: str) -> int | None:
+        """A figure of LIMITS (RFC 9422), such as "RCPTMAX" or "MAILMAX"; None if none is given that can be read."""
+        for word in self.keywords.get("LIMITS", "").upper().split():
+            key, _, value = word.partition("=")
+            if key == name and re.fullmatch(r"[1-9][0-9]{0,5}", value):
+                return int(value)
+        return None
+
+    @property
     def starttls(self) -> bool:
         """RFC 3207."""
         return "STARTTLS" in self.keywords

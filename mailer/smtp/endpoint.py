@@ -16,6 +16,21 @@ __all__ = ["Endpoint", "Timeouts", "TlsMode", "TokenSource"]
 TlsMode = Literal["required", "opportunistic", "none"]
 
 
+_FIELD_OF = {
+    "the connection": "greeting_s",
+    "EHLO": "ehlo_s",
+    "HELO": "ehlo_s",
+    "STARTTLS": "tls_s",
+    "AUTH": "auth_s",
+    "MAIL": "mail_s",
+    "RCPT": "rcpt_s",
+    "DATA": "data_s",
+    "the mail": "block_s",
+    "BDAT": "final_s",
+    "the final dot": "final_s",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long each step may take, in seconds. Each covers a whole reply or block, however slowly it drips in.
@@ -24,22 +39,45 @@ class Timeouts:
 
     Attributes:
         connect_s: To find and reach the server: for each of its addresses.
-        command_s: From a command to the end of its reply; also the greeting and the TLS handshake.
-        final_s: From the final dot to the end of its reply. Giving up here leaves the outcome unknown. Also for a block
-            of the mail to be taken.
+        command_s: From a command to the end of its reply, for each step that has no figure of its own.
+        final_s: From the final dot, or a chunk of the mail, to the end of its reply. Giving up here leaves the outcome
+            unknown.
         total_s: For one attempt in all.
+        greeting_s, ehlo_s, tls_s, auth_s, mail_s, rcpt_s, data_s: For that step; None: ``command_s``. HELO counts as
+            EHLO, the STARTTLS command and the handshake each as tls.
+        block_s: For a block of the mail, or a group of commands, to be taken; None: ``final_s``.
     """
 
     connect_s: float = 10.0
     command_s: float = 30.0
     final_s: float = 120.0
     total_s: float = 180.0
+    greeting_s: float | None = None
+    ehlo_s: float | None = None
+    tls_s: float | None = None
+    auth_s: float | None = None
+    mail_s: float | None = None
+    rcpt_s: float | None = None
+    data_s: float | None = None
+    block_s: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if not 0 < value <= 86_400:  # NaN compares false
+            if value is not None and not 0 < value <= 86_400:  # NaN compares false
                 raise ConfigError(f"{name} must be more than 0 and at most 86400 seconds, not {value!r}")
+
+    @classmethod
+    def rfc5321(cls) -> Timeouts:
+        """The figures of RFC 5321 section 4.5.3.2, for workers that can wait; Postfix's where it gives none."""
+        return cls(connect_s=30.0, command_s=300.0, data_s=120.0, block_s=180.0, final_s=600.0, total_s=3600.0)
+
+    def of(self, step: str) -> float:
+        """Seconds for a step of the dialogue, by its name in error texts ("MAIL", "the final dot")."""
+        own: float | None = getattr(self, _FIELD_OF.get(step, "command_s"))
+        if own is not None:
+            return own
+        return self.final_s if step == "the mail" else self.command_s
 
 
 class TokenSource(Protocol):

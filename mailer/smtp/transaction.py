@@ -7,7 +7,7 @@ the mail (DEFERRED), after it nobody can know (UNKNOWN), until the reply settles
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..address import Address
 from ..errors import MailerError, Outcome, ProtocolError, TransportError
@@ -15,6 +15,7 @@ from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
 from ..receipt import Receipt, RecipientResult
 from ..verdict import VERDICTS, Scope, event_of, verdict_of_reply
+from . import command
 from .capabilities import Capabilities
 from .reply import Reply
 
@@ -36,14 +37,18 @@ class Transaction:
     Attributes:
         mail: What is sent.
         content: Its bytes, re-encoded if the server needs that; set by :meth:`fit`.
-        handed_over: The final dot was sent and its reply has not come.
+        has_begun: The server has answered its MAIL; so it is not begun again on another connection.
+        in_doubt: The recipients for whom the data was handed over, when the session ended before its reply came.
+        deadline: The end of it all, on the runtime's clock; None: ``Timeouts.total_s`` after its MAIL.
         notes: What the server could not do for it.
     """
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, deadline: float | None = None) -> None:
         self.mail = mail
         self.content: Content = mail.content
-        self.handed_over = False
+        self.has_begun = False
+        self.in_doubt: list[Address] = []
+        self.deadline = deadline
         self.notes: list[str] = []
         self.cause: MailerError | None = None
         self._pending = {address.key: address for address in mail.envelope.recipients}
@@ -53,6 +58,10 @@ class Transaction:
     def pending(self) -> list[Address]:
         """Recipients without a result yet, in order."""
         return list(self._pending.values())
+
+    def awaits(self, address: Address) -> bool:
+        """Whether this recipient has no result yet."""
+        return address.key in self._pending
 
     # --- settling -----------------------------------------------------------------------------------------------------
 
@@ -92,16 +101,24 @@ class Transaction:
         """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation."""
         if error is not None:
             self.cause = error
-        if self.handed_over:
-            event = "answer lost"
-        elif isinstance(error, SessionRefused):
+        text = str(error) if error is not None else "cut short"
+        in_doubt = [address for address in self.in_doubt if address.key in self._pending]
+        outcome, scope = VERDICTS["answer lost"]
+        self.settle(in_doubt, outcome, text=text, scope=scope)
+        if isinstance(error, SessionRefused):
             event = "EHLO and HELO 5xx"
         else:
             event = event_of(error, "reply malformed" if isinstance(error, ProtocolError) else "cut short")
         outcome, scope = VERDICTS[event]
-        reply = error.reply if error is not None and isinstance(error.reply, Reply) and not self.handed_over else None
-        text = str(error) if error is not None else "cut short"
+        reply = error.reply if error is not None and isinstance(error.reply, Reply) else None
         self.settle(self.pending, outcome, reply, text=text, scope=scope)
+
+    def doubt(self, recipients: Iterable[Address], error: MailerError) -> None:
+        """Take back what these were told: it turned out that the reply may have been another's."""
+        self.cause = error
+        outcome, scope = VERDICTS["answer lost"]
+        for address in recipients:
+            self._results[address.key] = RecipientResult(address, outcome, text=str(error), scope=scope)
 
     def receipt(self, backend: str) -> Receipt:
         """The results in the envelope's order; everybody must be settled."""
@@ -112,6 +129,41 @@ class Transaction:
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
+    # --- its commands -------------------------------------------------------------------------------------------------
+
+    def mail_line(self, offered: Capabilities) -> bytes:
+        """MAIL, with what the server offers of what the mail asks for."""
+        options, sender = self.mail.delivery, self.mail.envelope.sender
+        extra: dict[str, str | None] = {}
+        if options.deliver_by_s is not None and offered.has("DELIVERBY"):
+            extra["BY"] = f"{options.deliver_by_s};R"
+        if options.mt_priority is not None and offered.has("MT-PRIORITY"):
+            extra["MT-PRIORITY"] = str(options.mt_priority)
+        if options.require_tls:
+            extra["REQUIRETLS"] = None
+        body = None
+        if self.content.has_8bit or self.content.has_utf8_headers:
+            # RFC 3030 section 3: binary includes all that 8BITMIME allows; it needs CHUNKING.
+            body = "8BITMIME" if offered.eightbitmime else "BINARYMIME" if offered.binarymime else None
+        return command.mail(
+            None if sender is None else sender.ascii,
+            size=len(self.content) if offered.size is not None else None,
+            body=body,
+            smtputf8=self.needs_smtputf8,
+            ret=options.ret if offered.dsn else None,
+            envid=options.envid if offered.dsn else None,
+            extra=extra,
+        )
+
+    def rcpt_lines(self, recipients: Sequence[Address], offered: Capabilities) -> list[bytes]:
+        """A RCPT for each of them."""
+        notify = (self.mail.delivery.notify or None) if offered.dsn else None
+        utf8 = self.needs_smtputf8
+        return [
+            command.rcpt(path := address.ascii, notify=notify, orcpt=path if notify else None, smtputf8=utf8)
+            for address in recipients
+        ]
+
     # --- fitting ------------------------------------------------------------------------------------------------------
 
     def fit(self, capabilities: Capabilities, *, is_safe: bool) -> None:
@@ -121,14 +173,14 @@ class Transaction:
             capabilities: As last announced.
             is_safe: The connection has verified TLS.
         """
-        options = self.mail.delivery
+        options, self.content = self.mail.delivery, self.mail.content
         if options.require_tls and not (is_safe and capabilities.has("REQUIRETLS")):
             # RFC 8689 section 4.2.1: the message MUST NOT be sent on.
             text = "REQUIRETLS was asked for and is not offered here under verified TLS"
             return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.7.30")
         if not capabilities.smtputf8 and not self._fit_ascii():
             return None
-        if self.content.has_8bit and not capabilities.eightbitmime:
+        if self.content.has_8bit and not (capabilities.eightbitmime or capabilities.binarymime):
             # RFC 6152 section 3: without 8BITMIME only 7-bit data may be sent.
             encoded = seven_bit(bytes(self.content))
             if encoded is None:
