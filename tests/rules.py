@@ -248,6 +248,8 @@ class _Dialogue:
 
     def take(self, content: bytes) -> None:
         reply = self.server.answer("end")
+        if self.cut is not None and self.cut.how == "421" and self.replies == self.cut.at:
+            reply = "421 4.3.2 closing"  # it is an answer: the mail is not taken
         if reply.startswith("2") and self.accepted and self.sender is not None:
             self.server.mails.append((self.sender, tuple(self.accepted), content))
         self.reset()

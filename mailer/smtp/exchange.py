@@ -188,8 +188,8 @@ class Exchange:
                     await self._ride(passage)
                 else:
                     await self._step_by_step(passage)
-            await self._reset()
             self._prove()
+            await self._reset()
         except BaseException as error:
             self._wire.close()
             self._break_off(begun, error)
@@ -388,7 +388,9 @@ class Exchange:
             return
         try:
             await self._say(command.rset(), self._on_reset, "RSET", passage)
-        except MailerError:
+        except MailerError as error:
+            if isinstance(error, ProtocolError) and self._unproven:
+                raise
             self._is_spent = True
             self._expected.clear()
 
