@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("mailer.testing.contract")
 
 from mailer import Backend, Features, Outcome, Receipt, backend_from_url  # noqa: E402
 from mailer.backends.file import FileBackend  # noqa: E402
-from mailer.backends.group import FailoverBackend  # noqa: E402
+from mailer.backends.group import FailoverBackend, RoundRobinBackend, WeightedBackend  # noqa: E402
 from mailer.backends.memory import ConsoleBackend  # noqa: E402
 from mailer.mailbox import Mailbox  # noqa: E402
 from mailer.smtp.reply import Reply  # noqa: E402
@@ -197,6 +197,17 @@ class TestFailover(_OverSmtp):
         """What SMTP, the only member there is, does not carry."""
         smtp = backend_from_url("smtp://127.0.0.1").features
         return [name for name in Features.__slots__ if name != "merge" and not getattr(smtp, name)]
+
+
+class TestWeighted(TestFailover):
+    """Its members take turns, one of which is down, and rests."""
+
+    def make_backend(self):
+        down, up = super().make_backend().members
+        return WeightedBackend([up, down], [3, 1], rest_s=60)
+
+    def make_failing_backend(self):
+        return RoundRobinBackend(super().make_failing_backend().members)
 
 
 class PlainPigeon(Backend):

@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 from exchange import DATA, EHLO, HI, MAIL, OK, RCPT, message, sent, shown, url
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import World
 
 from mailer import (
     AuthError,
     Backend,
     ConfigError,
+    Content,
     DeliveryDeferred,
     DeliveryRefused,
     DeliveryUnknown,
+    Envelope,
     Mail,
     MessageError,
     Outcome,
@@ -30,6 +34,7 @@ from mailer.backends.group import FailoverBackend, RoundRobinBackend, WeightedBa
 from mailer.backends.memory import MemoryBackend
 from mailer.features import Features
 from mailer.receipt import RecipientResult
+from mailer.runtime import BlockingRuntime, drive
 from mailer.testing import ScriptedServer
 
 A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
@@ -342,6 +347,30 @@ def test_asyncio_cancellation_is_no_reason_to_move_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(work())
     assert two.asked == []
+
+
+OUTCOMES = st.sampled_from(Outcome)
+
+
+@given(
+    kind=st.sampled_from([FailoverBackend, RoundRobinBackend]),
+    answers=st.lists(st.tuples(OUTCOMES, OUTCOMES, OUTCOMES), min_size=1, max_size=5),
+    resend_unknown=st.booleans(),
+)
+def test_nobody_is_asked_again_whose_outcome_is_final(kind: Any, answers: list[Any], resend_unknown: bool) -> None:
+    to = ["a@y.test", "b@y.test", "c@y.test"]
+    members = [Fake(f"b{n}", dict(zip(to, row, strict=True))) for n, row in enumerate(answers)]
+    group = kind(members, resend_unknown=resend_unknown)
+    group.attach(BlockingRuntime())
+    receipt = drive(group.send(Mail("id", Envelope("s@x.test", to), None, Content.of(b"x"))))
+    open_ones = (D, U) if resend_unknown else (D,)
+    for column, address in enumerate(to):
+        was_asked = [any(address in asked for asked in member.asked) for member in members]
+        seen = [row[column] for row, is_asked in zip(answers, was_asked, strict=True) if is_asked]
+        assert all(outcome in open_ones for outcome in seen[:-1]), "asked again after a final outcome"
+        assert seen[-1] not in open_ones or len(seen) == len(members), "left although a member was left"
+        result = receipt.results[column]
+        assert result.outcome is (U if U in seen and seen[-1] is not A else seen[-1])
 
 
 # --- resting ----------------------------------------------------------------------------------------------------------
