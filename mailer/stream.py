@@ -13,7 +13,7 @@ import functools
 import itertools
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
@@ -77,7 +77,14 @@ class Stream:
 
     @classmethod
     async def connect(
-        cls, runtime: Runtime, host: str, port: int, *, deadline: float, connect_timeout_s: float | None = None
+        cls,
+        runtime: Runtime,
+        host: str,
+        port: int,
+        *,
+        deadline: float,
+        connect_timeout_s: float | None = None,
+        addresses: Sequence[AddrInfo] = (),
     ) -> Stream:
         """Connect to the first address of the host that answers; a refused one leads to the next at once.
 
@@ -86,6 +93,7 @@ class Stream:
             host: A name or an IP address, without brackets.
             port: The TCP port.
             deadline: The end of it all, on ``runtime.now()``.
+            addresses: Where the host is, if that is known; its name is not looked up then.
             connect_timeout_s: The most that finding the addresses, and each of them, may take; None: the deadline's.
 
         Raises:
@@ -98,7 +106,7 @@ class Stream:
 
         reasons: list[str] = []
         last: Exception | None = None
-        for address in await runtime.resolve(host, port, limit()):
+        for address in addresses or await runtime.resolve(host, port, limit()):
             until = limit()
             try:
                 stream = await cls._to(runtime, address, until)

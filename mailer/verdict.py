@@ -69,6 +69,7 @@ VERDICTS: dict[str, Verdict] = {
     # The recipient's domain (mx)
     "domain does not exist": Verdict(_R, Scope.DOMAIN),
     "domain takes no mail": Verdict(_R, Scope.DOMAIN),
+    "mail loops": Verdict(_R, Scope.DOMAIN),
     "name server failed": Verdict(_D, Scope.DOMAIN),
     # The connection
     "no connection": Verdict(_D, Scope.HOST),

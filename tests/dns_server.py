@@ -104,7 +104,7 @@ class DnsServer:
     def _answers(self, wire: bytes, by: str) -> list[bytes]:
         query: Any = dns.message.from_wire(wire)
         question = query.question[0]
-        name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+        name, kind = question.name.to_text().lower().rstrip("."), dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind, by))
         fault = self.faults.get((name, kind), "")
         if fault == "silent":

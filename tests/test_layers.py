@@ -57,6 +57,7 @@ LAYERS = {
     "smtp/__init__.py": 2,
     "smtp/auth.py": 2,
     "smtp/binding.py": 2,
+    "smtp/route.py": 2,
     "smtp/saslprep.py": 2,
     "smtp/capabilities.py": 2,
     "smtp/command.py": 2,

@@ -123,6 +123,11 @@ class SmtpBackend(Backend):
         session.quit()
         return Health(ok=True, backend=self.url, facts=facts)
 
+    def forget(self) -> None:
+        """Close the idle connection without a word, and without waiting."""
+        while self._idle:
+            self._idle.pop().close()
+
     async def close(self) -> None:
         """Say QUIT on the idle connection and close it."""
         while (session := self._take()) is not None:
@@ -138,7 +143,12 @@ class SmtpBackend(Backend):
             raise AuthError(f"{self.url}: without TLS the password is not sent, unless the URL says auth_in_clear=yes")
         context = self._tls_context()
         stream = await Stream.connect(
-            self.runtime, endpoint.host, endpoint.port, deadline=deadline, connect_timeout_s=endpoint.timeouts.connect_s
+            self.runtime,
+            endpoint.host,
+            endpoint.port,
+            deadline=deadline,
+            connect_timeout_s=endpoint.timeouts.connect_s,
+            addresses=endpoint.addresses,
         )
         session = Session(stream, self.runtime, endpoint)
         await session.begin(context, deadline)

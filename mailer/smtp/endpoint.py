@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..runtime import Runtime
+    from ..runtime import AddrInfo, Runtime
 
 __all__ = ["Endpoint", "Timeouts", "TlsMode", "TokenSource"]
 
@@ -103,6 +103,7 @@ class Endpoint:
     Attributes:
         host: Its name or IP address, without brackets. The certificate must bear it.
         port: Its TCP port.
+        addresses: Where it is, if that is known already; (): its name is looked up.
         implicit_tls: TLS from the first byte (smtps, port 465) rather than by STARTTLS.
         tls: What to do about TLS.
         verify: Check the certificate. False lets anyone in the middle read and change everything.
@@ -118,6 +119,7 @@ class Endpoint:
 
     host: str
     port: int
+    addresses: tuple[AddrInfo, ...] = ()
     implicit_tls: bool = False
     tls: TlsMode = "opportunistic"
     verify: bool = True

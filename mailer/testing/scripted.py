@@ -121,6 +121,7 @@ class ScriptedServer:
             single bytes. ``S: delay 0`` parts segments.
         tls: The server's context, for ``S: tls``.
         host: Address to bind.
+        port: Port to bind; 0 takes a free one.
 
     Attributes:
         errors: Where a client left its script, one text each; also a client that ended the connection too early.
@@ -138,12 +139,13 @@ class ScriptedServer:
         chunk: Literal["line", "byte"] | None = None,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         scripts = connections or re.split(r"^[ \t]*---[ \t]*$", script, flags=re.MULTILINE)
         self._scripts = [_parsed(text) for text in scripts]
         self._chunk = chunk
         self._tls = tls
-        self._listener = Listener(self._serve, host)
+        self._listener = Listener(self._serve, host, port)
         self._lock = threading.Lock()
         self._records: list[_Record] = []
         self.errors: list[str] = []

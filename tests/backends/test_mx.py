@@ -1,0 +1,282 @@
+"""Direct delivery: hosts by DNS, in order, each recipient apart. Hosts live on 127.0.0.x, one port for all."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dns_server import DnsServer
+from exchange import DATA, EHLO, HI, OK, QUIT, sent
+from worlds import World
+
+from mailer import Message, Outcome
+from mailer.backends.mx import MxBackend
+from mailer.dns import DnsClient
+from mailer.errors import ConfigError, ConnectError, TlsError
+from mailer.mailbox import Mailbox
+from mailer.smtp.endpoint import Timeouts
+from mailer.testing import ScriptedServer
+
+ZONE = """
+one.test 60 IN MX 10 mx1.one.test.
+one.test 60 IN MX 20 mx2.one.test.
+mx1.one.test 60 IN A 127.0.0.2
+mx2.one.test 60 IN A 127.0.0.3
+two.test 60 IN MX 10 mx.two.test.
+mx.two.test 60 IN A 127.0.0.4
+bare.test 60 IN A 127.0.0.4
+null.test 60 IN MX 0 .
+homeless.test 60 IN MX 10 mx.homeless.test.
+mx.homeless.test 60 IN TXT "no address"
+homeless.test 60 IN A 127.0.0.4
+"""
+TIMEOUTS = Timeouts(connect_s=5, command_s=10, final_s=10, total_s=30)
+
+
+def message(*to: str, **more: Any) -> Message:
+    return Message(**{"from_": "a@x.test", "to": list(to), "subject": "s", "text": "t\n", **more})
+
+
+@contextlib.contextmanager
+def mx(world: World, port: int, zone: str = ZONE, faults: Any = None, **more: Any) -> Iterator[Any]:
+    """A mailer for direct delivery to this port, and the DNS server that it asks."""
+    with DnsServer(zone, faults) as dns:
+        fields = {"timeouts": TIMEOUTS, "shuffle": lambda hosts: None, **more}
+        backend = MxBackend(port=port, dns=DnsClient([dns.address]), **fields)
+        with world.mailer(backend, retry=None) as mailer:
+            mailer.dns = dns
+            yield mailer
+
+
+@contextlib.contextmanager
+def hosts(*servers: str) -> Iterator[tuple[int, list[Any]]]:
+    """Servers on these addresses, all on one port; each "mailbox" or a script."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            port, made = 0, []
+            try:
+                for number, server in enumerate(servers):
+                    host = f"127.0.0.{number + 2}"
+                    made.append(_server(stack, server, host, port))
+                    port = port or made[-1].port
+            except OSError:  # somebody else has the port on one of them
+                continue
+            yield port, made
+            return
+
+
+def _server(stack: contextlib.ExitStack, kind: str, host: str, port: int) -> Any:
+    if kind == "mailbox":
+        return stack.enter_context(Mailbox(host=host, port=port))
+    if kind == "refused":
+        closed = stack.enter_context(contextlib.closing(socket.socket()))
+        closed.bind((host, port))
+        return SimpleNamespace(port=closed.getsockname()[1])
+    return stack.enter_context(ScriptedServer(kind, host=host, port=port))
+
+
+def outcomes(receipt: Any) -> list[tuple[str, str, str | None]]:
+    return [(r.address.addr_spec, r.outcome.value, r.enhanced_code) for r in receipt.results]
+
+
+# --- the ways that lead somewhere -------------------------------------------------------------------------------------
+
+
+def test_each_domain_gets_its_own_mail_at_its_best_host(world: World) -> None:
+    with hosts("mailbox", "mailbox", "mailbox") as (port, (one, spare, two)), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test", "b@two.test", "c@ONE.test", "d@bare.test"))
+    assert receipt.ok
+    assert [r.address.local for r in receipt.results] == ["a", "b", "c", "d"]
+    assert [mail.recipients for mail in one.mails] == [("a@one.test", "c@one.test")]
+    assert sorted(mail.recipients for mail in two.mails) == [("b@two.test",), ("d@bare.test",)]
+    assert spare.mails == []
+    assert [attempt.backend for attempt in receipt.attempts] == [
+        f"smtp://{host}:{port}?tls=opportunistic" for host in ("mx1.one.test", "mx.two.test", "bare.test")
+    ]
+
+
+def test_domains_can_be_served_at_once(world: World) -> None:
+    with hosts("mailbox", "mailbox", "mailbox") as (port, (one, _, two)), mx(world, port, concurrency=5) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test", "b@two.test"))
+    assert receipt.ok
+    assert (len(one.mails), len(two.mails)) == (1, 1)
+
+
+def test_an_address_literal_needs_no_dns(world: World) -> None:
+    with hosts("mailbox") as (port, (one,)), mx(world, port, faults={("one.test", "MX"): "servfail"}) as mailer:
+        receipt, _ = sent(mailer, message("a@[127.0.0.2]"))
+        assert mailer.dns.asked == []
+    assert receipt.ok
+    assert one.mails[0].recipients == ("a@[127.0.0.2]",)
+
+
+TO_RCPT = HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\n"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "refused",
+        "S: reset\n",  # F2
+        "S: 554 no service\n" + QUIT,  # F3
+        "S: 421 later\n",
+        HI + "C: EHLO *\nS: 421 later\n",
+        HI + "C: EHLO *\nS: 550 no\nC: HELO *\nS: 550 no\n" + QUIT,
+        HI + EHLO + "C: MAIL *\nS: 421 later\n",
+        HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: close\n",
+        HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: close\n",
+    ],
+)
+def test_f1_f71_a_host_that_fails_leads_to_the_next_in_the_same_attempt(world: World, first: str) -> None:
+    with hosts(first, "mailbox") as (port, (_, spare)), mx(world, port) as mailer:
+        receipt, error = sent(mailer, message("a@one.test"))
+    assert error is None
+    assert receipt.ok
+    assert len(spare.mails) == 1
+    assert len(receipt.attempts) == 2
+    assert receipt.attempts[0].cause is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "outcome"),
+    [
+        (
+            HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 450 4.2.0 greylisted\nC: RSET\nS: 250 ok\n" + QUIT,
+            "deferred",
+        ),
+        (HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 550 5.1.1 no\nC: RSET\nS: 250 ok\n" + QUIT, "rejected"),
+        (HI + EHLO + "C: MAIL *\nS: 550 5.7.1 no\nC: RSET\nS: 250 ok\n" + QUIT, "rejected"),
+        (TO_RCPT + "S: 250 ok\n" + DATA + "S: close\n", "unknown"),
+    ],
+)
+def test_what_a_host_has_answered_is_not_asked_of_another(world: World, first: str, outcome: str) -> None:
+    with hosts(first, "mailbox") as (port, (_, spare)), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert [r.outcome.value for r in receipt.results] == [outcome]
+    assert spare.mails == []
+
+
+def test_who_was_accepted_before_the_host_failed_is_not_sent_again(world: World) -> None:
+    script = (
+        HI
+        + EHLO
+        + "C: MAIL *\nS: 250 ok\nC: RCPT TO:<a@*\nS: 250 ok\nC: RCPT TO:<b@*\nS: 452 4.5.3 one at a time\n"
+        + DATA
+        + OK
+        + "C: MAIL *\nS: 421 enough\n"
+    )
+    with hosts(script, "mailbox") as (port, (_, spare)), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test", "b@one.test"))
+    assert receipt.ok
+    assert [mail.recipients for mail in spare.mails] == [("b@one.test",)]
+
+
+# --- the ways that end ------------------------------------------------------------------------------------------------
+
+
+def test_f68_to_f70_what_dns_says_decides(world: World) -> None:
+    faults = {("later.test", "MX"): "servfail", ("asleep.test", "MX"): "refused"}
+    with hosts("mailbox", "mailbox", "mailbox") as (port, boxes), mx(world, port, faults=faults) as mailer:
+        receipt, _ = sent(
+            mailer,
+            message("a@null.test", "b@nobody.test", "c@later.test", "d@homeless.test", "e@two.test", "f@asleep.test"),
+        )
+    assert outcomes(receipt) == [
+        ("a@null.test", "rejected", "5.1.10"),
+        ("b@nobody.test", "rejected", "5.1.2"),
+        ("c@later.test", "deferred", None),
+        ("d@homeless.test", "rejected", "5.4.4"),
+        ("e@two.test", "accepted", "2.0.0"),
+        ("f@asleep.test", "deferred", None),
+    ]
+    assert len(boxes[2].mails) == 1
+    assert "null MX" in receipt.results[0].text
+
+
+def test_every_host_down_is_deferred_with_each_cause(world: World) -> None:
+    with hosts("refused", "refused") as (port, _), mx(world, port) as mailer:
+        receipt, error = sent(mailer, message("a@one.test"))
+    assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
+    assert [type(a.cause) for a in receipt.attempts] == [ConnectError, ConnectError]
+    assert isinstance(error.__cause__, ConnectError)
+
+
+def test_a_host_whose_address_cannot_be_learnt_is_passed_over(world: World) -> None:
+    faults = {("mx1.one.test", kind): "servfail" for kind in ("A", "AAAA")}
+    with hosts("refused", "mailbox") as (port, (_, spare)), mx(world, port, faults=faults) as mailer:
+        assert sent(mailer, message("a@one.test"))[0].ok
+        assert len(spare.mails) == 1
+    faults |= {("mx2.one.test", kind): "servfail" for kind in ("A", "AAAA")}
+    with hosts("refused") as (port, _), mx(world, port, faults=faults) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
+
+
+def test_ourselves_among_the_hosts_is_a_loop(world: World) -> None:
+    zone = "loop.test 60 IN MX 10 me.test.\nloop.test 60 IN MX 20 mx2.one.test.\n" + ZONE
+    with hosts("mailbox", "mailbox") as (port, boxes), mx(world, port, zone, helo="me.test") as mailer:
+        receipt, _ = sent(mailer, message("a@loop.test"))
+    assert outcomes(receipt) == [("a@loop.test", "rejected", "5.4.6")]
+    assert not any(box.mails for box in boxes)
+
+
+# --- TLS between strangers --------------------------------------------------------------------------------------------
+
+
+def test_tls_is_used_unchecked_and_done_without_where_it_fails(world: World, server_tls: Any) -> None:
+    with hosts("mailbox") as (port, (one,)), mx(world, port) as mailer:
+        assert sent(mailer, message("a@one.test"))[0].ok
+        assert not one.mails[0].is_tls
+    with Mailbox(host="127.0.0.2", tls=server_tls) as secure, mx(world, secure.port) as mailer:
+        assert sent(mailer, message("a@one.test"))[0].ok
+        assert secure.mails[0].is_tls  # its certificate is for another name, by an unknown authority
+    broken = HI + "C: EHLO *\nS: 250-hello\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nS: close\n---\n" + HI
+    broken += (
+        "C: EHLO *\nS: 250-hello\nS: 250 STARTTLS\nC: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\n" + DATA + OK + QUIT
+    )
+    with hosts(broken) as (port, (peer,)), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert receipt.ok
+    assert isinstance(receipt.attempts[0].cause, TlsError)
+    assert len(peer.received) == 1
+
+
+def test_f19_required_tls_is_never_done_without(world: World, server_tls: Any) -> None:
+    with Mailbox(host="127.0.0.2", tls=server_tls) as secure, mx(world, secure.port, tls="required") as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
+    assert secure.mails == []
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "match"),
+    [
+        ("mx://host", "host"),
+        ("mx:?helo=localhost", "helo"),
+        ("mx:?tls=maybe", "tls"),
+        ("mx:?concurrency=0", "concurrency"),
+        ("mx:?timeout=0", "timeout"),
+        ("mx:?prot=1", "prot"),
+    ],
+)
+def test_wrong_urls_are_errors(url: str, match: str) -> None:
+    from mailer import Mailer
+
+    with pytest.raises(ConfigError, match=match):
+        Mailer(url)
+
+
+def test_it_prints_itself_and_checks_dns(world: World) -> None:
+    with world.mailer("mx://?helo=mail.example.com&concurrency=3") as mailer:
+        assert str(mailer.backend) == "mx:?helo=mail.example.com&concurrency=3"
+    with mx(world, 1) as mailer:
+        assert mailer.check().ok
+    with mx(world, 1, faults={("", "NS"): "servfail"}) as mailer:
+        assert isinstance(mailer.check().cause, ConnectError)
