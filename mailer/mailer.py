@@ -72,6 +72,7 @@ class _Face:
             from_ = chosen.from_ if from_ is None else from_
             unsupported = chosen.unsupported if unsupported is None else unsupported
             retry = chosen.retry if retry is DEFAULT_RETRY else retry
+            templates = chosen.templates if templates is None else templates
         elif name != "default":
             raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
         unsupported = "default" if unsupported is None else unsupported

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -43,7 +43,11 @@ from .log import NO_SETTING
 from .message import Message
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import BlockingRuntime
+from .search_path import SearchPath
 from .sources import ANY, DEFAULT, WHOLE, Found, Place, Tree, nearest, read_settings
+
+if TYPE_CHECKING:
+    from .templates import Templates
 
 __all__ = ["MailerSettings", "SecretURL", "Settings"]
 
@@ -146,12 +150,40 @@ def _shown_retry(policy: RetryPolicy | None) -> Any:
     return "none" if policy is None else {name: getattr(policy, name) for name in RetrySettings.model_fields}
 
 
+def _templates(value: Any) -> Templates | list[str] | None:
+    if isinstance(value, str):
+        if "://" in value:
+            raise ValueError("must be folders, not a URL")
+        value = [place for one in value.split(",") if (place := one.strip())]
+    elif isinstance(value, os.PathLike):
+        value = [value]
+    if isinstance(value, (list, tuple)):
+        try:
+            return list(SearchPath(value).labels)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("templates: ")) from None
+    from .templates import Templates
+
+    if value is None or isinstance(value, Templates):
+        return value
+    raise ValueError(f"must be a folder, a list of them or Templates, not {type(value).__name__}")
+
+
+def _shown_templates(value: Any) -> Any:
+    return value if isinstance(value, list) else repr(value)
+
+
 _Url = Annotated[
     InstanceOf[SecretURL] | None, BeforeValidator(_url), PlainSerializer(str, when_used="json-unless-none")
 ]
 _From = Annotated[str | list[str] | None, BeforeValidator(_from)]
 _Retry = Annotated[
     InstanceOf[RetryPolicy] | None, BeforeValidator(_retry), PlainSerializer(_shown_retry, when_used="json")
+]
+_Templates = Annotated[
+    Any,  # list[str] | Templates | None; this file is to load without Jinja
+    BeforeValidator(_templates),
+    PlainSerializer(_shown_templates, when_used="json-unless-none"),
 ]
 
 
@@ -208,6 +240,9 @@ class MailerSettings(BaseModel):
     unsupported: Literal["default", "error", "degrade"] = Field(
         "default", description="What to do with what the backend cannot carry: `default`, `error` or `degrade`."
     )
+    templates: _Templates = Field(
+        None, description="Where templates are: a folder, `package:folder`, or several, parted by commas or as a list."
+    )
     retry: _Retry = Field(DEFAULT_RETRY, description="When a send tries again: the settings below, or `none`.")
 
 
@@ -223,7 +258,7 @@ class Settings(MailerSettings, BaseSettings):
     URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
 
     Attributes:
-        url, from_, unsupported, retry: The default mailer's.
+        url, from_, unsupported, templates, retry: The default mailer's.
         env: The section that was chosen, or None.
         mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").

@@ -322,7 +322,8 @@ def _variable_hint(name: str, tree: Tree) -> str:
     parts = name.removeprefix(PREFIX).upper().split("__")
     named = list(_variables(tree, parts[1:2], "")) if len(parts) > 2 and _SHOWABLE.fullmatch(name) else usual
     near = difflib.get_close_matches("__".join(parts), [*named, *(f"{one}_FILE" for one in named)], 1)
-    return f"did you mean {PREFIX}{near[0]}?" if near else f"there are: {', '.join(PREFIX + one for one in usual)}"
+    top = ", ".join(PREFIX + one for one in usual if "__" not in one)
+    return f"did you mean {PREFIX}{near[0]}?" if near else f"there are: {top}, MAILER_MAILERS__NAME__..."
 
 
 def _shown(name: object) -> str:

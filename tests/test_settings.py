@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import mailer
-from mailer import AsyncMailer, ConfigError, Mailer, Message, RetryPolicy, Settings
+from mailer import AsyncMailer, ConfigError, Mailer, Message, RetryPolicy, Settings, Templates
 from mailer.settings import SecretURL
 
 SECRET = "S3cr3tT0ken"
@@ -152,6 +152,19 @@ def test_retry_is_told_by_its_parts_or_as_a_whole(monkeypatch: pytest.MonkeyPatc
         Settings()
 
 
+def test_templates_are_folders_and_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "hi.txt").write_text("Hello {{ name }}")
+    set_variables(monkeypatch, MAILER_URL="memory:", MAILER_FROM="a@b.test", MAILER_TEMPLATES=" mail, mailer:contrib")
+    assert Settings().templates == ["mail", "mailer:contrib"]
+    message = Message(to="c@d.test", subject="s", template="hi", context={"name": "Ann"})
+    assert Mailer().render(message).text == "Hello Ann"
+    assert Settings(templates=tmp_path / "mail").templates == [str(tmp_path / "mail")]
+    own = Templates("mail")
+    assert Settings(templates=own).templates is own
+    assert Mailer(settings={"templates": ["mailer:contrib"]}, templates="mail").render(message).text == "Hello Ann"
+
+
 @pytest.mark.parametrize("spelling", [{"from": "a@b.test"}, {"from_": "a@b.test"}])
 def test_from_is_spelt_as_python_or_as_everybody_else_spells_it(spelling: dict[str, str]) -> None:
     assert Settings(spelling).from_ == Settings(**spelling).from_ == "a@b.test"
@@ -217,6 +230,13 @@ WRONG_TABLES = {
     "an unknown part of retry": ({"retry": {"tires": 5}}, r"retry\.tires: .*did you mean 'tries'"),
     "retry out of range": ({"retry": {"tries": 0}}, r"retry\.tries: must be a whole number from 1 to 100"),
     "retry as a word": ({"retry": "often"}, 'retry: must be a table, a RetryPolicy or "none"'),
+    "no folder": ({"templates": ["/", "gone"]}, "templates: there is no folder '.*gone'"),
+    "no package": ({"templates": "no_such_package:mail"}, "templates: there is no package 'no_such_package'"),
+    "templates of a wrong type": (
+        {"templates": 5},
+        "templates: must be a folder, a list of them or Templates, not int",
+    ),
+    "a URL as folder": ({"templates": URL}, "templates: must be folders, not a URL"),
     "no number": ({"retry": {"jitter": "much"}}, r"retry\.jitter: must be a valid number"),
     "true as a number": ({"retry": {"tries": True}}, r"retry\.tries: must be a number, not true or false"),
     "below, as well": (

@@ -24,9 +24,13 @@ def command(as_json: bool) -> None:
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})
     else:
-        shown = [(name, "-" if value is None else plain(str(value)), source) for name, value, source in rows]
+        shown = [(name, _shown(value), source) for name, value, source in rows]
         widths = [max(len(row[column]) for row in shown) for column in (0, 1)]
         for name, value, source in shown:
             click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {plain(source)}")
     if not settings.names:
         settings.of()
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else plain(", ".join(value) if isinstance(value, list) else str(value))

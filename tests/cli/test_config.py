@@ -26,7 +26,9 @@ def mailer(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) -> None:
-    (tmp_path / "mailer.toml").write_text('from = "Grüße <a@b.test>"\n[live.mailers.news]\nurl = "null:"\n', "utf-8")
+    (tmp_path / "mailer.toml").write_text(
+        'from = "Grüße <a@b.test>"\ntemplates = ".,mailer:contrib"\n[live.mailers.news]\nurl = "null:"\n', "utf-8"
+    )
     (tmp_path / ".env").write_text("MAILER_ENV=live\nMAILER_UNSUPORTED=error\n")
     url = f"failover(smtp://u:{SECRET}@h null:)"
     (tmp_path / "tries").write_text("5\n")
@@ -36,6 +38,7 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
         ["url", "failover(smtp://u:***@h null:)  MAILER_URL"],
         ["from", "Grüße <a@b.test>                mailer.toml: from"],
         ["unsupported", "default                         default"],
+        ["templates", "., mailer:contrib               mailer.toml: templates"],
         ["retry.tries", "5                               MAILER_RETRY__TRIES_FILE"],
         ["retry.within_s", "10.0                            default"],
         ["retry.wait_s", "0.5                             default"],
