@@ -29,6 +29,8 @@ from mailer.errors import (
 from mailer.smtp.data import unstuffed
 from mailer.testing import ScriptedServer
 
+#: Longer than a busy machine stalls a peer that answers at once, and short enough to be waited for.
+TIMER_S = 0.3
 EHLOX = "C: EHLO [127.0.0.1]\nS: 250-hello\n"
 #: The way to a delivered mail: (step, what the client says, what the server says).
 WAY = [
@@ -106,11 +108,11 @@ def test_f04_check_02_a_slow_drip_cannot_stretch_the_timer(world: World, step: s
         step, "S: drip 0.05 250-this reply takes its time, and then some more", skip=tuple(set(STEPS) - set(CLEAR))
     )
     started = time.monotonic()
-    with exchange(world, slow + "S: hold\n", command_timeout=0.2, final_timeout=0.2) as (peer, mailer):
+    with exchange(world, slow + "S: hold\n", command_timeout=TIMER_S, final_timeout=TIMER_S) as (peer, mailer):
         receipt, error = sent(mailer, message("b@y.test", "c@y.test"))
         took = time.monotonic() - started
         assert peer.wait_idle()
-    assert 0.15 < took < 1.0
+    assert 0.8 * TIMER_S < took < 5 * TIMER_S
     assert isinstance(error.__cause__, DeadlineExceeded)
     assert ("the connection" if step == "greeting" else step.removeprefix("second ")) in str(error.__cause__)
     assert {r.outcome for r in receipt.results} == {outcome_at(step)}
@@ -119,7 +121,7 @@ def test_f04_check_02_a_slow_drip_cannot_stretch_the_timer(world: World, step: s
 @pytest.mark.parametrize("step", ["greeting", "EHLO", "the final dot"])
 def test_f12_an_incomplete_reply_runs_into_the_timer(world: World, step: str) -> None:
     script = way_until(step, "S: 250-a\nS: hold\n", skip=tuple(set(STEPS) - set(CLEAR)))
-    with exchange(world, script, command_timeout=0.15, final_timeout=0.15) as (_, mailer):
+    with exchange(world, script, command_timeout=TIMER_S, final_timeout=TIMER_S) as (_, mailer):
         receipt, error = sent(mailer, message("b@y.test", "c@y.test"))
     assert isinstance(error.__cause__, DeadlineExceeded)
     assert {r.outcome for r in receipt.results} == {outcome_at(step)}
@@ -129,7 +131,7 @@ def test_f12_an_incomplete_reply_runs_into_the_timer(world: World, step: str) ->
 def test_f24_a_stalled_handshake_runs_into_the_timer(world: World, step: str, server_tls: ssl.SSLContext) -> None:
     instead = "S: hold"
     with exchange(
-        world, way_until(step, instead), server={"tls": server_tls}, tls="required", command_timeout=0.15
+        world, way_until(step, instead), server={"tls": server_tls}, tls="required", command_timeout=TIMER_S
     ) as (peer, mailer):
         receipt, error = sent(mailer)
         assert peer.wait_idle()
@@ -146,14 +148,12 @@ def test_check_05_nothing_is_sent_before_the_greeting(world: World) -> None:
 
 
 def test_the_whole_attempt_has_a_deadline_too(world: World) -> None:
-    """Each reply comes within its timer; together they take too long."""
-    script = (
-        "S: delay 0.1\n" + HI + "C: EHLO [127.0.0.1]\nS: delay 0.1\nS: 250 hello\nC: MAIL FROM:<a@x.test>\nS: hold\n"
-    )
+    """No reply takes longer than its timer; together they take too long."""
+    script = "S: delay 0.1\n" + HI + "C: EHLO [127.0.0.1]\nS: 250-hello\nS: hold\n"
     started = time.monotonic()
-    with exchange(world, script, timeout=0.25, command_timeout=5) as (_, mailer):
+    with exchange(world, script, timeout=2 * TIMER_S, command_timeout=60) as (_, mailer):
         receipt, error = sent(mailer)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10 * TIMER_S
     assert isinstance(error.__cause__, DeadlineExceeded)
     assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
 
@@ -161,15 +161,15 @@ def test_the_whole_attempt_has_a_deadline_too(world: World) -> None:
 def test_f41_the_timer_is_for_each_command(world: World) -> None:
     names = [f"r{n}@y.test" for n in range(6)]
     slow = "".join(f"C: RCPT TO:<{name}>\nS: delay 0.1\nS: 250 ok\n" for name in names)
-    with exchange(world, HI + EHLO + MAIL + slow + DATA + OK + QUIT, command_timeout=0.4) as (_, mailer):
+    with exchange(world, HI + EHLO + MAIL + slow + DATA + OK + QUIT, command_timeout=0.5) as (_, mailer):
         receipt, error = sent(mailer, message(*names))
     assert error is None
     assert receipt.ok
 
 
 def test_f55_the_final_reply_has_a_timer_of_its_own(world: World) -> None:
-    script = HI + EHLO + MAIL + RCPT + DATA + "S: delay 0.3\n" + OK + QUIT
-    with exchange(world, script, command_timeout=0.15, final_timeout=5) as (_, mailer):
+    script = HI + EHLO + MAIL + RCPT + DATA + f"S: delay {2 * TIMER_S}\n" + OK + QUIT
+    with exchange(world, script, command_timeout=TIMER_S, final_timeout=10) as (_, mailer):
         receipt, _ = sent(mailer)
     assert receipt.ok
 
@@ -183,7 +183,7 @@ def test_f47_f48_check_18_what_comes_after_the_250_changes_nothing(world: World,
         receipt, error = sent(mailer)
         if step == "reset":
             assert peer.wait_idle()
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3.0
     assert error is None
     assert shown(receipt) == [("b@y.test", "accepted", 250, "2.0.0", "queued as ABC123")]
     assert receipt.provider_ids == ("ABC123",)
@@ -230,7 +230,7 @@ def test_f01_the_second_address_is_tried_at_once(world: World, monkeypatch: pyte
         receipt, _ = sent(mailer)
         monkeypatch.undo()
     assert receipt.ok
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3.0
 
 
 # --- floods -----------------------------------------------------------------------------------------------------------
