@@ -15,6 +15,7 @@ from .mail import Mail
 from .message import Addresses, Message
 from .pipeline import Pipeline
 from .receipt import Receipt
+from .redaction import Unpickled
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import Runtime, drive, drive_iter
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMailer", "Mailer"]
 
 
-class _Face:
+class _Face(Unpickled):
     """What both faces are made of."""
 
     def __init__(

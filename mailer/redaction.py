@@ -13,10 +13,13 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote_plus
 
-__all__ = ["MASK", "RedactingFilter", "Secrets", "redacted", "sounds_secret"]
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["MASK", "RedactingFilter", "Secrets", "Unpickled", "forget_frames", "redacted", "sounds_secret"]
 
 MASK = "***"
 
@@ -112,6 +115,36 @@ def _base64_forms(data: bytes) -> Iterable[str]:
         if len(stable) >= _MIN_CHARS:
             yield stable
             yield stable.translate(str.maketrans("+/", "-_"))
+
+
+class Unpickled:
+    """What keeps a secret: it is not pickled, for a pickle is clear text. A copy is the thing itself."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} keeps credentials and is not pickled: make it anew, from its URL")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let the error, and all it is chained from, begin where it is raised next.
+
+    For where the frames below hold a secret: there are error reporters that show a frame's variables.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            found.__traceback__ = None
+            waiting += [found.__cause__, found.__context__]
 
 
 # --- what looks like one ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..features import Features, Unsupported, left_out
 from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
+from ..redaction import Unpickled
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Health:
         return {"ok": self.ok, "backend": self.backend, "facts": dict(self.facts), "cause": cause}
 
 
-class Backend:
+class Backend(Unpickled):
     """Carries mails. Subclass it and write ``send``, plain or async; everything else has a default.
 
     Attributes:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from ..errors import ConfigError
+from ..redaction import MASK, Unpickled
 
 __all__ = ["BackendURL", "choice", "flag", "seconds", "text"]
 
@@ -28,11 +29,10 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _SECRET = re.compile(r"pass|pw|secret|token|key|credential", re.IGNORECASE)
 _HOST = re.compile(r"[^\s\x00-\x20\x7f<>\[\]@/\\?#%:\"'`{}|^]+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_MASK = "***"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BackendURL:
+class BackendURL(Unpickled):
     """A backend's URL, taken apart.
 
     Attributes:
@@ -86,8 +86,9 @@ class BackendURL:
         """The URL with its secrets masked: passwords, tokens, and options that sound like one."""
         who = ""
         if self.username is not None:
-            # A name without a password is a token: postmark://TOKEN@default.
-            who = f"{quote(self.username, safe='')}:{_MASK}@" if self.password is not None else f"{_MASK}@"
+            # A name without a password is a token: postmark://TOKEN@default. So is one that is its own password.
+            user = MASK if self.username == self.password else quote(self.username, safe="")
+            who = f"{user}:{MASK}@" if self.password is not None else f"{MASK}@"
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port is not None else ""
         slashes = "//" if host or who or self.path.startswith("/") else ""
@@ -185,7 +186,7 @@ def parse_query(scheme: str, query: str) -> tuple[tuple[str, str], ...]:
 
 def shown_query(query: tuple[tuple[str, str], ...]) -> str:
     """The pairs as a query again, ``?`` included, with values that sound secret masked; "" if there are none."""
-    shown = [f"{name}={_MASK if _SECRET.search(name) else quote(value, safe='/:@,[]')}" for name, value in query]
+    shown = [f"{name}={MASK if _SECRET.search(name) else quote(value, safe='/:@,[]')}" for name, value in query]
     return "?" + "&".join(shown) if shown else ""
 
 
@@ -202,7 +203,7 @@ def read_options(
         try:
             values[name] = converters[name](value)
         except ValueError as error:
-            shown = _MASK if _SECRET.search(name) else repr(value)
+            shown = MASK if _SECRET.search(name) else repr(value)
             raise ConfigError(f"{scheme}: option {name}={shown}: {error}") from None
     return values
 

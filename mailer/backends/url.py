@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError
+from ..redaction import forget_frames
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
@@ -60,7 +61,12 @@ def backend_from_url(url: str, runtime: Runtime | None = None) -> Backend:
     """
     if not isinstance(url, str):
         raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
-    return _made(url.strip(" "), runtime, 0)
+    try:
+        return _made(url.strip(" "), runtime, 0)
+    except MailerError as error:
+        forget_frames(error)
+        del url
+        raise
 
 
 def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:

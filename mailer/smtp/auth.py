@@ -333,6 +333,6 @@ def refusal_of(challenge: bytes) -> str:
     """What a 334 of XOAUTH2 or OAUTHBEARER says is wrong, for people: ``invalid_token``, ``400``; "" if nothing."""
     try:
         said = json.loads(challenge)
-        return ascii(str(said.get("error") or said.get("status") or ""))[1:-1][:80]
+        return ascii(str(said.get("error") or said.get("status") or ""))[1:-1]
     except (ValueError, AttributeError, RecursionError):
         return ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..errors import ConfigError
+from ..redaction import MASK, Unpickled
 
 if TYPE_CHECKING:
     from ..runtime import AddrInfo, Runtime
@@ -97,7 +98,7 @@ class TokenSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Unpickled):
     """A server and the terms of talking to it.
 
     Attributes:
@@ -108,7 +109,7 @@ class Endpoint:
         tls: What to do about TLS.
         verify: Check the certificate. False lets anyone in the middle read and change everything.
         ca_file: A PEM file with the only authorities to trust; None: the system's.
-        username: Who logs in; None: nobody.
+        username: Who logs in; None: nobody. Shown by :attr:`login` only.
         password: The password. Never shown.
         tokens: Where OAuth 2 access tokens come from, in the password's place.
         auth: The only mechanism to use, "PLAIN"; "" takes the strongest that the server offers.
@@ -124,13 +125,18 @@ class Endpoint:
     tls: TlsMode = "opportunistic"
     verify: bool = True
     ca_file: str | None = None
-    username: str | None = None
+    username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     tokens: TokenSource | None = field(default=None, repr=False)
     auth: str = ""
     auth_in_clear: bool = False
     helo: str = ""
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def login(self) -> str:
+        """Who logs in, as it may be shown: "" for nobody; masked where a service's token is user and password both."""
+        return MASK if self.username and self.username == self.password else self.username or ""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -32,7 +32,7 @@ from ..errors import (
     TransportError,
 )
 from ..log import DIALOGUE, LOGIN, REUSED
-from ..redaction import Secrets
+from ..redaction import Secrets, forget_frames
 from . import command
 from .auth import Credentials, Mechanism, mechanism_for, refusal_of
 from .capabilities import Capabilities
@@ -54,6 +54,8 @@ __all__ = ["Session"]
 _NO_EHLO = (500, 502, 504, 550)
 #: More challenges than any mechanism has: the server is going round in circles.
 _MAX_CHALLENGES = 3
+#: Of what a challenge says is wrong.
+_MAX_SAID_CHARS = 80
 #: Seconds of silence after which a connection may have died unseen: in a gateway that forgot it, say.
 _REST_S = 1.0
 _NO_LIMIT = 1 << 30
@@ -101,7 +103,7 @@ class Session:
         return {
             "server": self._stream.peer,
             "tls": tls,
-            "login": self._endpoint.username or "none",
+            "login": self._endpoint.login or "none",
             **{name.lower(): value or "yes" for name, value in self.capabilities.keywords.items()},
         }
 
@@ -205,8 +207,7 @@ class Session:
             except MessageError as error:  # the credentials make no command: the account's fault, not the mail's
                 raise AuthError(f"{self._endpoint}: user name or password: {error}") from error
         except MailerError as error:
-            # The frames below hold the credentials, and error reporters show a frame's variables.
-            _forget_frames(error)
+            forget_frames(error)
             raise
 
     async def _authenticate(self) -> None:
@@ -225,10 +226,10 @@ class Session:
                 mechanism = self._mechanism(fresh)
                 refusal = await self._exchange(mechanism)
         if refusal is not None:
-            who = self._endpoint.username or ""
+            who = self._endpoint.login
             raise told(AuthError(f"{self._endpoint} refused the login of {who!r}: {refusal}"), refusal)
         if LOGIN.wanted():
-            LOGIN(connection=self._stream.number, username=self._endpoint.username or "", mechanism=mechanism.name)
+            LOGIN(connection=self._stream.number, username=self._endpoint.login, mechanism=mechanism.name)
 
     def _mechanism(self, token: str | None) -> Mechanism:
         endpoint = self._endpoint
@@ -265,7 +266,7 @@ class Session:
                 # RFC 4954 section 4: "*" cancels, and the server answers 501.
                 reply = await self._wire.ask(command.cancel(), "AUTH")
                 raise told(AuthError(f"{endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
-            said = said or refusal_of(challenge)
+            said = said or self._wire.secrets.hide(refusal_of(challenge))[:_MAX_SAID_CHARS]
             reply = await self._wire.ask(command.response(answer), "AUTH")
         if reply.code == 235:
             try:
@@ -321,15 +322,3 @@ def _challenge(reply: Reply) -> bytes:
         return base64.b64decode(reply.lines[-1].strip(), validate=False)
     except (binascii.Error, ValueError):
         return b""  # LOGIN's prompts need not be base64 to be answered
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let the error, and all it is chained from, begin where it is raised next."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        found = waiting.pop()
-        if found is not None and id(found) not in seen:
-            seen.add(id(found))
-            found.__traceback__ = None
-            waiting += [found.__cause__, found.__context__]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .scripted import ScriptedServer
+from .sweep import SecretSweep, sweep
 
-__all__ = ["ScriptedServer"]
+__all__ = ["ScriptedServer", "SecretSweep", "sweep"]

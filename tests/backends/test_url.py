@@ -407,7 +407,8 @@ def test_what_was_percent_encoded_is_read_back_and_never_shown(user: str, passwo
 
     parsed = BackendURL.parse(f"smtp://{quote(user, safe='')}:{quote(password, safe='')}@h.test")
     assert (parsed.username, parsed.password, parsed.host) == (user, password, "h.test")
-    assert str(parsed) == f"smtp://{quote(user, safe='')}:***@h.test"
+    name = "***" if user == password else quote(user, safe="")  # a service's token, user and password both
+    assert str(parsed) == f"smtp://{name}:***@h.test"
     assert str(BackendURL.parse(str(parsed))) == str(parsed)
 
 
