@@ -116,7 +116,7 @@ def _shown(value: Any) -> Any:
 # --- mailer.mail: a mail's way ----------------------------------------------------------------------------------------
 
 SEALED = Event("mail", logging.DEBUG, "mail.sealed", "%(mail_id)s, %(size_bytes)d octets for %(recipients)d recipients")
-SENDING = Event("mail", logging.DEBUG, "mail.sending", "%(mail_id)s by %(backend)s")
+SENDING = Event("mail", logging.DEBUG, "mail.sending", "%(mail_id)s by %(backend)s to %(recipients)d recipients")
 ATTEMPT = Event(
     "mail",
     logging.DEBUG,

@@ -15,7 +15,7 @@ from .mail import Mail
 from .message import Addresses, Message
 from .pipeline import Pipeline
 from .receipt import Receipt
-from .redaction import Unpickled
+from .redaction import Unpickled, forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import Runtime, drive, drive_iter
 
@@ -34,6 +34,7 @@ __all__ = ["AsyncMailer", "Mailer"]
 class _Face(Unpickled):
     """What both faces are made of."""
 
+    @forgets_arguments
     def __init__(
         self,
         url_or_backend: str | Backend | None = None,

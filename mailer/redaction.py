@@ -8,20 +8,36 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote_plus
+
+from .errors import MailerError
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["MASK", "RedactingFilter", "Secrets", "Unpickled", "forget_frames", "redacted", "sounds_secret"]
+__all__ = [
+    "MASK",
+    "RedactingFilter",
+    "Secrets",
+    "Unpickled",
+    "forget_frames",
+    "forgets_arguments",
+    "redacted",
+    "sounds_secret",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MASK = "***"
+_PACKAGE = __name__.partition(".")[0]
 
 # --- what is known ----------------------------------------------------------------------------------------------------
 
@@ -133,9 +149,10 @@ class Unpickled:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let the error, and all it is chained from, begin where it is raised next.
+    """Take the library's own frames from the tracebacks of the error and of all it is chained from.
 
-    For where the frames below hold a secret: there are error reporters that show a frame's variables.
+    For where they hold a secret: there are error reporters that show a frame's variables. What a plug-in did below them
+    stays.
     """
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -143,8 +160,29 @@ def forget_frames(error: BaseException) -> None:
         found = waiting.pop()
         if found is not None and id(found) not in seen:
             seen.add(id(found))
-            found.__traceback__ = None
+            trace = found.__traceback__
+            while trace is not None and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+                trace = trace.tb_next
+            found.__traceback__ = trace
             waiting += [found.__cause__, found.__context__]
+
+
+def forgets_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """A decorator: the library's errors out of the function come without the frames that hold its arguments.
+
+    For what is given URLs: the caller's own frame may hold one, ours need not.
+    """
+
+    @functools.wraps(function)
+    def forgetful(*args: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return function(*args, **keywords)
+        except MailerError as error:
+            forget_frames(error)
+            del args, keywords
+            raise
+
+    return forgetful
 
 
 # --- what looks like one ----------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from .backends.url import backend_from_url
 from .errors import ConfigError, MessageError
 from .log import NO_SETTING
 from .message import Message
+from .redaction import forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import BlockingRuntime
 from .search_path import SearchPath
@@ -272,6 +273,7 @@ class Settings(MailerSettings, BaseSettings):
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     sections: tuple[str, ...] = Field((), exclude=True, repr=False)
 
+    @forgets_arguments
     def __init__(
         self,
         mapping: Mapping[str, Any] | None = None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import ssl
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +269,16 @@ def test_every_event_is_what_it_says() -> None:
         assert event.logger.name in LOGGERS
         assert event.text.startswith(f"{event.name}: ")
         assert event.level < logging.ERROR or event.name == "hook.failed"
+
+
+def test_every_event_is_documented_with_its_fields() -> None:
+    page = (Path(__file__).parent.parent / "docs/howto/logging.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    documented = {(row[0].strip("| `"), row[1].strip("`"), row[2]): row[3] for row in rows}
+    assert len(rows) == len(documented) == len(EVENTS)
+    for event in EVENTS:
+        shown = documented[event.name, event.logger.name, logging.getLevelName(event.level)]
+        assert set(re.findall(r"%\((\w+)\)", event.text)) <= set(re.findall(r"`(\w+)`", shown)), event.name
 
 
 def test_a_record_tells_where_it_was_logged_and_clashes_with_no_attribute(records: Records) -> None:

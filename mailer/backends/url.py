@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError
-from ..redaction import forget_frames
+from ..redaction import forgets_arguments
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
@@ -53,6 +53,7 @@ def register_backend(name: str, factory: BackendFactory) -> None:
     _registered[name] = factory
 
 
+@forgets_arguments
 def backend_from_url(url: str, runtime: Runtime | None = None) -> Backend:
     """Make a backend from its URL. Opens no connection.
 
@@ -61,12 +62,7 @@ def backend_from_url(url: str, runtime: Runtime | None = None) -> Backend:
     """
     if not isinstance(url, str):
         raise ConfigError(f"a backend's URL must be a string, not {type(url).__name__}")
-    try:
-        return _made(url.strip(" "), runtime, 0)
-    except MailerError as error:
-        forget_frames(error)
-        del url
-        raise
+    return _made(url.strip(" "), runtime, 0)
 
 
 def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:

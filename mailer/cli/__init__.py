@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import warnings
@@ -69,7 +70,10 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mailwright", prog_name="mailer")
-def cli() -> None:
+@click.option(
+    "-v", "--verbose", count=True, help="Log to standard error what is done; -vv: and each line that is said."
+)
+def cli(verbose: int) -> None:
     """Outbound mail: send, check and try backends.
 
     The backend is --url, else that of the settings (MAILER_URL, .env, mailer.toml): smtp://user:password@host,
@@ -79,6 +83,19 @@ def cli() -> None:
     refused, 74 if a file or the output fails, 75 if a recipient was deferred, 76 if it is unknown whether the mail
     arrived, 78 if the settings are wrong.
     """
+    if verbose:
+        _log_to_stderr(logging.INFO if verbose == 1 else logging.DEBUG)
+
+
+def _log_to_stderr(level: int) -> None:
+    from ..redaction import RedactingFilter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    handler.addFilter(RedactingFilter())
+    log = logging.getLogger("mailer")
+    log.addHandler(handler)
+    log.setLevel(level)
 
 
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:

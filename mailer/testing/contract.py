@@ -27,7 +27,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -42,6 +42,7 @@ from ..mail import Content, Mail
 from ..message import Message
 from ..receipt import Receipt
 from .face import FACES, Face, face_of
+from .sweep import MIN_CHARS, sweep
 
 __all__ = ["FORMS", "BackendContract"]
 
@@ -172,6 +173,15 @@ class BackendContract:
         for text in shown:
             for secret in self.secrets:
                 assert secret not in text, f"a secret is shown: {text.replace(secret, '***')}"
+
+    def test_no_secret_shows_in_errors_logs_and_frames(self) -> None:
+        """As :func:`mailer.testing.sweep` looks, at the failing backend too; for secrets of 8 characters or more."""
+        secrets = [secret for secret in self.secrets if len(secret) >= MIN_CHARS]
+        if not secrets:
+            return
+        sweep(self.make_backend, secrets, faces=self.faces)
+        if self.make_failing_backend() is not None:
+            sweep(lambda: cast(Backend, self.make_failing_backend()), secrets, faces=self.faces)
 
     def test_its_features_are_features(self, face: Face) -> None:
         assert isinstance(self.make_backend().features, Features)

@@ -32,7 +32,8 @@ from .face import FACES, face_of
 
 __all__ = ["SecretSweep", "sweep"]
 
-_MIN_CHARS = 8
+#: Shorter secrets are found by chance.
+MIN_CHARS = 8
 #: Of a text with a secret in it, what an assertion shows.
 _AROUND = 300
 _FORMATTERS = (logging.Formatter(), logging.Formatter("%(asctime)s %(levelname)s %(name)s %(pathname)s %(message)s"))
@@ -57,8 +58,8 @@ class SecretSweep:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = list(secrets)
-        if not known or any(len(secret) < _MIN_CHARS for secret in known):
-            raise ValueError(f"a sweep needs secrets, of {_MIN_CHARS} characters or more")
+        if not known or any(len(secret) < MIN_CHARS for secret in known):
+            raise ValueError(f"a sweep needs secrets, of {MIN_CHARS} characters or more")
         self.leaks: list[str] = []
         self._secrets = Secrets(*known)
         self._seen: set[int] = set()

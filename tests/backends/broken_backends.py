@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 
-from mailer import Backend, Features, Health, Outcome, Receipt
+from mailer import AuthError, Backend, Features, Health, Outcome, Receipt
 from mailer.testing.contract import BackendContract
 
 
@@ -56,6 +56,17 @@ class TestShowsItsToken(Case):
 
     class Kind(Sound):
         url = "sound://t0ken@default"
+
+
+class TestKeepsItsTokenInAVariable(Case):
+    """test_no_secret_shows_in_errors_logs_and_frames"""
+
+    secrets = ("t0ken-of-the-loft",)
+
+    class Down(Sound):
+        def send(self, mail):
+            header = "Bearer t0ken-of-the-loft"
+            raise AuthError(f"no {len(header)}")
 
 
 class TestHasNoFeatures(Case):

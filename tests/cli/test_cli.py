@@ -173,6 +173,28 @@ def test_demo_by_another_backend(tmp_path: Path) -> None:
     assert run.stdout.count("accepted") == 3
 
 
+def test_v_shows_the_log_on_standard_error_and_vv_the_dialogue_too() -> None:
+    mail = ("--from", "a@b.test", "--to", "c@d.test", "--text", "secret-text")
+    with Mailbox(users={"user": "hush-hush"}) as mailbox:
+        url = mailbox.url.replace("://", "://user:hush-hush@") + "&auth_in_clear=yes"
+        quiet, some, all_of_it = (mailer(*v, "send", *mail, "--url", url) for v in ((), ("-v",), ("-vv",)))
+    assert quiet.stderr == ""
+    assert quiet.stdout == some.stdout == all_of_it.stdout
+    assert [line.split()[:2] for line in some.stderr.splitlines()] == [
+        ["INFO", "connection.opened:"],
+        ["INFO", "connection.login:"],
+        ["INFO", "mail.outcome:"],
+    ]
+    lines = all_of_it.stderr.splitlines()
+    assert any(line.endswith("C: AUTH PLAIN ***") for line in lines)
+    assert any(line.endswith("C: RCPT TO:<c@d.test>") for line in lines)
+    assert "hush" not in all_of_it.stderr
+    assert "secret-text" not in all_of_it.stderr
+    refused = mailer("-v", "send", *mail, "--url", "smtp://127.0.0.1:9?tls=none")
+    assert refused.returncode == 75
+    assert "WARNING mail.outcome:" in refused.stderr
+
+
 def test_help_names_every_command_and_loads_no_framework() -> None:
     assert all(f"  {name}" in mailer("--help").stdout for name in ("send", "check", "demo"))
     code = """

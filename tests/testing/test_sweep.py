@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import base64
 import logging
+import traceback
 import warnings
 from urllib.parse import quote
 
 import pytest
 
-from mailer import Backend, ConfigError, DeliveryError, Health, Message, Outcome, Receipt, backend_from_url
+from mailer import (
+    AsyncMailer,
+    Backend,
+    ConfigError,
+    DeliveryError,
+    Health,
+    Mailer,
+    Message,
+    Outcome,
+    Receipt,
+    Settings,
+    backend_from_url,
+    register_backend,
+)
 from mailer.errors import AuthError
 from mailer.redaction import Secrets
 from mailer.testing import ScriptedServer, SecretSweep, sweep
@@ -193,8 +207,63 @@ def test_a_token_that_is_user_and_password_both_is_shown_as_neither():
 def test_without_care_the_frames_of_a_failed_login_would_show_it(monkeypatch):
     """That the sweep looks deep enough to see what ``forget_frames`` is for."""
     monkeypatch.setattr("mailer.smtp.session.forget_frames", lambda error: None)
-    with ScriptedServer(HELLO + "S: close\n") as peer, pytest.raises(AssertionError, match="variable 'password'"):
+    with ScriptedServer(HELLO + "S: close\n") as peer, pytest.raises(AssertionError, match="variable 'line'"):
         sweep(lambda: smtp(peer), [TOKEN, PLAIN], faces=ONE_FACE)
+
+
+def test_a_plug_ins_own_traceback_is_kept(monkeypatch):
+    monkeypatch.setattr("mailer.backends.url._registered", {})
+
+    def broken(url, runtime):
+        return 1 / 0
+
+    register_backend("pigeon", broken)
+    with pytest.raises(ConfigError) as refused:
+        Mailer(f"pigeon://{quote(TOKEN, safe='')}@loft")
+    refused.value.__traceback__ = refused.value.__traceback__.tb_next
+    found = SecretSweep([TOKEN])
+    found.show(refused.value)
+    found.check()
+    assert "return 1 / 0" in "".join(traceback.format_exception(refused.value))
+
+
+SECRET = quote(TOKEN, safe="")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Mailer(f"smtp://u:{SECRET}@h?bogus=1"),
+        lambda: Mailer(f"smtp://u:{SECRET}@h", from_="no address"),
+        lambda: AsyncMailer(f"smtp://u:{SECRET}@h", unsupported="never"),
+        lambda: Mailer(settings={"url": f"smtp://u:{SECRET}@h?bogus=1"}),
+        lambda: Mailer(settings={"ulr": f"smtp://u:{SECRET}@h"}),
+        lambda: Mailer(settings={"url": f"smtp://u:{SECRET}@h"}, name="nobody"),
+        lambda: Mailer(settings={"mailers": {"news": {"url": f"smtp://u:{TOKEN}@h"}}}, name="news"),
+    ],
+)
+def test_a_wrong_setting_shows_no_secret(make):
+    found = SecretSweep([TOKEN])
+    with pytest.raises(ConfigError) as refused:
+        make()
+    refused.value.__traceback__ = refused.value.__traceback__.tb_next.tb_next  # without this test's own frames
+    found.show(refused.value)
+    found.check()
+
+
+def test_settings_show_no_secret():
+    settings = Settings({"url": f"smtp://u:{SECRET}@h", "mailers": {"news": {"url": f"smtp://u:{SECRET}@i"}}})
+    found = SecretSweep([TOKEN])
+    for thing in (
+        settings,
+        settings.of(),
+        settings.of("news"),
+        settings.url,
+        settings.rows(),
+        Mailer(settings=settings),
+    ):
+        found.show(thing)
+    found.check()
 
 
 @pytest.mark.parametrize(
