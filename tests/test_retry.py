@@ -321,6 +321,23 @@ def test_send_many_tries_a_batch_again_together(world: World, clock: Clock) -> N
     assert [receipt.message_index for receipt in receipts] == [0, 1, 2]
 
 
+def test_several_at_once_are_each_tried_again(world: World, clock: Clock) -> None:
+    class Forgetful(Flaky):
+        """Defers every mail the first time."""
+
+        seen: ClassVar[set[str]] = set()
+
+        async def send(self, mail: Mail) -> Receipt:
+            is_new = mail.id not in self.seen
+            self.seen.add(mail.id)
+            return Receipt.for_all(mail, D if is_new else A)
+
+    with world.mailer(Forgetful(A), retry=RetryPolicy()) as mailer:
+        receipts = mailer.send_many([message(f"{number}@y.test") for number in range(12)], concurrency=4)
+    assert all(receipt.ok and len(receipt.attempts) == 2 for receipt in receipts)
+    assert [receipt.results[0].address.local for receipt in receipts] == [str(number) for number in range(12)]
+
+
 # --- real servers -----------------------------------------------------------------------------------------------------
 
 RSET = "C: RSET\nS: 250 ok\n"
