@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .address import Address
 from .backends.base import Backend, Health
 from .backends.url import backend_from_url
 from .envelope import Envelope
@@ -95,6 +96,7 @@ class _Face(Unpickled):
             raise ConfigError(f"retry must be a RetryPolicy or None, not {type(retry).__name__}")
         hooks.attach(blocking=not runtime.is_async)
         backend.attach(runtime, unsupported)
+        self._from = sender
         if templates is not None:
             from .templates import Templates
 
@@ -113,6 +115,11 @@ class _Face(Unpickled):
     def hooks(self) -> Hooks:
         """The filters and actions of this mailer."""
         return self._pipeline.hooks
+
+    @property
+    def from_(self) -> tuple[Address, ...]:
+        """The From of messages that have none; empty if there is none."""
+        return self._from
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.backend}>"
@@ -160,8 +167,8 @@ class Mailer(_Face):
         """Send messages, lazily and in bounded memory.
 
         Args:
-            messages: Read as they are sent, ahead by what is sent at once: ``window`` messages, with ``concurrency``
-                some more.
+            messages: Read as they are sent, ahead by what is sent at once: with a window at most ``concurrency`` times
+                that, without one some more.
             concurrency: How many connections to use, 1-1000. More than one starts so many threads while they send;
                 filters, actions and composing stay in the calling thread.
             window: How many mails may be on their way over one connection before the first is answered, 1-1000: so

@@ -12,13 +12,16 @@ import hashlib
 import html
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .errors import MailerError, MessageError, Outcome
 from .field import shown
-from .message import Message
+from .message import Message, MessageFields
 from .receipt import Attempt, Receipt, RecipientResult
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 __all__ = ["Merge", "has_merge", "merged_receipt"]
 
@@ -65,14 +68,22 @@ class Merge:
         if any("{{" in text for _, text in message.alternatives):
             self._alternatives = [(kind, _Fill(text, "alternatives", str)) for kind, text in message.alternatives]
 
-    def message_for(self, recipient: Address) -> Message:
+    def message_for(
+        self, recipient: Address, own: Mapping[str, Any] | None = None, **fields: Unpack[MessageFields]
+    ) -> Message:
         """What this recipient gets.
+
+        Args:
+            recipient: One of the message's, or somebody else where ``own`` is given.
+            own: Their values; None takes those of ``merge_data``.
+            fields: Further fields to set.
 
         Raises:
             MessageError: A placeholder has no value, or a value does not fit where it stands; it names the field.
         """
         message, key = self._message, recipient.addr_spec
-        own = self._data.get(key, {})
+        if own is None:
+            own = self._data.get(key, {})
         changes: dict[str, Any] = {"to": recipient}
         if message.template is not None:
             changes["context"] = {**message.context, **own}
@@ -88,7 +99,7 @@ class Merge:
             changes["headers"] = [*kept, *headers.items()]
         if message.idempotency_key is not None:
             changes["idempotency_key"] = _key_for(message.idempotency_key, key)
-        return message.with_(**changes)
+        return message.with_(**{**changes, **fields})
 
     def __iter__(self) -> Iterator[Message]:
         return map(self.message_for, self.recipients)

@@ -162,7 +162,9 @@ class Pipeline:
         _check_count("concurrency", concurrency)
         _check_count("window", 1 if window is None else window)
         batch = max(1, min(self.backend.batch_size, window or _MAX_AT_ONCE))
-        room = batch if concurrency == 1 else concurrency * max(batch, _ROUND)
+        # A window asked for in words is kept to: no message is read before its place is free.
+        ahead = max(batch, _ROUND) if window is None else batch
+        room = batch if concurrency == 1 else concurrency * ahead
         orders: deque[_Order] = deque()
         units: list[_Unit] = []
         size_bytes = index = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from ..errors import MailerError, MessageError
 from ..message import Message
 from ..receipt import Receipt
 from .backend import mailer_of, mailer_option, url_option
+from .bulk import BulkOptions, bulk_options, send_rows
 from .show import report
 
 __all__ = ["command"]
@@ -30,7 +32,8 @@ __all__ = ["command"]
 @click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field.")
 @url_option
 @mailer_option
-@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt, or the summary of --csv, as JSON.")
+@bulk_options
 def command(
     to: tuple[str, ...],
     cc: tuple[str, ...],
@@ -45,19 +48,27 @@ def command(
     url: str | None,
     name: str | None,
     as_json: bool,
+    **bulk: Any,
 ) -> None:
-    """Send a mail.
+    """Send a mail, or with --csv one to each row of a file.
 
     Without --text, --html and --attach the text is read from standard input:
 
         echo "It is done." | mailer send --to ann@example.org --subject Report
+
+    With --csv, {{ name }} stands for the row's column of that name:
+
+        mailer send --csv people.csv --subject "Hello {{ name }}" --text "Your code: {{ code }}" --resume journal
     """
-    if text == "-" and html == "-":
-        raise click.UsageError("only one of --text and --html can come from standard input")
+    rows = BulkOptions.of(bulk)
+    if rows is not None and (to or cc or bcc):
+        raise click.UsageError("with --csv each mail goes to the address in its row: leave out --to, --cc and --bcc")
+    if text is None and html is None and not attach:
+        text = "-"
+    if [text, html, str(bulk["csv"])].count("-") > 1:
+        raise click.UsageError("only one of --text, --html and --csv can come from standard input")
     receipt: Receipt | None = None
     try:
-        if text is None and html is None and not attach:
-            text = "-"
         message = Message(
             from_=from_,
             to=list(to),
@@ -71,6 +82,8 @@ def command(
             headers=[_pair(line) for line in header],
         )
         with mailer_of(url, name) as mailer:
+            if rows is not None:
+                send_rows(rows, message, mailer, as_json=as_json)
             receipt = mailer.send(message)
     except MailerError as error:
         report(receipt, error, as_json=as_json)
