@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .mailer import Mailer
 from .message import Message
 from .receipt import Receipt
+from .redaction import forgets_arguments
 from .runtime import Lock
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _lock = Lock()  # for the name below alone
 _current: _Configured | None = None
 
 
+@forgets_arguments
 def configure(settings: Settings | Mapping[str, Any] | None = None) -> None:
     """Say what the mailers of this process are made of, instead of what the environment alone says.
 

@@ -16,11 +16,9 @@ what they must be is said here; nothing deeper than ``Mailer`` knows that there 
 from __future__ import annotations
 
 import os
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -34,78 +32,35 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .address import Address
-from .backends.url import backend_from_url
 from .errors import ConfigError, MessageError
 from .log import NO_SETTING
 from .message import Message
 from .redaction import forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
-from .runtime import BlockingRuntime
 from .search_path import SearchPath
-from .sources import ANY, DEFAULT, WHOLE, Found, Place, Tree, nearest, read_settings
+from .secret_url import SecretURL
+from .sources import (
+    ANY,
+    DEFAULT,
+    ENV_FILE,
+    TOML_FILE,
+    WHOLE,
+    Found,
+    Place,
+    Tree,
+    nearest,
+    read_env_file,
+    read_settings,
+    read_toml_file,
+)
 
 if TYPE_CHECKING:
     from .templates import Templates
 
-__all__ = ["MailerSettings", "SecretURL", "Settings"]
-
-ENV_FILE = ".env"
-TOML_FILE = "mailer.toml"
-
-
-class SecretURL:
-    """A backend's URL, checked. Shows itself with its secrets masked; copies keep them, a pickle does not."""
-
-    __slots__ = ("_shown", "_url")
-
-    def __init__(self, url: str | None, shown: str) -> None:
-        self._url = url
-        self._shown = shown
-
-    @classmethod
-    def parse(cls, url: str) -> SecretURL:
-        """Check a URL as far as can be without a connection.
-
-        Raises:
-            ConfigError: It is wrong; the text names what is, and shows no secret.
-        """
-        # With a runtime, as a mailer would: somebody's factory may look at it.
-        return cls(url.strip(), str(backend_from_url(url, BlockingRuntime())))
-
-    def get_secret_value(self) -> str:
-        """The URL as it was given.
-
-        Raises:
-            ConfigError: It came by pickle, which leaves the secret behind.
-        """
-        if self._url is None:
-            raise ConfigError(f"{self} came by pickle, without its secrets: read the settings in this process")
-        return self._url
-
-    def __str__(self) -> str:
-        return self._shown
-
-    def __repr__(self) -> str:
-        return f"SecretURL({self._shown!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return self._url == other._url if isinstance(other, SecretURL) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._url)
-
-    def __copy__(self) -> SecretURL:
-        return self
-
-    def __deepcopy__(self, memo: object) -> SecretURL:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (SecretURL, (None, self._shown))
-
+__all__ = ["MailerSettings", "RetrySettings", "Settings"]
 
 # --- what a value must be ---------------------------------------------------------------------------------------------
 
@@ -298,25 +253,39 @@ class Settings(MailerSettings, BaseSettings):
         Warns:
             UserWarning: The environment or ``.env`` has a ``MAILER_`` variable that is no setting. Logged, too.
         """
-        environment, stray = Place.variables(os.environ, _TREE)
-        env_file, stray_too = Place.variables(_read_env_file(_env_file), _TREE, f" in {_env_file}")
-        read = read_settings(
-            [
-                Place.table(keywords, _TREE),
-                Place.table(mapping, _TREE),
-                environment,
-                env_file,
-                Place.table(_read_toml_file(_toml_file), _TREE, f"{_toml_file}: "),
-            ]
-        )
+        problems = self._fill(mapping, keywords, _env_file, _toml_file)
+        if problems is not None:
+            raise ConfigError(problems)  # a new one: the chain behind it has the values
+
+    def _fill(
+        self,
+        mapping: Mapping[str, Any] | None,
+        keywords: Mapping[str, Any],
+        env_file: str | os.PathLike[str] | None,
+        toml_file: str | os.PathLike[str] | None,
+    ) -> str | None:
+        """Read everything and take it. Returns what is wrong."""
+        found: Mapping[tuple[str, ...], Found] = {}
         try:
+            environment, stray = Place.variables(os.environ, _TREE)
+            variables, stray_too = Place.variables(read_env_file(env_file), _TREE, f" in {env_file}")
+            read = read_settings(
+                [
+                    Place.table(keywords, _TREE),
+                    Place.table(mapping, _TREE),
+                    environment,
+                    variables,
+                    Place.table(read_toml_file(toml_file), _TREE, f"{toml_file}: "),
+                ]
+            )
+            found = read.found
             super().__init__(**{**read.nested(), "origins": read.origins(), "sections": read.sections})
+        except ConfigError as error:
+            return str(error)
         except ValidationError as error:
-            problems = _problems(error, read.found)
-        else:
-            _warn([*stray, *stray_too])
-            return
-        raise ConfigError(problems)  # out here, for the foreign one must not be its context: it has the values
+            return _problems(error, found)
+        _warn([*stray, *stray_too])
+        return None
 
     @classmethod
     def settings_customise_sources(
@@ -374,47 +343,7 @@ _OF_MAILER: Tree = {
 _TREE: Tree = {**_OF_MAILER, "env": None, "mailers": {ANY: _OF_MAILER}}
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-def _read_env_file(path: str | os.PathLike[str] | None) -> Mapping[str, str | None]:
-    if path is None or _is_absent(path, ENV_FILE):
-        return {}
-    if os.path.isdir(path):  # pydantic-settings would pass over it
-        raise ConfigError(f"{path} cannot be read: Is a directory")
-    try:
-        source = DotEnvSettingsSource(Settings, env_file=Path(path), env_file_encoding="utf-8-sig", case_sensitive=True)
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    else:
-        return source.env_vars
-    raise ConfigError(f"{path} {problem}")
-
-
-def _read_toml_file(path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
-    if path is None or _is_absent(path, TOML_FILE):
-        return {}
-    try:
-        with open(path, "rb") as file:
-            return tomllib.loads(file.read().decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        problem = f"is not TOML: {error if isinstance(error, tomllib.TOMLDecodeError) else 'it is nested too deeply'}"
-    raise ConfigError(f"{path} {problem}")
-
-
-def _is_absent(path: str | os.PathLike[str], usual: str) -> bool:
-    """Whether there is none; one that was asked for must be there."""
-    if os.path.exists(path):
-        return False
-    if path != usual:
-        raise ConfigError(f"{path} is not there")
-    return True
+# --- telling ----------------------------------------------------------------------------------------------------------
 
 
 def _problems(error: ValidationError, found: Mapping[tuple[str, ...], Found]) -> str:

@@ -88,6 +88,7 @@ LAYERS = {
     "pipeline.py": 4,
     "plugin.py": 4,
     "sealing.py": 4,
+    "secret_url.py": 4,
     "settings.py": 4,
     "sources.py": 4,
     "webhooks.py": 4,

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 import mailer
 from mailer import AsyncMailer, ConfigError, Mailer, Message, RetryPolicy, Settings, Templates
-from mailer.settings import SecretURL
+from mailer.secret_url import SecretURL
 
 SECRET = "S3cr3tT0ken"
 URL = f"smtp://user:{SECRET}@smtp.example.com"
@@ -474,6 +474,26 @@ def test_no_error_holds_a_secret_nor_the_validator_s_own(url: Any) -> None:
     assert SECRET not in whole(caught.value)
     assert "ValidationError" not in whole(caught.value)
     assert SECRET not in whole(pickle.loads(pickle.dumps(caught.value)))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"url": URL, "ulr": URL},
+        {"url": f"{URL}:x"},
+        {"url": URL, "unsupported": "x"},
+        {"url": URL, "mailers": {"default": {"url": URL}}},
+        {"url": URL, "env": "gone"},
+    ],
+)
+def test_no_frame_below_holds_a_secret(table: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are error reporters that show every variable of every frame."""
+    monkeypatch.setenv("MAILER_MAILERS__NEWS__URL", URL)
+    with pytest.raises(ConfigError) as caught:
+        Settings(table)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert SECRET not in repr([{k: v for k, v in frame.f_locals.items() if k != "self"} for frame in frames])
+    assert caught.value.__context__ is caught.value.__cause__ is None
 
 
 PIECES = st.sampled_from(
