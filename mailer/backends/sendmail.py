@@ -78,9 +78,10 @@ class SendmailBackend(Backend):
             run = _Run(self, mail, part)
             try:
                 outcome, text = await run.done()
-            except MailerError as error:
-                causes.append(error)
-                outcome, text = Outcome.UNKNOWN if run.is_handed_over else Outcome.DEFERRED, str(error)
+            except Exception as error:  # noqa: BLE001 - the mail's content may be read by anybody's code
+                cause = error if isinstance(error, MailerError) else _unreadable(error)
+                causes.append(cause)
+                outcome, text = Outcome.UNKNOWN if run.is_handed_over else Outcome.DEFERRED, str(cause)
             except BaseException:
                 outcome = Outcome.UNKNOWN if run.is_handed_over else Outcome.DEFERRED
                 results += [RecipientResult(a, outcome, text="cut short") for a in part]
@@ -201,6 +202,12 @@ class _Run:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None and not pipe.closed:
                 pipe.close()
+
+
+def _unreadable(error: Exception) -> MailerError:
+    ours = MailerError(f"the mail's content could not be read: {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours
 
 
 def _judged(code: int, said: str) -> tuple[Outcome, str]:

@@ -74,7 +74,9 @@ class TestSendmail(BackendContract):
         self.kept = tmp_path / "kept"
         self.kept.mkdir()
         self.program = tmp_path / "sendmail"
-        self.program.write_text(f'#!/bin/sh\nexec cat >"$(mktemp {self.kept}/XXXXXXXX)"\n')
+        self.program.write_text(
+            f'#!/bin/sh\nnew=$(mktemp {tmp_path}/XXXXXXXX)\ncat >"$new" && exec mv "$new" {self.kept}\n'
+        )
         self.program.chmod(0o700)
 
     def make_backend(self):
