@@ -30,6 +30,7 @@ _IN_HEAD = frozenset("base link meta noscript style title script".split())
 _SCOPES = frozenset("table td th caption ul ol dl".split())
 # A start tag closes an open one of these in its scope, as html lets one leave out the end tags.
 _IMPLIED = {"li": {"li"}, "dt": {"dt", "dd"}, "dd": {"dt", "dd"}, "tr": {"tr"}, "option": {"option"}}
+_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _UNDERLINED = {"h1": "=", "h2": "-"}
 
 _SPACE = re.compile(r"[ \t\n\r\f\v\u2028\u2029\x85]+")
@@ -43,6 +44,7 @@ _BREAK = "\x1e"  # stands for <br>; no text holds a control character
 _CELL = "\x1f"  # stands between the cells of a line
 _MAX_MARKS = 8  # quotes and lists within each other that are still indented
 _MIN_WIDTH = 16
+_MAX_HEADING_LINES = 10  # looked at for the length of the line below
 
 
 def html_to_text(html: str, width: int = 76) -> str:
@@ -155,7 +157,7 @@ class _Writer:
         if name in _BLOCKS or name in _SPACED:
             if self.open_names[-1]["p"]:
                 self.end("p")
-            for implied in _IMPLIED.get(name, ()):
+            for implied in _HEADINGS if name in _HEADINGS else _IMPLIED.get(name, ()):
                 if self.open_names[-1][implied]:
                     self.end(implied)
         elif name in ("td", "th"):
@@ -293,7 +295,7 @@ class _Writer:
         self.pre -= 1
 
     def underline(self, first: int, line: str) -> None:
-        written = self.lines[first:]
+        written = self.lines[first : first + _MAX_HEADING_LINES]
         if written:
             before = "".join(mark.rest for mark in self.marks)
             length = max(len(text) for text in written) - len(before)
@@ -306,13 +308,15 @@ class _Writer:
         def close() -> None:
             if not url:
                 return
-            text = _collapsed("".join(self.pieces[at:] if flushes == self.flushes else self.pieces)).strip()
-            if flushes != self.flushes and not text:  # blocks inside the link: it stands below them
+            is_whole = flushes == self.flushes
+            text = _collapsed("".join(self.pieces[at:] if is_whole else self.pieces))
+            if not is_whole and not text.strip():  # blocks inside the link: it stands below them
                 self.pieces.append(f"[{url}]")
                 self.flush()
-            elif flushes != self.flushes or not _is_same(text, url):
-                space = "" if text else " " if self.pieces else ""
-                self.pieces.append(f" [{url}]" if text else f"{space}[{url}]")
+            elif not text.strip():
+                self.pieces.append(f" [{url}]")
+            elif not (is_whole and _is_same(text, url)):
+                self.pieces.append(f" [{url}]" + " " * text.endswith(" "))
 
         element.close = close
 
@@ -473,9 +477,7 @@ def _is_same(text: str, url: str) -> bool:
     def bare(value: str) -> str:
         return re.sub(r"^(?:https?://)?(?:www\.)?", "", value.strip().lower()).rstrip("/")
 
-    if not text:
-        return False
-    return bare(text) == bare(url) or (url.lstrip("+").isdigit() and re.sub(r"[\s()./-]", "", text) == url)
+    return bare(text) == bare(url) or (url.lstrip("+").isdigit() and re.sub(r"[\s()./-]", "", text.strip()) == url)
 
 
 def _integer(text: str | None, default: int) -> int:
