@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
     from .retry import RetryPolicy as RetryPolicy
+    from .sandbox import StoredTemplate as StoredTemplate
+    from .sandbox import TemplateLimits as TemplateLimits
     from .settings import Settings as Settings
     from .templates import Templates as Templates
     from .verdict import Scope as Scope
@@ -84,6 +86,7 @@ _PUBLIC = {
     "message": "Message",
     "receipt": "Attempt Receipt RecipientResult",
     "retry": "RetryPolicy",
+    "sandbox": "StoredTemplate TemplateLimits",
     "settings": "Settings",
     "templates": "Templates",
     "verdict": "Scope",

@@ -26,7 +26,18 @@ from jinja2.utils import missing
 from .errors import ConfigError, TemplateError
 from .search_path import Found, SearchPath, localised, near
 
-__all__ = ["Files", "Origin", "Refused", "Strict", "environment_of", "loaded", "rendered", "translations_of"]
+__all__ = [
+    "Files",
+    "Origin",
+    "Refused",
+    "Strict",
+    "compiled",
+    "environment_of",
+    "loaded",
+    "rendered",
+    "translations_of",
+    "undefined_name",
+]
 
 
 class Refused(Exception):
@@ -48,6 +59,11 @@ class _UndefinedName(_JinjaUndefined):
         super().__init__(message)
         self.name = name
         self.of = of
+
+
+def undefined_name(name: str, of: str) -> Exception:
+    """The error for a name that may not be read in a value of the class ``of``."""
+    return _UndefinedName(name, of)
 
 
 class Strict(StrictUndefined):
@@ -262,6 +278,21 @@ def loaded(environment: Environment, name: str, origin: Origin) -> Template | No
     raise fault
 
 
+def compiled(environment: Environment, source: str, name: str, origin: Origin) -> Template:
+    """Compile a template that stands in no file.
+
+    Raises:
+        TemplateError: Its syntax is wrong, or the environment refuses it.
+    """
+    fault: TemplateError
+    try:
+        code = environment.compile(source, name, name)
+        return environment.template_class.from_code(environment, code, environment.make_globals(None))
+    except Exception as error:  # noqa: BLE001 - as above
+        fault = _fault(error, name, origin, ())
+    raise fault
+
+
 def rendered(template: Template, context: Mapping[str, Any], origin: Origin) -> str:
     """Render a template.
 
@@ -305,6 +336,8 @@ def _said(error: Exception, source: str, raised_in: str, known: Iterable[str]) -
         return f"there is no template {_of_source(error.name, source) or 'of the name it asks for'}"
     if isinstance(error, RecursionError):
         return "goes too deep: a template includes or a macro calls itself without end, or a value holds itself"
+    if isinstance(error, SyntaxError):  # as for more than twenty loops within each other
+        return "is nested too deep for Python to compile"
     kind = type(error)
     known_as = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return f"{known_as} was raised{raised_in}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .rendering import Files
 
-__all__ = ["Templates"]
+__all__ = ["Templates", "checked_part", "with_parts"]
 
 # Field of the message -> how the names of its templates end, and what stands there when the message gives none itself.
 _PARTS = {"subject": (".subject.txt", ""), "text": (".txt", None), "html": (".html", None)}
@@ -122,9 +122,8 @@ class Templates:
             TemplateError: There is none of this name, or it cannot be rendered. The text names template, line and
                 variable, never a value.
         """
-        given_text: object = message.text  # may be False as long as it is not rendered
         if message.template is None:
-            return message.with_(text=None) if given_text is False else message
+            return message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
         variables = message.context if context is None else context
         name, tags = message.template, locale_tags(message.locale)
         check_name(name)
@@ -134,15 +133,9 @@ class Templates:
             parts = self._rendered(message, name, tags, variables)
         finally:
             _images.reset(token)
-        if given_text is False:
-            parts["text"] = None
-        elif given_text is None and "text" not in parts and self._derives_text:
-            html = parts.get("html", message.html)
-            if html is not None:
-                parts["text"] = html_to_text(html)
         if images.shown:
             parts["attachments"] = (*message.attachments, *images.shown.values())
-        return message.with_(template=None, context=None, **parts)
+        return with_parts(message, parts, derives_text=self._derives_text)
 
     def check(self) -> tuple[str, ...]:
         """Compile every template, and return their names: for a test, or at start.
@@ -172,7 +165,7 @@ class Templates:
             template = loaded(self._environment(tags, part == "html"), name + ending, files)
             if template is not None:
                 is_there = True
-                parts[part] = _checked(rendered(template, variables, files), part, files.label(template.name or ""))
+                parts[part] = checked_part(rendered(template, variables, files), part, files.label(template.name or ""))
         if not is_there:
             raise TemplateError(self._nothing_found(name, tags), field="template")
         return parts
@@ -273,7 +266,18 @@ def _free(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _checked(text: str, part: str, label: str) -> str:
+def with_parts(message: Message, parts: dict[str, Any], *, derives_text: bool) -> Message:
+    """The message with what was rendered, and the text part that follows from it."""
+    given_text: object = message.text  # may be False as long as it is not rendered
+    html = parts.get("html", message.html)
+    if given_text is False:
+        parts["text"] = None
+    elif given_text is None and "text" not in parts and derives_text and html is not None:
+        parts["text"] = html_to_text(html)
+    return message.with_(template=None, context=None, **parts)
+
+
+def checked_part(text: str, part: str, label: str) -> str:
     """What a template gave, if a message can hold it."""
     if part == "subject":
         text = text.strip()
