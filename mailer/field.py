@@ -19,6 +19,7 @@ __all__ = [
     "SINGLE_FIELDS",
     "field_name",
     "line",
+    "printable",
     "prose",
     "reads_json",
     "several",
@@ -87,6 +88,13 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.encode("ascii", "backslashreplace").decode("ascii").translate(_ESCAPES)
+
+
+def printable(text: str) -> str:
+    """The text on one line: what cannot be printed as escapes; letters of any script stay."""
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
 
 
 def field_name(name: object) -> str:

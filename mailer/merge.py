@@ -128,8 +128,12 @@ class _Fill:
             if value is None:
                 name = filled[index]
                 raise MessageError(f"{recipient.addr_spec} has no value for {{{{ {name} }}}}", field=self._field)
-            is_safe = self._escape is html.escape and hasattr(value, "__html__")
-            filled[index] = value.__html__() if is_safe else self._escape(str(value))
+            try:
+                is_safe = self._escape is html.escape and hasattr(value, "__html__")
+                filled[index] = str(value.__html__()) if is_safe else self._escape(str(value))
+            except Exception as error:
+                text = f"{recipient.addr_spec}'s value for {{{{ {filled[index]} }}}} raised {type(error).__name__}"
+                raise MessageError(text, field=self._field) from error
         return "".join(filled)
 
 

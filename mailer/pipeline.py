@@ -161,7 +161,7 @@ class Pipeline:
         """See :meth:`mailer.Mailer.send_many`. Nothing is in flight at a ``yield``."""
         _check_count("concurrency", concurrency)
         _check_count("window", 1 if window is None else window)
-        batch = max(1, min(self.backend.batch_size, window or _MAX_AT_ONCE))
+        batch = min(self.backend.batch_size, window or _MAX_AT_ONCE)
         # A window asked for in words is kept to: no message is read before its place is free.
         ahead = max(batch, _ROUND) if window is None else batch
         room = batch if concurrency == 1 else concurrency * ahead
@@ -414,12 +414,15 @@ def _mail_of(unit: _Unit) -> Mail:
 
 
 def _batches(units: list[_Unit], size: int) -> Iterator[list[_Unit]]:
-    """Stretches of at most so many, each for one backend."""
+    """Stretches of at most so many, each for one backend and one call of it."""
     part: list[_Unit] = []
+    room = size
     for unit in units:
-        if part and (len(part) == size or unit.backend is not part[0].backend):
+        if part and (len(part) == room or unit.backend is not part[0].backend):
             yield part
             part = []
+        if unit.backend is not None:
+            room = min(size, unit.backend.batch_size)
         part.append(unit)
     if part:
         yield part

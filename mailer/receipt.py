@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from .address import Address
 from .errors import DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, Outcome
-from .field import reads_json
+from .field import printable, reads_json
 from .verdict import Scope
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class RecipientResult:
             raise TypeError(f"outcome must be an Outcome, not {self.outcome!r}")
         if self.code is not None and not 200 <= self.code <= 599:
             raise ValueError(f"code {self.code} is outside 200-599")
+        if not self.text.isprintable():  # whoever wrote it, a terminal or a log is to show it
+            object.__setattr__(self, "text", printable(self.text))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; the outcome in lower case."""

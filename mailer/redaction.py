@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from .errors import MailerError
+from .field import printable
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,6 +32,7 @@ __all__ = [
     "forgets_arguments",
     "redacted",
     "sounds_secret",
+    "words_of",
 ]
 
 P = ParamSpec("P")
@@ -221,6 +223,16 @@ def redacted(text: str) -> str:
         text = _VALUE.sub(_without_value, text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     return _AUTH.sub(rf"\1{MASK}", text)
+
+
+def words_of(error: BaseException) -> str:
+    """What a foreign exception says, redacted and on one line; its class alone, if it cannot say anything."""
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - anybody's class
+        said = ""
+    return printable(redacted(f"{name}: {said}" if said else name))
 
 
 def sounds_secret(name: str) -> bool:

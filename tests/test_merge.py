@@ -394,3 +394,54 @@ def test_carry_many_keeps_places(world):
 def test_merge_recipients_are_each_mailbox_once():
     merge = Merge(letter(to=["Ann@A.test", "Ann@a.test"], cc=BOB, bcc=BOB, merge_data={BOB: {"order": {"number": 1}}}))
     assert merge.recipients == (Address.parse("Ann@a.test"), Address.parse(BOB))
+
+
+class Mute:
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class NoMarkup:
+    def __html__(self):
+        raise RuntimeError("no markup")
+
+
+def test_a_value_that_cannot_be_shown_is_its_recipients_own_fault(world):
+    """F89: one poisoned value; the others get theirs, and the iterable goes on."""
+    values = {ANN: {"name": "Ann"}, BOB: {"name": Mute()}, ZOE: {"name": NoMarkup()}}
+    poisoned = letter(to=[ANN, BOB, ZOE], subject="s", text=None, html="<p>{{ name }}</p>", merge_data=values)
+    with world.mailer("memory:") as mailer:
+        receipt, other = mailer.send_many([poisoned, plain(0)])
+    assert [r.outcome for r in receipt.results] == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REJECTED]
+    assert receipt.results[1].text == f"html: {BOB}'s value for {{{{ name }}}} raised RuntimeError"
+    assert other.ok
+
+
+def test_a_cancelled_round_tells_what_another_backend_had_taken_already(async_world):
+    """A filter may choose a backend that takes fewer at once than the mailer's own."""
+    import anyio
+
+    sent, told = [], []
+
+    class OneByOne(Backend):
+        url = "one:"
+
+        async def send(self, mail):
+            if sent:
+                await anyio.sleep(60)
+            sent.append(mail)
+            return Receipt.for_all(mail, Outcome.ACCEPTED)
+
+    other = OneByOne()
+
+    async def cut_short(mailer):
+        with anyio.move_on_after(0.05):
+            async for _ in mailer.send_many([plain(n) for n in range(3)]):
+                pass
+
+    with async_world.mailer(Batching()) as mailer:
+        mailer.hooks.add_filter("backend", lambda value, context: other)
+        for name in ("sent", "deferred", "unknown"):
+            mailer.hooks.add_action(name, lambda context, name=name: told.append(name))
+        async_world.run(cut_short, mailer.wrapped)
+    assert told == ["sent", "unknown", "deferred"]

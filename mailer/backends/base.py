@@ -14,7 +14,7 @@ from ..features import Features, Unsupported, left_out
 from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
-from ..redaction import Unpickled
+from ..redaction import Unpickled, words_of
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ class Backend(Unpickled):
         """Bind to the runtime of the mailer that uses it; a mailer calls this once.
 
         Raises:
-            ConfigError: It belongs to a mailer of the other kind already.
+            ConfigError: It belongs to a mailer of the other kind already, or its ``batch_size`` is no count.
         """
+        check_batch_size(self)
         bound = getattr(self, "runtime", None)
         if bound is not None and bound.is_async != runtime.is_async:
             raise ConfigError(f"{self} is in use by {'an async' if bound.is_async else 'a blocking'} mailer already")
@@ -117,6 +118,14 @@ class Backend(Unpickled):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+
+def check_batch_size(backend: Backend) -> int:
+    """Return it, or raise ConfigError if it is no whole number of 1 or more."""
+    size = backend.batch_size
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"{backend}: batch_size={size!r}: must be a whole number of 1 or more")
+    return size
 
 
 async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
@@ -170,7 +179,7 @@ async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | 
             fitting.append((index, (mail, left_out(mail.message, backend.features, name, backend.unsupported))))
         except UnsupportedFeature as error:
             settled[index] = error
-    size = max(1, backend.batch_size)
+    size = backend.batch_size
     for start in range(0, len(fitting), size):
         batch = fitting[start : start + size]
         try:
@@ -250,7 +259,7 @@ def _as_ours(error: Exception, backend: str, runtime: Runtime) -> MailerError:
     # asyncio, anyio and httpx say so in words of their own when no loop runs.
     needs_loop = isinstance(error, RuntimeError) and not runtime.is_async
     remedy = " (if it needs an event loop, use AsyncMailer)" if needs_loop else ""
-    ours = MailerError(f"{backend} raised {type(error).__name__}: {error}{remedy}")
+    ours = MailerError(f"{backend} raised {words_of(error)}{remedy}")
     ours.__cause__ = error
     return ours
 

@@ -18,7 +18,7 @@ from ..receipt import Receipt
 from ..retry import MAX_RETRY_AFTER_S
 from ..tally import Tally
 from ..verdict import Scope
-from .base import Backend, Health, called, carry_many, examine
+from .base import Backend, Health, called, carry_many, check_batch_size, examine
 
 if TYPE_CHECKING:
     from ..runtime import Lock, Runtime
@@ -72,7 +72,7 @@ class GroupBackend(Backend):
         # The members decide what is carried; but to merge is the mailer's, unless every member does it.
         merges = all(member.features.merge for member in self.members)
         self.features = replace(Features.everything(), merge=merges)
-        self.batch_size = max(member.batch_size for member in self.members)
+        self.batch_size = max(map(check_batch_size, self.members))
         self._moves_on = {Outcome.DEFERRED, Outcome.UNKNOWN} if resend_unknown else {Outcome.DEFERRED}
         self._rest_s = rest_s
         self._rests_until: dict[int, float] = {}

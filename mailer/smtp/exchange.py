@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import AuthError, MailerError, MessageError, Outcome, ProtocolError, TransportError
 from ..log import DIALOGUE
+from ..redaction import words_of
 from . import command
 from .data import dot_stuffed
 from .reply import Reply
@@ -605,7 +606,7 @@ def _is_too_many(reply: Reply) -> bool:
 
 
 def _unreadable(error: Exception) -> MailerError:
-    failed = MailerError(f"the mail's content could not be read: {type(error).__name__}: {error}")
+    failed = MailerError(f"the mail's content could not be read: {words_of(error)}")
     failed.__cause__ = error
     return failed
 

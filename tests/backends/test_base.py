@@ -157,3 +157,42 @@ def test_a_backend_without_anything_is_shown_by_its_class() -> None:
     assert Bare().check() == Health(True, "Bare()")
     with pytest.raises(NotImplementedError, match="Bare has no send"):
         Bare().send(None)  # type: ignore[arg-type]
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Mute(), "given: raised Mute"),
+        (KeyError("a\nb\x1b[31m\u202e"), r"given: raised KeyError: 'a\nb\x1b[31m\u202e'"),
+        (ValueError("a\nb\x1b[31m\u202e ü"), r"given: raised ValueError: a\nb\x1b[31m\u202e ü"),
+        (
+            OSError("no answer from https://user:hush@api.test/"),
+            "given: raised OSError: no answer from https://user:***@api.test/",
+        ),
+        (MailerError("a\nb"), r"a\nb"),
+    ],
+    ids=repr,
+)
+def test_a_foreign_error_is_one_line_without_secrets(world: World, error: Exception, text: str) -> None:
+    with world.mailer(Given(error)) as mailer:
+        receipt, raised = sent(mailer)
+        health = mailer.check()
+    assert type(raised) is DeliveryUnknown
+    assert receipt.results[0].text == text
+    assert health.ok
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "2", None])
+def test_a_batch_size_that_is_none_is_refused_at_the_start(size: Any) -> None:
+    from mailer.backends.group import FailoverBackend
+
+    backend = Given(None)
+    backend.batch_size = size
+    for made in (lambda: Mailer(backend), lambda: FailoverBackend([backend])):
+        with pytest.raises(ConfigError, match="given:: batch_size="):
+            made()

@@ -22,6 +22,7 @@ from mailer import (
     Receipt,
     Settings,
     backend_from_url,
+    configure,
     register_backend,
 )
 from mailer.errors import AuthError
@@ -237,6 +238,7 @@ SECRET = quote(TOKEN, safe="")
         lambda: Mailer(f"smtp://u:{SECRET}@h", from_="no address"),
         lambda: AsyncMailer(f"smtp://u:{SECRET}@h", unsupported="never"),
         lambda: Mailer(settings={"url": f"smtp://u:{SECRET}@h?bogus=1"}),
+        lambda: configure({"ulr": f"smtp://u:{SECRET}@h"}),
         lambda: Mailer(settings={"ulr": f"smtp://u:{SECRET}@h"}),
         lambda: Mailer(settings={"url": f"smtp://u:{SECRET}@h"}, name="nobody"),
         lambda: Mailer(settings={"mailers": {"news": {"url": f"smtp://u:{TOKEN}@h"}}}, name="news"),
