@@ -101,6 +101,7 @@ class _Face(Unpickled):
             from .templates import Templates
 
             templates = Templates.of(templates)
+        self._templates = templates
         self._pipeline = Pipeline(self, backend, runtime, hooks, retry=retry, from_=sender, templates=templates)
 
     def _runtime(self) -> Runtime:
@@ -120,6 +121,11 @@ class _Face(Unpickled):
     def from_(self) -> tuple[Address, ...]:
         """The From of messages that have none; empty if there is none."""
         return self._from
+
+    @property
+    def templates(self) -> Templates | None:
+        """Where messages' templates are, if it was given any."""
+        return self._templates
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.backend}>"

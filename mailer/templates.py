@@ -137,6 +137,19 @@ class Templates:
             parts["attachments"] = (*message.attachments, *images.shown.values())
         return with_parts(message, parts, derives_text=self._derives_text)
 
+    def sources(self, name: str) -> dict[str, bytes]:
+        """The files of a template itself, of every part and locale, and not what they include: to tell it from another.
+
+        Raises:
+            TemplateError: There is none of this name.
+        """
+        check_name(name)
+        names = [file for file in self._search.names() if file.startswith(f"{name}.")]
+        found = {file: at for file in names if (at := self._search.find([file])) is not None}
+        if not found:
+            raise TemplateError(self._nothing_found(name, ()), field="template")
+        return {file: self._search.read(at) for file, at in found.items()}
+
     def check(self) -> tuple[str, ...]:
         """Compile every template, and return their names: for a test, or at start.
 

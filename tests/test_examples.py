@@ -20,6 +20,18 @@ SHOWS = {
         "everybody accepted: False",
         "for ann@example.org, archive@example.com",
     ],
+    "newsletter_csv.py": [
+        "accepted   1\n",
+        "4 rows were not reached: go on with --resume sent.journal\n",
+        "exit code 69\n",
+        "accepted   3  (1 of them before)\n",
+        "rejected   1  (1 of them before)\n",
+        "invalid    1\n",
+        "duplicate  1\n",
+        "3,rejected,550 5.1.1 no such user,bob@gone.example,Bob,monthly,2026-12-24\n",
+        "the server has 3 mails\n",
+        "from Python, message 1: accepted\n",
+    ],
     "send_async.py": [
         "order 0: accepted",
         "order 3: accepted",

@@ -28,6 +28,8 @@ __all__ = ["command"]
 @click.option("--subject", default="", help="The subject.")
 @click.option("--text", help="The text; '-' reads standard input.")
 @click.option("--html", help="The html; '-' reads standard input.")
+@click.option("--template", metavar="NAME", help="Take subject, text and html from the templates of this name.")
+@click.option("--templates", multiple=True, metavar="PLACE", help="Where they are. [default: MAILER_TEMPLATES]")
 @click.option("--attach", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="A file to attach.")
 @click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field.")
 @url_option
@@ -43,6 +45,8 @@ def command(
     subject: str,
     text: str | None,
     html: str | None,
+    template: str | None,
+    templates: tuple[str, ...],
     attach: tuple[Path, ...],
     header: tuple[str, ...],
     url: str | None,
@@ -52,18 +56,18 @@ def command(
 ) -> None:
     """Send a mail, or with --csv one to each row of a file.
 
-    Without --text, --html and --attach the text is read from standard input:
+    Without --text, --html, --template and --attach the text is read from standard input:
 
         echo "It is done." | mailer send --to ann@example.org --subject Report
 
-    With --csv, {{ name }} stands for the row's column of that name:
+    With --csv, {{ name }} stands for the row's column of that name, in a template too:
 
         mailer send --csv people.csv --subject "Hello {{ name }}" --text "Your code: {{ code }}" --resume journal
     """
     rows = BulkOptions.of(bulk)
     if rows is not None and (to or cc or bcc):
         raise click.UsageError("with --csv each mail goes to the address in its row: leave out --to, --cc and --bcc")
-    if text is None and html is None and not attach:
+    if text is None and html is None and template is None and not attach:
         text = "-"
     if [text, html, str(bulk["csv"])].count("-") > 1:
         raise click.UsageError("only one of --text, --html and --csv can come from standard input")
@@ -78,10 +82,13 @@ def command(
             subject=subject,
             text=_typed_in() if text == "-" else text,
             html=_typed_in() if html == "-" else html,
+            template=template,
             attachments=[Attachment.from_path(path) for path in attach],
             headers=[_pair(line) for line in header],
         )
-        with mailer_of(url, name) as mailer:
+        with mailer_of(url, name, templates=templates or None) as mailer:
+            if template is not None and mailer.templates is None:
+                raise click.UsageError("--template needs --templates FOLDER, or the setting MAILER_TEMPLATES")
             if rows is not None:
                 send_rows(rows, message, mailer, as_json=as_json)
             receipt = mailer.send(message)

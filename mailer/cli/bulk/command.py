@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -30,6 +30,9 @@ from .progress import progress_on
 from .rejects import Rejects
 from .run import Run, stopped_by_signals
 from .table import Survey, Table
+
+if TYPE_CHECKING:
+    from ...templates import Templates
 
 __all__ = ["send_rows"]
 
@@ -81,9 +84,10 @@ def _made(options: BulkOptions, mail: Message, mailer: Mailer, table: Table, sur
     """A run with all that it needs, which is closed at the end."""
     with ExitStack() as stack:
         journal = Journal.nowhere()
+        digest = _digest(mail, mailer.templates)  # without a journal too: a template that is not there is found now
         if options.resume is not None and survey is not None:
             journal = Journal.open(
-                options.resume, csv=survey.digest, mail=_digest(mail), force=options.force, dry=options.dry_run
+                options.resume, csv=survey.digest, mail=digest, force=options.force, dry=options.dry_run
             )
         stack.callback(journal.close)
         ledger = Ledger(journal.records())
@@ -115,9 +119,13 @@ def _made(options: BulkOptions, mail: Message, mailer: Mailer, table: Table, sur
         )
 
 
-def _digest(mail: Message) -> str:
-    """What tells this mail from another."""
-    return hashlib.sha256(json.dumps(mail.to_dict(), sort_keys=True).encode()).hexdigest()
+def _digest(mail: Message, templates: Templates | None) -> str:
+    """What tells this mail from another: its fields, and its template's own files."""
+    digest = hashlib.sha256(json.dumps(mail.to_dict(), sort_keys=True).encode())
+    if mail.template is not None and templates is not None:
+        for name, content in sorted(templates.sources(mail.template).items()):
+            digest.update(b"\0%s\0%d\0%s" % (name.encode(), len(content), content))
+    return digest.hexdigest()
 
 
 # --- what is shown at the end -----------------------------------------------------------------------------------------

@@ -74,6 +74,38 @@ def test_outcomes_rejects_and_exit_code_as_json() -> None:
     assert "3,rejected,550 5.1.1 no such user,gone@example.org" in Path("r.csv").read_text()
 
 
+def test_a_template_gets_the_rows_columns_and_the_journal_is_bound_to_its_files() -> None:
+    Path("mails").mkdir()
+    Path("mails/news.subject.txt").write_text("News for {{ name }}")
+    Path("mails/news.html").write_text("<p>Code {{ code }}{% if code == '1' %}{{ nothing }}{% endif %}</p>")
+    Path("mails/other.txt").write_text("x")
+    options = ("--csv", people("ann", "bob", "cy"), "--template", "news", "--templates", "mails", "--resume", "j")
+    with Mailbox() as mailbox:
+        first = send(*options, "--url", mailbox.url, "--rejects", "r.csv")
+        got = [email.message_from_bytes(mail.content, policy=email.policy.default) for mail in mailbox.wait_for(2)]
+    assert first.exit_code == 65, first.output
+    assert [mail["Subject"] for mail in got] == ["News for Name ann", "News for Name cy"]
+    assert [mail.get_body(("plain",)).get_content().strip() for mail in got] == ["Code 0", "Code 2"]
+    assert "nothing" in Path("r.csv").read_text()
+    Path("mails/other.txt").write_text("y")
+    assert json.loads(send(*options, "--url", "null:", "--json").stdout)["before"] == {"accepted": 2}
+    Path("mails/news.html").write_text("<p>Code {{ code }}</p>")
+    changed = send(*options, "--url", "null:")
+    assert "the mail is another" in str(changed.exception)
+    mended = json.loads(send(*options, "--url", "null:", "--force", "--json").stdout)
+    assert (mended["accepted"], mended["before"]) == (3, {"accepted": 2})
+
+
+def test_a_template_that_is_not_there_is_found_before_anything_is_done() -> None:
+    Path("mails").mkdir()
+    Path("mails/news.txt").write_text("x")
+    file = people("ann")
+    result = send("--csv", file, "--template", "nwes", "--templates", "mails", "--url", "null:", "--resume", "j")
+    assert "news" in str(result.exception)
+    assert not Path("j").exists()
+    assert "MAILER_TEMPLATES" in send("--csv", file, "--template", "news", "--url", "null:").output
+
+
 def test_rejects_can_be_mended_and_sent() -> None:
     with Mailbox(replies=GONE) as mailbox:
         send("--csv", people("ann", "gone"), *TEXT, "--url", mailbox.url, "--rejects", "r.csv")
