@@ -56,6 +56,8 @@ class RecipientResult:
             raise TypeError(f"outcome must be an Outcome, not {self.outcome!r}")
         if self.code is not None and not 200 <= self.code <= 599:
             raise ValueError(f"code {self.code} is outside 200-599")
+        if self.retry_after_s is not None and not isinstance(self.retry_after_s, (int, float)):
+            raise TypeError(f"retry_after_s must be a number of seconds, not {type(self.retry_after_s).__name__}")
         if not self.text.isprintable():  # whoever wrote it, a terminal or a log is to show it
             object.__setattr__(self, "text", printable(self.text))
 

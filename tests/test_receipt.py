@@ -141,3 +141,18 @@ def test_for_all_says_the_same_for_everyone():
     assert [(r.address, r.outcome, r.code, r.retry_after_s) for r in one.results] == [
         (a, D, 451, 7.0) for a in mail.envelope.recipients
     ]
+
+
+@pytest.mark.parametrize("wait", ["5", b"5", [5]])
+def test_a_wait_that_is_no_number_cannot_be_built_or_read(wait):
+    """Whoever compared it would fail with the mail half way."""
+    with pytest.raises(TypeError, match="retry_after_s"):
+        RecipientResult(Address.parse("a@x.test"), Outcome.DEFERRED, retry_after_s=wait)
+    data = RecipientResult(Address.parse("a@x.test"), Outcome.DEFERRED, retry_after_s=5).to_dict()
+    with pytest.raises(MessageError):
+        RecipientResult.from_dict({**data, "retry_after_s": wait})
+
+
+def test_a_text_is_one_line_whoever_wrote_it():
+    result = RecipientResult(Address.parse("a@x.test"), Outcome.DEFERRED, text="a\r\nb\x1b[31m\u202e\u00fc")
+    assert result.text == r"a\r\nb\x1b[31m\u202e" + "\u00fc"
