@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
 
-__all__ = ["BackendURL", "choice", "flag", "seconds", "text"]
+__all__ = ["BackendURL", "choice", "flag", "seconds", "text", "whole"]
 
 T = TypeVar("T")
 
@@ -226,6 +226,17 @@ def seconds(value: str) -> float:
         raise ValueError("must be a number of seconds") from None
     if not 0 < number <= 86_400:
         raise ValueError("must be more than 0 and at most 86400 seconds")
+    return number
+
+
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """A whole number in this range."""
+
+    def number(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) <= 9 and lowest <= int(value) <= highest):
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(value)
+
     return number
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,10 +12,11 @@ from ..mail import Mail
 from ..receipt import Receipt
 from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
+from ..smtp.pool import Pool, PoolLimits
 from ..smtp.session import Session
 from ..smtp.transaction import Transaction
 from .base import Backend, Health
-from .options import BackendURL, choice, flag, seconds, text
+from .options import BackendURL, choice, flag, seconds, text, whole
 
 if TYPE_CHECKING:
     import ssl
@@ -26,8 +26,31 @@ if TYPE_CHECKING:
 __all__ = ["SmtpBackend", "smtp_from_url"]
 
 _DEFAULT_PORT = {"smtp": 587, "smtps": 465}
+#: URL options and the fields that they set.
+_TIMEOUTS = {
+    "timeout": "total_s",
+    "connect_timeout": "connect_s",
+    "command_timeout": "command_s",
+    "final_timeout": "final_s",
+    "greeting_timeout": "greeting_s",
+    "ehlo_timeout": "ehlo_s",
+    "tls_timeout": "tls_s",
+    "auth_timeout": "auth_s",
+    "mail_timeout": "mail_s",
+    "rcpt_timeout": "rcpt_s",
+    "data_timeout": "data_s",
+    "block_timeout": "block_s",
+}
+_LIMITS = {
+    "max_connections": "connections",
+    "max_messages": "messages",
+    "max_age": "age_s",
+    "max_idle": "idle_s",
+}
 #: Mails that may be unanswered at once, and so UNKNOWN if the connection dies.
-_WINDOW = 16
+WINDOW = 16
+#: Mails taken by one ``send_many``: at its end the connection is idle for a round trip, which is to count for little.
+_BATCH = 100
 #: New connections in a row that broke at their first mail, until the mails that are left are deferred with them.
 _MAX_FAILURES = 3
 
@@ -37,18 +60,28 @@ class SmtpBackend(Backend):
 
     ``SmtpBackend(Endpoint(host="smtp.example.com", port=587, tls="required", username="u", password="..."))``
 
-    Shared by threads and tasks, each send has a connection to itself; one idle connection is kept. A fork and another
+    Shared by threads and tasks, each send has a connection to itself, and leaves it to the next. A fork and another
     event loop begin anew.
+
+    Args:
+        endpoint: The server, and the terms of talking to it.
+        url: How it prints itself, without secrets; "" makes one of the endpoint.
+        limits: Of the connections that are kept.
+        window: How many mails of one ``send_many`` may be unanswered at once, where the server offers PIPELINING and
+            CHUNKING: so many are UNKNOWN if the connection dies.
     """
 
     # What hangs on the server's extensions is settled when those are known, and noted on the receipt.
+    batch_size = _BATCH
     features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True)
 
-    def __init__(self, endpoint: Endpoint, *, url: str = "") -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, url: str = "", limits: PoolLimits | None = None, window: int = WINDOW
+    ) -> None:
         self.endpoint = endpoint
         self.url = url or f"{'smtps' if endpoint.implicit_tls else 'smtp'}://{endpoint}?tls={endpoint.tls}"
-        self._idle: deque[Session] = deque()
-        self._pid = os.getpid()
+        self._pool = Pool(self._connect, limits or PoolLimits())
+        self._window = window
         self._cut_short: dict[str, Receipt] = {}
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -63,7 +96,7 @@ class SmtpBackend(Backend):
     async def send_many(self, mails: Sequence[Mail]) -> list[Receipt]:
         """One attempt for each, over one connection, as many at once under way as the server allows."""
         transactions = [Transaction(mail) for mail in mails]
-        await self._carry(transactions, window=_WINDOW)
+        await self._carry(transactions, window=self._window)
         return [self._receipt(transaction) for transaction in transactions]
 
     async def _carry(self, transactions: Sequence[Transaction], window: int) -> None:
@@ -84,12 +117,12 @@ class SmtpBackend(Backend):
             head = queue[0]
             try:
                 deadline = head.deadline or self.runtime.now() + self.endpoint.timeouts.total_s
-                session = (None if is_new else self._take()) or await self._connect(deadline)
+                session = await self._pool.take(self.runtime, deadline, is_new=is_new)
             except MailerError as error:  # it would be so for the others too
                 return _abandon_all(queue, error)
             before = session.carried
             try:
-                await session.transact(queue, window=window)
+                await session.transact(queue, window=window, limit=self._pool.room(session))
             except MailerError as error:
                 is_new = True
                 if isinstance(error, AuthError):
@@ -102,7 +135,7 @@ class SmtpBackend(Backend):
                 if failures >= _MAX_FAILURES:
                     return _abandon_all(queue, error)
             finally:
-                self._give_back(session)
+                self._pool.give_back(session, self.runtime)
         return None
 
     def _receipt(self, transaction: Transaction) -> Receipt:
@@ -129,9 +162,8 @@ class SmtpBackend(Backend):
             self._idle.pop().close()
 
     async def close(self) -> None:
-        """Say QUIT on the idle connection and close it."""
-        while (session := self._take()) is not None:
-            session.quit()
+        """Say QUIT on the idle connections and close them."""
+        self._pool.close(self.runtime)
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -150,7 +182,7 @@ class SmtpBackend(Backend):
             connect_timeout_s=endpoint.timeouts.connect_s,
             addresses=endpoint.addresses,
         )
-        session = Session(stream, self.runtime, endpoint)
+        session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
         await session.begin(context, deadline)
         return session
 
@@ -160,31 +192,6 @@ class SmtpBackend(Backend):
         if self.endpoint.tls == "none":
             return None
         return tls_context(verify=self.endpoint.verify, ca_file=self.endpoint.ca_file)
-
-    def _take(self) -> Session | None:
-        """The idle connection, if it is ours to use and still lives."""
-        if self._pid != os.getpid():
-            # After a fork the connection is the parent's: forget it, without a word on the wire.
-            self._pid = os.getpid()
-            while self._idle:
-                self._idle.pop().close()
-        token = self.runtime.token()
-        while True:
-            try:
-                session = self._idle.pop()
-            except IndexError:
-                return None
-            if session.token == token and session.is_open:
-                return session
-            session.close()
-
-    def _give_back(self, session: Session) -> None:
-        if not session.is_open:
-            session.close()
-        elif self._idle or session.room <= 0:
-            session.quit()
-        else:
-            self._idle.append(session)
 
 
 def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
@@ -196,8 +203,9 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     """``smtp://user:password@host:port?tls=required`` or ``smtps://``.
 
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
-    mechanism to use), ``helo``, and in seconds ``timeout`` (one attempt in all),
-    ``connect_timeout``, ``command_timeout``, ``final_timeout``.
+    mechanism to use), ``helo``; ``max_connections``, ``max_messages`` (for each connection), ``max_age`` and
+    ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all), ``connect_timeout``,
+    ``command_timeout``, ``final_timeout`` and one for each step (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
     url.refuse("path")
     if not url.host:
@@ -213,21 +221,15 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         auth_in_clear=flag,
         auth=choice(*map(str.lower, MECHANISMS)),
         helo=text,
-        timeout=seconds,
-        connect_timeout=seconds,
-        command_timeout=seconds,
-        final_timeout=seconds,
+        max_connections=whole(1, 1000),
+        max_messages=whole(1, 1_000_000),
+        max_age=seconds,
+        max_idle=seconds,
+        window=whole(1, 1000),
+        **dict.fromkeys(_TIMEOUTS, seconds),
     )
-    timeouts = {
-        field: options[name]
-        for name, field in (
-            ("timeout", "total_s"),
-            ("connect_timeout", "connect_s"),
-            ("command_timeout", "command_s"),
-            ("final_timeout", "final_s"),
-        )
-        if name in options
-    }
+    timeouts = {field: options[name] for name, field in _TIMEOUTS.items() if name in options}
+    limits = {field: options[name] for name, field in _LIMITS.items() if name in options}
     secure_by_default = implicit or url.username is not None or port in (587, 465)
     helo = options.get("helo", "")
     if helo:
@@ -251,6 +253,8 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             timeouts=Timeouts(**timeouts),
         ),
         url=str(url),
+        limits=PoolLimits(**limits),
+        window=options.get("window", WINDOW),
     )
     if runtime is not None:
         backend.attach(runtime)

@@ -67,10 +67,23 @@ class Learnt:
     """What a server showed of its limits; None: nothing yet. Shared by the connections to it.
 
     Attributes:
-        recipients: How many one transaction takes (452 4.5.3, or RCPTMAX of RFC 9422).
+        recipients: How many one transaction took, until 452 4.5.3 to RCPT.
+        messages: How many transactions one connection took, until 421 to MAIL.
+        connections: How many it had from us at once, until 421 to one more.
     """
 
     recipients: int | None = None
+    messages: int | None = None
+    connections: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return self.recipients is self.messages is self.connections is None
+
+    def forget(self) -> None:
+        """Start again: things may have changed."""
+        self.recipients = self.messages = self.connections = None
 
 
 class _Passage:
@@ -127,6 +140,8 @@ class Exchange:
 
     Attributes:
         carried: How many MAIL commands were written.
+        answered: How many of them were answered.
+        is_dismissed: The server said 421 where it might have answered another MAIL.
     """
 
     def __init__(
@@ -141,6 +156,8 @@ class Exchange:
         is_rested: bool = False,
     ) -> None:
         self.carried = 0
+        self.answered = 0
+        self.is_dismissed = False
         self._wire = wire
         self._runtime = runtime
         self._endpoint = endpoint
@@ -220,8 +237,7 @@ class Exchange:
                     transaction.notes.extend(notes)
                     transaction.fit(self._offered, is_safe=is_safe)
                 recipients = [address for address in recipients or transaction.pending if transaction.awaits(address)]
-                most = self._learnt.recipients
-                if most is not None and len(recipients) > most:
+                if (most := self._most_recipients()) is not None and len(recipients) > most:
                     self._rests.appendleft((transaction, recipients[most:]))
                     recipients = recipients[:most]
                 if recipients:
@@ -232,6 +248,10 @@ class Exchange:
                 transaction.abandon(_unreadable(error))
         return None
 
+    def _most_recipients(self) -> int | None:
+        limits = (self._offered.limit("RCPTMAX"), self._learnt.recipients)
+        return min([limit for limit in limits if limit is not None], default=None)
+
     def _break_off(self, begun: Sequence[Transaction], error: BaseException) -> None:
         """Settle whoever had begun. Who has not may begin again elsewhere."""
         reply = getattr(error, "reply", None)
@@ -239,6 +259,8 @@ class Exchange:
             for passage in {id(passage): passage for _, _, passage, _ in self._expected}.values():
                 if self._wire.stream.sent_bytes >= passage.end and (passage.refusal is None or passage.is_odd):
                     passage.transaction.in_doubt += passage.served()
+        else:
+            self.is_dismissed = bool(self._expected) and self._expected[0][1] in ("MAIL", "RSET")
         if isinstance(error, ProtocolError):
             for transaction, recipients in self._unproven:
                 transaction.doubt(recipients, error)
@@ -518,6 +540,7 @@ class Exchange:
     def _on_mail(self, passage: _Passage, _: None, reply: Reply) -> None:
         transaction = passage.transaction
         transaction.has_begun = True
+        self.answered += 1
         if reply.is_positive:
             return
         self._check_final(reply, "MAIL")

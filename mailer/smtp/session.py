@@ -68,6 +68,8 @@ class Session:
         capabilities: What the server announced last.
         carried: How many transactions it has begun.
         learnt: What the server showed of its limits.
+        token: Where it was opened, and may be used.
+        opened_at, used_at: When, on the runtime's clock; used_at is the end of the last transaction.
         notes: What the connection could not have, such as TLS.
     """
 
@@ -77,11 +79,11 @@ class Session:
         self.learnt = learnt or Learnt()
         self.notes: list[str] = []
         self.token = runtime.token()
+        self.opened_at = self.used_at = runtime.now()
         self._stream = stream
         self._runtime = runtime
         self._endpoint = endpoint
         self._wire = Wire(stream, runtime, endpoint)
-        self._spoke_at = runtime.now()
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,11 @@ class Session:
     def is_open(self) -> bool:
         """Whether another transaction may be tried: open, in step, and nothing unexpected has come."""
         return self._wire.is_open
+
+    @property
+    def is_ready(self) -> bool:
+        """The same as far as is known without asking the system."""
+        return not self._stream.closed and not self._wire.buffered
 
     @property
     def room(self) -> int:
@@ -162,7 +169,6 @@ class Session:
         reply = await self._wire.ask(command.ehlo(name), "EHLO")
         if reply.is_positive:
             self.capabilities = Capabilities.parse(reply)
-            self.learnt.recipients = self.capabilities.limit("RCPTMAX") or self.learnt.recipients
             return
         self.capabilities = Capabilities()
         if reply.code in _NO_EHLO:
@@ -301,15 +307,17 @@ class Session:
             self.capabilities,
             self.learnt,
             window=window,
-            is_rested=self._runtime.now() - self._spoke_at > _REST_S,
+            is_rested=self._runtime.now() - self.used_at > _REST_S,
         )
         if self.carried and queue and REUSED.wanted():
             REUSED(connection=self._stream.number, mail_id=queue[0].mail.id)
         try:
             await exchange.run(queue, min(limit, self.room), self.is_safe, self.notes)
         finally:
+            if exchange.is_dismissed and exchange.answered:
+                self.learnt.messages = self.carried + exchange.answered
             self.carried += exchange.carried
-            self._spoke_at = self._runtime.now()
+            self.used_at = self._runtime.now()
 
 
 def _is_about_credentials(refusal: Reply) -> bool:

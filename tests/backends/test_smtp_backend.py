@@ -37,7 +37,7 @@ WHOLE = HI + EHLO + ONE + QUIT
 
 def stale(mailer: object) -> None:
     """Wait until something has come on the kept connection; on a slow machine it came with the reply before."""
-    for session in mailer.backend._idle:  # type: ignore[attr-defined]
+    for session in mailer.backend._pool.idle:  # type: ignore[attr-defined]
         assert select.select([session._stream._sock], [], [], 5)[0]
 
 
@@ -222,7 +222,7 @@ def test_eight_threads_on_one_mailer() -> None:
             thread.join(30)
         assert errors == []
         got = mailbox.wait_for(120)
-        assert len(mailer.backend._idle) <= 8
+        assert len(mailer.backend._pool.idle) <= 8
     assert sorted(mail.recipients for mail in got) == sorted((f"t{t}n{n}@y.test",) for t in range(8) for n in range(15))
     assert all(b"To: " + mail.recipients[0].encode() in mail.content for mail in got)  # no two mails mixed
     gc.collect()
@@ -235,7 +235,7 @@ def test_many_tasks_on_one_async_mailer(async_world: World) -> None:
         async with AsyncMailer(where) as mailer, anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(mailer.send, message(f"n{number}@y.test"))
-        return len(mailer.backend._idle)
+        return len(mailer.backend._pool.idle)
 
     with Mailbox() as mailbox:
         assert async_world.run(work, mailbox.url) == 0
@@ -260,7 +260,7 @@ def test_a_mailer_that_is_only_dropped_leaves_no_warning_behind_its_close(world:
     with exchange(world, WHOLE) as (_, mailer):
         assert sent(mailer)[0].ok
     gc.collect()  # a socket left open would be an error (filterwarnings = error)
-    assert len(mailer.backend._idle) == 0
+    assert len(mailer.backend._pool.idle) == 0
 
 
 def test_the_blocking_mailer_works_inside_a_running_loop() -> None:
@@ -385,12 +385,12 @@ def test_send_many_is_lazy_and_an_iterable_that_raises_does_so_after_the_receipt
         raise LookupError("the third")
 
     async def work(mailer: AsyncMailer) -> None:
-        async for receipt in mailer.send_many(messages()):
+        async for receipt in mailer.send_many(messages(), window=1):
             assert len(pulled) == len(receipts) + 1
             receipts.append(receipt)
 
     def blocking(mailer: Mailer) -> None:
-        for receipt in mailer.send_many(messages()):
+        for receipt in mailer.send_many(messages(), window=1):
             assert len(pulled) == len(receipts) + 1
             receipts.append(receipt)
 
@@ -409,14 +409,14 @@ def test_send_many_left_early_finishes_what_is_on_the_wire(world: World) -> None
     async def work(mailer: AsyncMailer) -> None:
         import contextlib
 
-        async with contextlib.aclosing(mailer.send_many(message() for _ in range(9))) as receipts:
+        async with contextlib.aclosing(mailer.send_many((message() for _ in range(9)), window=1)) as receipts:
             async for receipt in receipts:
                 assert receipt.ok
                 break
 
     with exchange(world, HI + EHLO + ONE + "C: QUIT\n") as (peer, mailer):
         if world.portal is None:
-            for _ in mailer.wrapped.send_many(message() for _ in range(9)):
+            for _ in mailer.wrapped.send_many((message() for _ in range(9)), window=1):
                 break
         else:
             world.run(work, mailer.wrapped)

@@ -65,8 +65,8 @@ async def _sweep(at: int, where: str) -> tuple[bool, list[str], int, bool]:
     told = listening(mailer)
     with anyio.CancelScope() as scope:
         await counted(mailer.send(message("b@y.test", "c@y.test")), at, scope.cancel)
-    idle = len(mailer.backend._idle)
-    kept_is_sound = all(session.is_open for session in mailer.backend._idle)
+    idle = len(mailer.backend._pool.idle)
+    kept_is_sound = all(session.is_open for session in mailer.backend._pool.idle)
     with anyio.CancelScope(shield=True):
         await mailer.aclose()
     return scope.cancelled_caught, told, idle, kept_is_sound
@@ -108,7 +108,7 @@ async def _moved_on(where: str) -> tuple[bool, list[str], int]:
     told = listening(mailer)
     with anyio.move_on_after(0.1) as scope:
         await mailer.send(message())
-    idle = len(mailer.backend._idle)
+    idle = len(mailer.backend._pool.idle)
     await mailer.aclose()
     return scope.cancelled_caught, told, idle
 
