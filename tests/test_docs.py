@@ -199,15 +199,15 @@ def test_every_public_name_is_in_the_reference(name):
 
 
 def test_every_scheme_and_option_is_documented():
-    from mailer.backends import url
+    from mailer.backends import smtp, url
 
     text = page("backends.md")
     for scheme in (*url._BUILT_IN, *url._GROUPS):
         assert re.search(rf"`{scheme}[:(]", text), scheme
     source = (ROOT / "mailer/backends/smtp.py").read_text(encoding="utf-8")
-    options = re.findall(r"^        (\w+)=(?:flag|text|seconds|choice)", source, re.M)
+    options = re.findall(r"^        (\w+)=(?:flag|text|seconds|choice|whole)", source, re.M)
     assert len(options) >= 9
-    for option in (*options, "on_unknown", "rest", "format="):
+    for option in (*options, *smtp._TIMEOUTS, "on_unknown", "rest", "format="):
         assert f"`{option}`" in text, option
 
 

@@ -157,9 +157,8 @@ class SmtpBackend(Backend):
         return Health(ok=True, backend=self.url, facts=facts)
 
     def forget(self) -> None:
-        """Close the idle connection without a word, and without waiting."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the idle connections without a word, and without waiting."""
+        self._pool.forget()
 
     async def close(self) -> None:
         """Say QUIT on the idle connections and close them."""

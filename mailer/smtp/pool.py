@@ -186,6 +186,13 @@ class Pool:
             idle, state.idle = state.idle, deque()
         _close_all(idle, runtime.token())
 
+    def forget(self) -> None:
+        """The same without a word."""
+        state = self._state()
+        with state.lock:
+            idle, state.idle = state.idle, deque()
+        _close_all(idle, None)
+
     # --- places -------------------------------------------------------------------------------------------------------
 
     def _state(self) -> _State:
