@@ -159,6 +159,8 @@ class Session:
 
     async def _greeting(self) -> None:
         reply = await self._wire.reply("the connection", self._wire.until("the connection"))
+        if reply.is_intermediate:
+            raise ProtocolError(f"{self._endpoint} greeted with {reply.code}")
         if not reply.is_positive:
             # RFC 5321 section 3.1: after 554 nothing follows but QUIT. For a relay of ours it is a matter of the
             # account (a block, a wrong host), so the mail is kept, as Postfix does (smtp_skip_5xx_greeting).
