@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .receipt import Attempt as Attempt
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
+    from .relay.provider import Provider as Provider
     from .retry import RetryPolicy as RetryPolicy
     from .sandbox import StoredTemplate as StoredTemplate
     from .sandbox import TemplateLimits as TemplateLimits
@@ -85,6 +86,7 @@ _PUBLIC = {
     "mailer": "AsyncMailer Mailer",
     "message": "Message",
     "receipt": "Attempt Receipt RecipientResult",
+    "relay.provider": "Provider",
     "retry": "RetryPolicy",
     "sandbox": "StoredTemplate TemplateLimits",
     "settings": "Settings",

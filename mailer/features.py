@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from .errors import ConfigError, UnsupportedFeature
 from .message import Message
 
-__all__ = ["Features", "Unsupported", "left_out"]
+__all__ = ["Features", "Limits", "Unsupported", "carried", "left_out", "noted"]
 
 #: What to do with what a backend cannot carry: "default" refuses what changes who gets what and when, and notes the
 #: rest; "error" refuses everything; "degrade" notes everything.
@@ -20,9 +21,10 @@ POLICIES = ("default", "error", "degrade")
 class Features:
     """What a backend carries of a message beyond addresses, subject, text and html. True means carried.
 
-    ``merge`` is to merge by itself: elsewhere a message with merge fields becomes a mail for each recipient before.
-
-    The first group decides who gets what, and when; the second is advice that a mail is complete without.
+    The first group decides who gets what, and when; the second is advice that a mail is complete without. ``merge`` is
+    to merge by itself: elsewhere a message with merge fields becomes a mail for each recipient before. ``raw`` is about
+    content that no message composes: ready-made mail, and what a ``mail`` filter or a signer has changed.
+    ``idempotency_key`` means that a mail sent twice with the same key goes out once.
     """
 
     attachments: bool = True
@@ -31,7 +33,9 @@ class Features:
     headers: bool = True
     alternatives: bool = True
     amp_html: bool = True
+    sender: bool = True
     return_path: bool = True
+    raw: bool = True
     send_at: bool = False
     merge: bool = False
     provider_template: bool = False
@@ -41,6 +45,9 @@ class Features:
     metadata: bool = False
     tracking: bool = False
     priority: bool = True
+    message_id: bool = True
+    date: bool = True
+    idempotency_key: bool = False
     notify: bool = False
     deliver_by: bool = False
     mt_priority: bool = False
@@ -52,6 +59,23 @@ class Features:
         return cls(**{field.name: field.name != "merge" for field in fields(cls)})
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of it a backend carries; None: as much as there is.
+
+    Attributes:
+        recipients: In one mail, To, Cc and Bcc together.
+        reply_to: Addresses in Reply-To.
+        tags: In one mail.
+        size_bytes: A whole mail, attachments encoded.
+    """
+
+    recipients: int | None = None
+    reply_to: int | None = None
+    tags: int | None = None
+    size_bytes: int | None = None
+
+
 # Feature -> whether the message uses it. Those behind the bar in Features are advisory.
 _USED: dict[str, Callable[[Message], object]] = {
     "attachments": lambda m: any(not a.inline for a in m.attachments),
@@ -60,6 +84,7 @@ _USED: dict[str, Callable[[Message], object]] = {
     "headers": lambda m: m.headers,
     "alternatives": lambda m: m.alternatives,
     "amp_html": lambda m: m.amp_html is not None,
+    "sender": lambda m: m.sender is not None,
     "return_path": lambda m: m.return_path is not None,
     "send_at": lambda m: m.send_at,
     "merge": lambda m: m.merge_data or m.merge_metadata or m.merge_headers,
@@ -69,12 +94,32 @@ _USED: dict[str, Callable[[Message], object]] = {
     "metadata": lambda m: m.metadata,
     "tracking": lambda m: m.track_opens is not None or m.track_clicks is not None,
     "priority": lambda m: m.priority is not None,
+    "message_id": lambda m: m.message_id is not None,
+    "date": lambda m: m.date is not None,
+    "idempotency_key": lambda m: m.idempotency_key is not None,
     "notify": lambda m: m.delivery and (m.delivery.notify or m.delivery.ret or m.delivery.envid),
     "deliver_by": lambda m: m.delivery and m.delivery.deliver_by_s is not None,
     "mt_priority": lambda m: m.delivery and m.delivery.mt_priority is not None,
     "provider_options": lambda m: m.provider_options,
 }
 _ADVISORY = frozenset(list(_USED)[list(_USED).index("tags") :])
+
+# Feature -> the fields of a message without it. Those that an API has no field for need none.
+_WITHOUT: dict[str, Callable[[Message], Mapping[str, Any]]] = {
+    "attachments": lambda m: {"attachments": [a for a in m.attachments if a.inline]},
+    "inline": lambda m: {"attachments": [a for a in m.attachments if not a.inline]},
+    "reply_to": lambda m: {"reply_to": ()},
+    "headers": lambda m: {"headers": ()},
+    "alternatives": lambda m: {"alternatives": ()},
+    "amp_html": lambda m: {"amp_html": None},
+    "send_at": lambda m: {"send_at": None},
+    "provider_template": lambda m: {"provider_template": None},
+    "tags": lambda m: {"tags": ()},
+    "metadata": lambda m: {"metadata": {}},
+    "tracking": lambda m: {"track_opens": None, "track_clicks": None},
+    "priority": lambda m: {"priority": None},
+    "provider_options": lambda m: {"provider_options": {}},
+}
 
 
 def left_out(message: Message | None, features: Features, backend: str, policy: Unsupported) -> tuple[str, ...]:
@@ -87,11 +132,35 @@ def left_out(message: Message | None, features: Features, backend: str, policy: 
         raise ConfigError(f"unsupported={policy!r}: choose one of {', '.join(POLICIES)}")
     if message is None:
         return ()
-    notes = []
-    for name, used in _USED.items():
-        if getattr(features, name) or not used(message):
-            continue
-        if policy == "error" or (policy == "default" and name not in _ADVISORY):
-            raise UnsupportedFeature(f"is not carried by {backend}", field=name)
-        notes.append(f"{name} is not carried by {backend}")
-    return tuple(notes)
+    return tuple(
+        [
+            noted(name, f"is not carried by {backend}", policy)
+            for name, used in _USED.items()
+            if not getattr(features, name) and used(message)
+        ]
+    )
+
+
+def noted(feature: str, text: str, policy: Unsupported, *, is_advice: bool | None = None) -> str:
+    """The note that says what is not carried.
+
+    Args:
+        feature: Of :class:`Features`, or finer: "names".
+        text: What about it.
+        is_advice: Whether a mail is complete without it; None: as its place in :class:`Features` says.
+
+    Raises:
+        UnsupportedFeature: The policy says that it must not be left out.
+    """
+    is_advice = feature in _ADVISORY if is_advice is None else is_advice
+    if policy == "error" or (policy == "default" and not is_advice):
+        raise UnsupportedFeature(text, field=feature)
+    return f"{feature} {text}"
+
+
+def carried(message: Message, features: Features) -> Message:
+    """The message with only what the features carry; the same one if that is all of it."""
+    for name, without in _WITHOUT.items():
+        if not getattr(features, name) and _USED[name](message):
+            message = message.with_(**without(message))
+    return message

@@ -103,6 +103,7 @@ class Mail:
         envelope: Who it goes to.
         message: What it was composed from; None for ready-made mail.
         content: What is sent; bytes become a :class:`Content`.
+        is_altered: A ``mail`` filter or a signer changed it after it was composed.
 
     Raises:
         MessageError: One of them is something else; ``.field`` names it.
@@ -112,6 +113,7 @@ class Mail:
     envelope: Envelope
     message: Message | None
     content: Content
+    is_altered: bool = False
 
     def __post_init__(self) -> None:
         given: object = self.content
@@ -120,6 +122,11 @@ class Mail:
         for name, kind in _KINDS.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise MessageError(f"must be {_named(kind)}, not {type(value).__name__}", field=name)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the content is not what the message composes: ready-made or altered."""
+        return self.is_altered or self.message is None
 
     @property
     def delivery(self) -> DeliveryOptions:
@@ -140,6 +147,7 @@ class Mail:
             "envelope": self.envelope.to_dict(),
             "message": self.message.to_dict() if self.message else None,
             "content": base64.b64encode(bytes(self.content)).decode("ascii"),
+            "is_altered": self.is_altered,
         }
 
     @classmethod
@@ -152,6 +160,7 @@ class Mail:
             envelope=Envelope.from_dict(data["envelope"]),
             message=Message.from_dict(message) if message is not None else None,
             content=Content.of(base64.b64decode(data["content"], validate=True)),
+            is_altered=bool(data.get("is_altered", False)),
         )
 
 
@@ -160,6 +169,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "envelope": (Envelope,),
     "message": (Message, type(None)),
     "content": (Content,),
+    "is_altered": (bool,),
 }
 
 

@@ -2,8 +2,8 @@
 
 Each recipient of To, Cc and Bcc gets a mail of their own, which names nobody else. ``{{ name }}`` in subject, text,
 html, AMP and alternatives stands for a value of ``merge_data`` (else of ``context``); a message with a template has it
-rendered for each recipient instead, with both as its variables. Only names may stand between the braces: what needs
-more than that is a template.
+rendered for each recipient instead, with both as its variables (``provider_template``: by the provider). Only names may
+stand between the braces: what needs more than that is a template.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Merge:
         if own is None:
             own = self._data.get(key, {})
         changes: dict[str, Any] = {"to": recipient}
-        if message.template is not None:
+        if message.template is not None or message.provider_template is not None:
             changes["context"] = {**message.context, **own}
         for field, fill in self._fills.items():
             changes[field] = fill(own, message.context, recipient)

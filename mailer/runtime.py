@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from socket import socket
     from threading import Lock
 
+    from .relay.exchange import Response
     from .runtime_async import AsyncRuntime
     from .runtime_blocking import BlockingRuntime
 
-__all__ = ["AddrInfo", "AsyncRuntime", "BlockingRuntime", "Event", "Lock", "Runtime", "drive", "drive_iter"]
+__all__ = ["AddrInfo", "AsyncRuntime", "BlockingRuntime", "Event", "Http", "Lock", "Runtime", "drive", "drive_iter"]
 
 T = TypeVar("T")
 Job = Callable[[], Coroutine[Any, Any, T]]
@@ -70,6 +71,42 @@ class Event(Protocol):
     async def wait(self, deadline: float | None) -> bool:
         """Wait until the flag is set. False if the deadline came first."""
         ...
+
+
+class Http(Protocol):
+    """A client that sends HTTP requests, and keeps connections for the next."""
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        deadline: float,
+        on_sent: Callable[[], None] = ...,
+    ) -> Response:
+        """Send a request, and return the answer: never a redirect's target, at most 4 MiB of its body.
+
+        Args:
+            method: In capitals.
+            url: http or https, in ASCII; TLS is always verified.
+            content: The body.
+            headers: Beyond Host and Content-Length.
+            deadline: The end of it all: name, connection, TLS, request, and the answer however slowly it drips.
+            on_sent: Called once the last byte of the request was handed over. Until then the server cannot have acted
+                upon it.
+
+        Raises:
+            ConnectError: No connection could be made.
+            TlsError: TLS could not be had, or did not verify.
+            TransportError: The connection broke before a status came; DeadlineExceeded: so did the deadline.
+            ProtocolError: What came is not HTTP.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the kept connections. May be called more than once; sending again opens new ones."""
 
 
 class Runtime(Protocol):
@@ -138,6 +175,19 @@ class Runtime(Protocol):
         """
         ...
 
+    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
+        """A new HTTP client.
+
+        Args:
+            client: An ``httpx.Client`` (blocking) or ``httpx.AsyncClient`` of the app's own, to be used in its place.
+            connect_timeout_s: The most that finding the host's addresses, and each of them, may take.
+            ca_file: A PEM file with the only authorities to trust; None: the system's.
+
+        Raises:
+            ConfigError: The client is of the other kind, or none.
+        """
+        ...
+
 
 # --- driving ----------------------------------------------------------------------------------------------------------
 
@@ -202,6 +252,17 @@ def drive_iter(agen: AsyncGenerator[T, Any]) -> Generator[T, None, None]:
 
 
 # --- what both runtimes do alike --------------------------------------------------------------------------------------
+
+
+def http_client(runtime: Runtime, client: Any, connect_timeout_s: float, ca_file: str | None) -> Http:
+    """See :meth:`Runtime.http`."""
+    if client is not None:
+        from .http_given import GivenClient
+
+        return GivenClient(runtime, client)
+    from .http import HttpClient
+
+    return HttpClient(runtime, connect_timeout_s=connect_timeout_s, ca_file=ca_file)
 
 
 async def in_turn(jobs: Iterable[Job[T]]) -> list[T | Exception]:

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from .errors import ConfigError, DeadlineExceeded, TransportError
-from .runtime import AddrInfo, Event, Job, address_literal, addresses_of, in_turn
+from .runtime import AddrInfo, Event, Http, Job, address_literal, addresses_of, http_client, in_turn
 
 if TYPE_CHECKING:
     from socket import socket
@@ -104,6 +104,9 @@ class AsyncRuntime:
         except BaseExceptionGroup as caught:
             raise _first_of(caught) from None
         return cast("list[T | Exception]", results)
+
+    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
+        return http_client(self, client, connect_timeout_s, ca_file)
 
 
 @contextlib.contextmanager

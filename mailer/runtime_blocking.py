@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import DeadlineExceeded
-from .runtime import AddrInfo, Event, Job, address_literal, addresses_of, advance, in_turn
+from .runtime import AddrInfo, Event, Http, Job, address_literal, addresses_of, advance, http_client, in_turn
 
 if TYPE_CHECKING:
     from socket import socket
@@ -96,6 +96,9 @@ class BlockingRuntime:
         if limit <= 1 or len(jobs) <= 1:
             return await in_turn(jobs)
         return _Crew(jobs).work(min(limit, len(jobs)))
+
+    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
+        return http_client(self, client, connect_timeout_s, ca_file)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

@@ -141,11 +141,14 @@ class Sealer:
         return short.with_(id=short.id or context.mail_id, skipped=why)
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
-        mail = await self._filtered("mail", mail, context, Mail, mail=mail)
-        mail = await self._filtered("sign", mail, context, Mail, mail=mail)
+        """The filters behind sealing; what they change is not what the message composes any more."""
+        finished = await self._filtered("mail", mail, context, Mail, mail=mail)
+        finished = await self._filtered("sign", finished, context, Mail, mail=finished)
+        if finished.content is not mail.content or finished.message is not mail.message:
+            finished = finished.with_(is_altered=True)
         if SEALED.wanted():
-            SEALED(mail_id=mail.id, size_bytes=len(mail.content), recipients=len(mail.envelope.recipients))
-        return mail
+            SEALED(mail_id=finished.id, size_bytes=len(finished.content), recipients=len(finished.envelope.recipients))
+        return finished
 
 
 def knowing(context: Context, **changes: Any) -> Context:

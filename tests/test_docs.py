@@ -8,6 +8,7 @@ with ``<!-- not run: reason -->`` above it is compiled only.
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import os
 import re
@@ -209,6 +210,32 @@ def test_every_scheme_and_option_is_documented():
     assert len(options) >= 9
     for option in (*options, *smtp._TIMEOUTS, "on_unknown", "rest", "format="):
         assert f"`{option}`" in text, option
+
+
+def test_every_option_of_a_relay_is_documented():
+    from mailer.relay.postmark import Postmark
+
+    options = {"timeout", "connect_timeout", "ca_file", "scheme", *Postmark.options}
+    for option in options:
+        assert f"| `{option}` |" in page("howto/relays.md"), option
+
+
+def test_what_each_relay_carries_is_what_its_features_say():
+    from mailer.relay.netcore import Netcore
+    from mailer.relay.postmark import Postmark
+
+    providers = (Postmark, Netcore)
+    rows = {
+        row[0]: row[1:]
+        for row in re.findall(r"^\| `?([\w -]+?)`? \| (\w*) ?\| (\w*) ?\|$", page("howto/relays.md"), re.M)
+    }
+    for field in dataclasses.fields(mailer.Features):
+        said = tuple("yes" if getattr(provider.features, field.name) else "no" for provider in providers)
+        assert rows.get(field.name, ("no", "no")) == said, field.name
+    limits = {"recipients": "recipients in one mail", "reply_to": "addresses in Reply-To", "tags": "tags in one mail"}
+    for field, row in {**limits, "size_bytes": "bytes in one mail"}.items():
+        assert rows[row] == tuple(str(getattr(provider.limits, field) or "") for provider in providers), field
+    assert rows["mails in one request"] == tuple(str(provider.batch_size) for provider in providers)
 
 
 def test_default_timeouts_are_the_documented_ones():

@@ -72,6 +72,8 @@ LAYERS = {
     "outbox/__init__.py": 2,
     "outbox/job.py": 2,
     # 3: what waits
+    "http.py": 3,
+    "http_given.py": 3,
     "runtime.py": 3,
     "runtime_async.py": 3,
     "runtime_blocking.py": 3,
@@ -105,6 +107,7 @@ LAYERS = {
 
 WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "select", "selectors", "socket", "ssl"}
 WORLDLY = {
+    "http_given.py": {"anyio"},
     "runtime.py": {"socket"},
     "runtime_async.py": {"anyio", "asyncio", "threading"},
     "runtime_blocking.py": {"select", "socket", "threading"},

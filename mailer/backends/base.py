@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
-from ..features import Features, Unsupported, left_out
+from ..features import Features, Limits, Unsupported, left_out, noted
 from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
@@ -56,12 +56,14 @@ class Backend(Unpickled):
 
     Attributes:
         features: What it can carry; what a message needs beyond that is refused or noted before ``send`` is called.
+        limits: How much.
         url: How it prints itself, secrets masked.
         batch_size: How many mails one call of ``send_many`` takes at most; 1 if it has none.
         runtime: The mailer's, once there is one. All waiting goes through it.
     """
 
     features: Features = Features()
+    limits: Limits = Limits()
     url: str = ""
     batch_size: int = 1
     runtime: Runtime
@@ -81,6 +83,20 @@ class Backend(Unpickled):
         if bound is None:
             self.runtime = runtime
         self.unsupported = unsupported
+
+    def left_out(self, mail: Mail) -> tuple[str, ...]:
+        """What it leaves out of this mail, a line each, fit for ``receipt.notes``. Asked before ``send``.
+
+        Raises:
+            UnsupportedFeature: It would leave out what the policy says must not be.
+        """
+        notes = left_out(mail.message, self.features, str(self), self.unsupported)
+        if self.features.raw or not mail.is_raw:
+            return notes
+        if mail.message is None:
+            raise UnsupportedFeature(f"ready-made mail is not carried by {self}, which composes anew", field="raw")
+        text = f"is not carried by {self}: what a mail filter or a signer changed in the bytes"
+        return (*notes, noted("raw", text, self.unsupported))
 
     def send(self, mail: Mail) -> Receipt | Awaitable[Receipt]:
         """Carry the mail and say what became of it for each recipient.
@@ -158,8 +174,7 @@ async def carry(backend: Backend, mail: Mail) -> Receipt:
             is in ``backend.settled(mail)``.
     """
     name = str(backend)
-    notes = left_out(mail.message, backend.features, name, backend.unsupported)
-    [said] = await _attempted(backend, name, [(mail, notes)], _one)
+    [said] = await _attempted(backend, name, [(mail, _left_out(backend, mail))], _one)
     if isinstance(said, UnsupportedFeature):
         raise said
     return said
@@ -176,7 +191,7 @@ async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | 
     fitting: list[tuple[int, tuple[Mail, tuple[str, ...]]]] = []
     for index, mail in enumerate(mails):
         try:
-            fitting.append((index, (mail, left_out(mail.message, backend.features, name, backend.unsupported))))
+            fitting.append((index, (mail, _left_out(backend, mail))))
         except UnsupportedFeature as error:
             settled[index] = error
     size = backend.batch_size
@@ -189,6 +204,15 @@ async def carry_many(backend: Backend, mails: Sequence[Mail]) -> list[Receipt | 
         for (index, _), receipt in zip(batch, receipts, strict=True):
             settled[index] = receipt
     return cast("list[Receipt | UnsupportedFeature]", settled)
+
+
+def _left_out(backend: Backend, mail: Mail) -> tuple[str, ...]:
+    try:
+        return backend.left_out(mail)
+    except UnsupportedFeature:
+        raise
+    except Exception as error:
+        raise UnsupportedFeature(f"{backend} could not look at it: {type(error).__name__}: {error}") from error
 
 
 async def _one(backend: Backend, mails: Sequence[Mail]) -> Sequence[Any]:

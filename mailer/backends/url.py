@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError
 from ..redaction import forgets_arguments
+from ..relay import PROVIDERS
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
@@ -31,6 +32,7 @@ _BUILT_IN = {
     "memory": ("memory", "memory_from_url"),
     "console": ("memory", "console_from_url"),
     "null": ("memory", "null_from_url"),
+    **dict.fromkeys(PROVIDERS, ("relay", "relay_from_url")),
 }
 _registered: dict[str, BackendFactory] = {}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .relay import Answer, FakeRelay, RelayRequest
 from .scripted import ScriptedServer
 from .sweep import SecretSweep, sweep
 
-__all__ = ["ScriptedServer", "SecretSweep", "sweep"]
+__all__ = ["Answer", "FakeRelay", "RelayRequest", "ScriptedServer", "SecretSweep", "sweep"]

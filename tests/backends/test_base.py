@@ -196,3 +196,18 @@ def test_a_batch_size_that_is_none_is_refused_at_the_start(size: Any) -> None:
     for made in (lambda: Mailer(backend), lambda: FailoverBackend([backend])):
         with pytest.raises(ConfigError, match="given:: batch_size="):
             made()
+
+
+def test_a_backend_that_fails_to_look_at_a_mail_is_not_given_it(world: World) -> None:
+    class Blind(Given):
+        def left_out(self, mail: Mail) -> tuple[str, ...]:
+            raise KeyError("x")
+
+    backend = Blind(lambda mail: Receipt.for_all(mail, Outcome.ACCEPTED))
+    with world.mailer(backend) as mailer:
+        with pytest.raises(UnsupportedFeature, match="could not look at it: KeyError") as caught:
+            mailer.send(message())
+        assert isinstance(caught.value.__cause__, KeyError)
+        [receipt] = mailer.send_many([message()])
+    assert isinstance(receipt.error, UnsupportedFeature)
+    assert backend.threads == []

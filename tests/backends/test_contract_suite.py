@@ -22,6 +22,7 @@ from mailer.backends.group import FailoverBackend, RoundRobinBackend, WeightedBa
 from mailer.backends.memory import ConsoleBackend  # noqa: E402
 from mailer.mailbox import Mailbox  # noqa: E402
 from mailer.smtp.reply import Reply  # noqa: E402
+from mailer.testing import Answer, FakeRelay  # noqa: E402
 from mailer.testing.contract import BackendContract  # noqa: E402
 
 SECRET = "s3cret-pa55"
@@ -87,6 +88,35 @@ class TestSendmail(BackendContract):
 
     def received(self):
         return [path.read_bytes().replace(b"\n", b"\r\n") for path in self.kept.iterdir()]
+
+
+class _OverApi(BackendContract):
+    """It composes anew: what arrives is none of our bytes."""
+
+    secrets = (SECRET,)
+
+    @pytest.fixture(autouse=True)
+    def _relays(self) -> Iterator[None]:
+        with (
+            FakeRelay(self.provider, token=SECRET) as self.relay,
+            FakeRelay(self.provider, token=SECRET) as self.failing,
+        ):
+            self.failing.accept = lambda request: Answer(status=401, body=f"{SECRET} is not a token")
+            yield
+
+    def make_backend(self):
+        return backend_from_url(self.relay.url)
+
+    def make_failing_backend(self):
+        return backend_from_url(self.failing.url)
+
+
+class TestPostmark(_OverApi):
+    provider = "postmark"
+
+
+class TestNetcore(_OverApi):
+    provider = "netcore"
 
 
 class _OnDisk(BackendContract):

@@ -1,0 +1,308 @@
+"""Relay services: a provider's HTTP API as a backend. :mod:`mailer.relay` is the pure half, here is the waiting."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import (
+    ConfigError,
+    ConnectError,
+    MailerError,
+    MessageError,
+    Outcome,
+    ProtocolError,
+    TlsError,
+    TransportError,
+    UnsupportedFeature,
+)
+from ..features import noted
+from ..log import REQUEST
+from ..mail import Mail
+from ..receipt import Receipt, RecipientResult
+from ..redaction import forget_frames
+from ..relay import PROVIDERS
+from ..relay.exchange import Request, Response
+from ..relay.meaning import meaning_of
+from ..relay.provider import Provider
+from ..verdict import VERDICTS, Scope, Verdict, event_of
+from .base import Backend, Health
+from .options import BackendURL, choice, seconds, text
+
+if TYPE_CHECKING:
+    from ..features import Unsupported
+    from ..runtime import Http, Runtime
+    from .url import BackendFactory
+
+__all__ = ["RelayBackend", "relay_factory", "relay_from_url"]
+
+
+class RelayBackend(Backend):
+    """Sends through a provider's API, over connections that are kept for the next mail.
+
+    ``RelayBackend(Postmark("TOKEN"))``. Shared by threads and tasks; a fork and another event loop begin anew.
+    """
+
+    _http: Http
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        timeout_s: float = 180.0,
+        connect_timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        client: Any = None,
+        url: str = "",
+    ) -> None:
+        """Make it. Opens no connection.
+
+        Args:
+            provider: The service, with its token.
+            timeout_s: For one attempt in all, from the name's resolution to the end of the answer.
+            connect_timeout_s: To reach each of the host's addresses.
+            ca_file: A PEM file with the only authorities to trust; None: the system's.
+            client: An ``httpx.Client`` (``httpx.AsyncClient`` for an ``AsyncMailer``) to send with, for a proxy, or for
+                a test with ``httpx.MockTransport``. You close it. Blocking, its own timeouts count.
+            url: How it prints itself, secrets masked.
+        """
+        self.provider = provider
+        self.features = provider.features
+        self.limits = provider.limits
+        self.batch_size = provider.batch_size
+        self.url = url or f"{provider.name}://***@{provider.base.partition('://')[2]}"
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._ca_file = ca_file
+        self._client = client
+        self._cut_short: dict[str, Receipt] = {}
+
+    # --- before sending -----------------------------------------------------------------------------------------------
+
+    def left_out(self, mail: Mail) -> tuple[str, ...]:
+        """What the provider leaves out of this mail; also what only the single mail shows."""
+        notes = super().left_out(mail)
+        letter = self.provider.letter(mail)
+        self.provider.refuse(letter)
+        finer = [
+            noted(feature, text, self.unsupported, is_advice=is_advice)
+            for feature, text, is_advice in self.provider.left_out(letter)
+        ]
+        return (*notes, *finer)
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    async def send(self, mail: Mail) -> Receipt:
+        """One request for one mail."""
+        return (await self._carried([mail]))[0]
+
+    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt]:
+        """As few requests as the provider's batches allow; each mail has a receipt of its own."""
+        return await self._carried(mails)
+
+    def settled(self, mail: Mail) -> Receipt:
+        """What was known when the send was cut short."""
+        return self._cut_short.pop(mail.id, None) or super().settled(mail)
+
+    async def _carried(self, mails: Sequence[Mail]) -> list[Receipt]:
+        parcels = [_Parcel.of(mail, self.provider) for mail in mails]
+        by_part = {id(parcel.part): parcel for parcel in parcels if parcel.part is not None}
+        try:
+            for group in self.provider.grouped([parcel.part for parcel in by_part.values() if parcel.part]):
+                await self._exchange([by_part[id(part)] for part in group])
+        except Exception:
+            raise
+        except BaseException:
+            for parcel in parcels:
+                parcel.settle(VERDICTS["cut short"], "cut short")
+                self._cut_short[parcel.mail.id] = parcel.whole()
+            raise
+        return [parcel.whole() for parcel in parcels]
+
+    async def _exchange(self, parcels: list[_Parcel]) -> None:
+        """One request for these, and what its answer means for each."""
+        request, parcels = self._request(parcels)
+        if request is None:
+            return
+        sent: list[bool] = []
+        try:
+            response = await self._send(request, lambda: sent.append(True))
+        except MailerError as error:
+            is_before = not sent or isinstance(error, (ConfigError, ConnectError, TlsError))
+            verdict = VERDICTS[event_of(error, "reply malformed")] if is_before else self._lost
+            for parcel in parcels:
+                parcel.settle(verdict, self.provider.words(str(error)), error)
+            return
+        except Exception:
+            raise
+        except BaseException:
+            for parcel in parcels:
+                parcel.settle(self._lost if sent else VERDICTS["cut short"], "cut short")
+            raise
+        self._read(response, parcels)
+
+    def _request(self, parcels: list[_Parcel]) -> tuple[Request | None, list[_Parcel]]:
+        """The request, and whom it is for: not for a mail that cannot be written, which is settled."""
+        provider = self.provider
+        parts = [cast(Mail, parcel.part) for parcel in parcels]
+        try:
+            return (provider.request(parts[0]) if len(parts) == 1 else provider.batch_request(parts)), parcels
+        except MessageError as error:
+            if len(parts) == 1:
+                if isinstance(error, UnsupportedFeature):
+                    raise
+                parcels[0].settle(VERDICTS["not carried here"], str(error), error)
+                return None, []
+        for parcel, part in zip(parcels, parts, strict=True):
+            try:
+                provider.request(part)
+            except MessageError as error:
+                parcel.settle(VERDICTS["not carried here"], str(error), error)
+        left = [parcel for parcel in parcels if parcel.receipt is None]
+        return self._request(left) if left else (None, [])
+
+    def _read(self, response: Response, parcels: list[_Parcel]) -> None:
+        parts = [cast(Mail, parcel.part) for parcel in parcels]
+        try:
+            if len(parts) == 1:
+                receipts = [self.provider.receipt(response, parts[0])]
+            else:
+                receipts = self.provider.batch_receipts(response, parts)
+            for parcel, receipt in zip(parcels, receipts, strict=True):
+                parcel.receipt = receipt
+        except Exception as error:  # noqa: BLE001 - the mail is sent, and whatever its reader raises, stays sent
+            # Not its text, nor its chain: they may quote the answer.
+            unread = ProtocolError(f"{self.provider.name}: the answer could not be read: {type(error).__name__}")
+            for parcel in parcels:
+                parcel.settle(self._lost, str(unread), unread)
+
+    @property
+    def _lost(self) -> Verdict:
+        """What has become of a mail whose answer says nothing: with a key it can be sent again and goes out once."""
+        return Verdict(Outcome.DEFERRED, Scope.MESSAGE) if self.features.idempotency_key else VERDICTS["answer lost"]
+
+    async def _send(self, request: Request, on_sent: Callable[[], None]) -> Response:
+        start = self.runtime.now()
+        status: int | None = None
+        try:
+            response = await self._http.send(
+                request.method,
+                request.url,
+                content=request.content,
+                headers=request.headers,
+                deadline=start + self._timeout_s,
+                on_sent=on_sent,
+            )
+            status = response.status
+        except MailerError as error:
+            forget_frames(error)  # they hold the request, and so the token
+            raise
+        finally:
+            if REQUEST.wanted():
+                duration_s = self.runtime.now() - start
+                REQUEST(method=request.method, url=request.url, status=status, duration_s=duration_s)
+        return response
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
+        """Bind to the runtime; a client that is given must be of its kind."""
+        super().attach(runtime, unsupported)
+        if not hasattr(self, "_http"):
+            self._http = runtime.http(self._client, connect_timeout_s=self._connect_timeout_s, ca_file=self._ca_file)
+
+    async def check(self) -> Health:
+        """Ask whether the token is good, where the provider can be asked that; else only whether it answers."""
+        provider = self.provider
+        asked = provider.check_request()
+        facts = {"base": provider.base, "token": "not checked" if asked is None else "good"}
+        try:
+            response = await self._send(asked or Request(f"{provider.base}/", method="GET"), lambda: None)
+        except MailerError as error:
+            return Health(ok=False, backend=self.url, cause=error)
+        if response.is_success or (asked is None and 400 <= response.status <= 499):
+            return Health(ok=True, backend=self.url, facts=facts)
+        meaning = meaning_of(response.status)
+        cause = (meaning.cause or TransportError)(f"{provider.name}: HTTP {response.status}")
+        return Health(ok=False, backend=self.url, cause=cause)
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._http.aclose()
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """One mail on its way.
+
+    Attributes:
+        part: It, for whom the provider can reach; None if that is nobody.
+        unreachable: The others' results.
+        receipt: The part's, once it is known.
+    """
+
+    mail: Mail
+    part: Mail | None
+    unreachable: tuple[RecipientResult, ...] = ()
+    receipt: Receipt | None = None
+
+    @classmethod
+    def of(cls, mail: Mail, provider: Provider) -> _Parcel:
+        recipients = mail.envelope.recipients
+        reached = [address for address in recipients if provider.takes(address)]
+        if len(reached) == len(recipients):
+            return cls(mail, mail.with_())  # a copy: one mail given twice is two parts
+        text = f"{provider.name} takes no address whose local part is not ASCII"
+        refused = tuple(
+            RecipientResult(address, Outcome.REJECTED, enhanced_code="5.6.7", text=text, scope=Scope.RECIPIENT)
+            for address in recipients
+            if not provider.takes(address)
+        )
+        return cls(mail, mail.with_(envelope=mail.envelope.for_recipients(reached)) if reached else None, refused)
+
+    def settle(self, verdict: Verdict, text: str, error: MailerError | None = None) -> None:
+        """The same for everyone, if it is not settled yet."""
+        if self.receipt is None and self.part is not None:
+            receipt = Receipt.for_all(self.part, verdict.outcome, text=text, scope=verdict.scope)
+            self.receipt = receipt.with_(error=error)
+
+    def whole(self) -> Receipt:
+        """The receipt of the mail, once it is settled."""
+        if self.receipt is None:
+            return Receipt(id=self.mail.id, results=self.unreachable)
+        return self.receipt.with_(results=(*self.receipt.results, *self.unreachable))
+
+
+# --- from a URL -------------------------------------------------------------------------------------------------------
+
+# Option -> keyword of RelayBackend.
+_WAITING = {"timeout": "timeout_s", "connect_timeout": "connect_timeout_s", "ca_file": "ca_file"}
+
+
+def relay_factory(provider: type[Provider]) -> BackendFactory:
+    """What ``register_backend`` takes for a provider of your own: ``register_backend("acme", relay_factory(Acme))``.
+
+    Its URL is ``acme://TOKEN@default``, with the provider's options and: ``timeout`` (one attempt in all) and
+    ``connect_timeout`` in seconds, ``ca_file``, ``scheme`` (http, for this machine alone).
+    """
+
+    def from_url(url: BackendURL, runtime: Runtime | None = None) -> RelayBackend:
+        options = url.options(
+            timeout=seconds, connect_timeout=seconds, ca_file=text, scheme=choice("https", "http"), **provider.options
+        )
+        waiting = {keyword: options.pop(name) for name, keyword in _WAITING.items() if name in options}
+        backend = RelayBackend(provider.from_url(url, **options), url=str(url), **waiting)
+        if runtime is not None:
+            backend.attach(runtime)
+        return backend
+
+    return from_url
+
+
+def relay_from_url(url: BackendURL, runtime: Runtime | None = None) -> Backend:
+    """``postmark://TOKEN@default``, and the other providers of :data:`mailer.relay.PROVIDERS`."""
+    module, name = PROVIDERS[url.scheme]
+    provider = getattr(importlib.import_module(f"..relay.{module}", __package__), name)
+    return relay_factory(provider)(url, runtime)

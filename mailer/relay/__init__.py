@@ -1,0 +1,12 @@
+"""Relay services: providers' HTTP APIs, each as two pure functions on plain values."""
+
+from __future__ import annotations
+
+__all__ = ["PROVIDERS"]
+
+#: URL scheme -> the file of this package, and the provider in it.
+PROVIDERS = {
+    "postmark": ("postmark", "Postmark"),
+    "netcore": ("netcore", "Netcore"),
+    "pepipost": ("netcore", "Netcore"),  # as it was called until 2021
+}

@@ -1,0 +1,339 @@
+"""The provider: a mail service's API as pure functions, from a mail to a request and from a response to receipts.
+
+A provider opens no connection and reads no clock: :class:`~mailer.backends.relay.RelayBackend` does the waiting. One is
+written by subclassing :class:`Provider` with ``request`` and ``accepted``, and two tables: what it carries
+(:class:`~mailer.features.Features`, :class:`~mailer.features.Limits`), and what its error codes mean where that is not
+what :mod:`mailer.relay.meaning` says of the HTTP status.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..address import Address
+from ..errors import ConfigError, MailerError, MessageError, Outcome, ProtocolError, UnsupportedFeature
+from ..features import Features, Limits
+from ..field import shown
+from ..mail import Mail
+from ..receipt import Receipt
+from ..redaction import Secrets
+from .exchange import Request, Response
+from .letter import Letter
+from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ..backends.options import BackendURL
+
+__all__ = ["Junk", "Provider", "Request", "Response", "base_url", "merged", "named_in", "size_of", "word"]
+
+_TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
+_MIN_SECRET = 4
+_MAX_WORDS = 300
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
+
+
+class Junk(Exception):
+    """A success that is not in the form that the provider documents: it says nothing. Raised by ``accepted``."""
+
+
+class Provider:
+    """One service, with one account's token.
+
+    Attributes:
+        name: What it is called in texts and its URL: lower case.
+        bases: "default", and regions by name -> the API's base URL, without a slash at its end.
+        features: What a message may ask of it.
+        limits: How much.
+        errors: Error code -> meaning, where the HTTP status says something else.
+        options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
+        batch_size: How many mails one request carries at most.
+        token: The credential. Shown nowhere.
+        base: The base URL in use.
+    """
+
+    name: ClassVar[str]
+    bases: ClassVar[Mapping[str, str]]
+    features: ClassVar[Features]
+    limits: ClassVar[Limits] = Limits()
+    errors: ClassVar[Mapping[int | str, Meaning]] = {}
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+    batch_size: ClassVar[int] = 1
+
+    def __init__(self, token: str, *, base: str = "") -> None:
+        """Make it for an account.
+
+        Args:
+            token: The API token or key; printable ASCII.
+            base: Another base URL, or "" for the default's. It gets the token: trust it.
+
+        Raises:
+            ConfigError: The token cannot be one.
+        """
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise ConfigError(
+                f"{self.name}: the token must be printable ASCII without blanks: {self.name}://TOKEN@default"
+            )
+        self.token = token
+        self.base = base.rstrip("/") or self.bases["default"]
+
+    @classmethod
+    def from_url(cls, url: BackendURL, **options: Any) -> Self:
+        """Make it from ``name://TOKEN@default`` and the options, which are read already."""
+        if url.username is None or url.password is not None:
+            raise ConfigError(
+                f"{url.scheme}: the URL needs the token alone before the '@': {url.scheme}://TOKEN@default"
+            )
+        base = base_url(url, cls.bases, is_http=options.pop("scheme", "https") == "http")
+        return cls(url.username, base=base, **options)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be shown nowhere, and is masked where an answer repeats it, in whatever form."""
+        return (self.token,)
+
+    @functools.cached_property
+    def _secrets(self) -> Secrets:
+        # What is shorter is no credential of any service, and stands in half of all words.
+        return Secrets(*[secret for secret in self.secrets if len(secret) >= _MIN_SECRET])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.base}>"
+
+    # --- before sending -----------------------------------------------------------------------------------------------
+
+    def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
+        """What it leaves out of this letter, beyond whole features: (feature, "is ... by NAME", is it only advice)."""
+        message, limits = letter.message, self.limits
+        if limits.tags is not None and len(message.tags) > limits.tags:
+            yield "tags", f"beyond the first {limits.tags} are not carried by {self.name}", True
+        if limits.reply_to is not None and len(message.reply_to) > limits.reply_to:
+            yield "reply_to", f"beyond the first {limits.reply_to} is not carried by {self.name}", False
+        if len(message.from_) > 1:
+            yield "from_", f"beyond the first is not carried by {self.name}", False
+
+    def refuse(self, letter: Letter) -> None:
+        """Raise UnsupportedFeature for what cannot even be left out: too many recipients, too large."""
+        count, most = len(letter.to) + len(letter.cc) + len(letter.bcc), self.limits.recipients
+        if most is not None and count > most:
+            text = f"{count} are more than the {most} that {self.name} takes in one mail: send several"
+            raise UnsupportedFeature(text, field="recipients")
+        size, largest = size_of(letter), self.limits.size_bytes
+        if largest is not None and size > largest:
+            text = f"the mail has {size} bytes with its attachments encoded, {self.name} takes {largest}"
+            raise UnsupportedFeature(text, field="attachments" if letter.message.attachments else "")
+        for field, addresses in (("from_", letter.message.from_), ("reply_to", letter.message.reply_to)):
+            if any(address.needs_smtputf8 for address in addresses):
+                raise UnsupportedFeature(f"its local part is not ASCII, which {self.name} does not take", field=field)
+
+    def takes(self, address: Address) -> bool:
+        """Whether it can send there at all. What it cannot reach is REJECTED without being asked about."""
+        return not address.needs_smtputf8
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def letter(self, mail: Mail) -> Letter:
+        """The mail with only what this provider carries."""
+        return Letter.of(mail, self.features)
+
+    def request(self, mail: Mail) -> Request:
+        """The request that sends the mail.
+
+        Raises:
+            MessageError: An attachment cannot be read, or a value is not what the provider takes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no request")
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """Cut the mails into what one request may carry, none of it more than ``batch_size``. Any order."""
+        for start in range(0, len(mails), self.batch_size):
+            yield mails[start : start + self.batch_size]
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """The request that sends several mails. Needed only where ``batch_size`` is more than 1."""
+        raise NotImplementedError(f"{type(self).__name__} has no batch_request")
+
+    def check_request(self) -> Request | None:
+        """A request that shows whether the token is good and sends nothing, or None where there is none."""
+        return None
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def receipt(self, response: Response, mail: Mail) -> Receipt:
+        """What the answer to ``request`` means, for each recipient."""
+        return self.receipts(response, [mail], self.accepted)[0]
+
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """What the answer to ``batch_request`` means, a receipt for each mail in their order."""
+        raise NotImplementedError(f"{type(self).__name__} has no batch_receipts")
+
+    def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
+        """Read a 2xx answer's JSON (None if it is none).
+
+        Raises:
+            Junk: It is not what the provider documents. Everyone is UNKNOWN then, never ACCEPTED.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no accepted")
+
+    def error_of(self, data: Any) -> tuple[int | str | None, str]:
+        """Error code and words of an answer's JSON, which may be anything; (None, "") where it has none."""
+        return None, ""
+
+    def receipts(
+        self, response: Response, mails: Sequence[Mail], accepted: Callable[[Any, Mail, Response], Receipt]
+    ) -> list[Receipt]:
+        """One answer for all of the mails, if it is no success; else what ``accepted`` reads out of it for each."""
+        data = response.json()
+        if not response.is_success:
+            return [self.refused(data, mail, response) for mail in mails]
+        if response.cut is not None:
+            text = f"{self.name} answered HTTP {response.status}, and the rest of the answer did not come"
+            return [self.settled(UNKNOWN, mail, response, text, cause=response.cut) for mail in mails]
+        try:
+            return [accepted(data, mail, response) for mail in mails]
+        except Junk as junk:
+            text = f"{self.name} answered HTTP {response.status}, and {self.words(str(junk) or 'it is no JSON')}"
+            return [self.settled(UNKNOWN, mail, response, text, cause=ProtocolError(text)) for mail in mails]
+
+    def refused(self, data: Any, mail: Mail, response: Response) -> Receipt:
+        """What an answer means that is no success, or that is one by its status alone."""
+        code, text = self.error_of(data)
+        meaning = self.errors.get(code) if code is not None else None
+        if meaning is None:
+            meaning = REJECTED if response.is_success else meaning_of(response.status)
+        if 300 <= response.status <= 399:
+            text = "it redirects, which is not followed: check the host in the URL"
+        said = " ".join(str(part) for part in (code, text) if part not in (None, ""))
+        words = self.words(said or response.prose()) or f"HTTP {response.status}"
+        return self.settled(meaning, mail, response, words, code=0 if response.is_success else None)
+
+    def settled(
+        self,
+        meaning: Meaning,
+        mail: Mail,
+        response: Response,
+        text: str,
+        *,
+        cause: MailerError | None = None,
+        code: int | None = None,
+    ) -> Receipt:
+        """The receipt that says the same for everyone.
+
+        Args:
+            meaning: UNKNOWN becomes DEFERRED where the provider has honoured our idempotency key.
+            text: Fit to be shown.
+            cause: In the place of the meaning's.
+            code: The HTTP status, where that did not decide; 0 for none.
+        """
+        outcome = meaning.outcome
+        if outcome is Outcome.UNKNOWN and self.features.idempotency_key:
+            outcome = Outcome.DEFERRED
+        if cause is None and meaning.cause is not None:
+            cause = meaning.cause(f"{self.name}: HTTP {response.status}: {text}")
+        receipt = Receipt.for_all(
+            mail,
+            outcome,
+            code=response.code if code is None else code or None,
+            text=text,
+            scope=meaning.scope,
+            retry_after_s=response.retry_after_s if outcome is Outcome.DEFERRED else None,
+        )
+        return receipt if cause is None else receipt.with_(error=cause)
+
+    def id_of(self, value: Any) -> str:
+        """An id out of an answer: 1-255 printable characters; a whole number becomes text.
+
+        Raises:
+            Junk: It is none, or repeats a secret.
+        """
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
+            value = str(value)
+        if not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable():
+            raise Junk("it gives no id")
+        if self._secrets.found_in(value):
+            raise Junk("what should be its id is none")
+        return value
+
+    def words(self, text: str) -> str:
+        """The text on one line, cut to 300 characters, control characters escaped, secrets masked."""
+        text = self._secrets.hide(text)
+        text = " ".join(text.split())
+        text = "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
+        return text if len(text) <= _MAX_WORDS else text[: _MAX_WORDS - 3] + "..."
+
+
+# --- what most providers need -----------------------------------------------------------------------------------------
+
+
+def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False) -> str:
+    """The base URL that a backend's URL means: its host is "default", a region's name, or a host in their place.
+
+    Raises:
+        ConfigError: There is no such region, the host is not ASCII, or http is asked for beyond loopback.
+    """
+    url.refuse("path")
+    port = "" if url.port is None else f":{url.port}"
+    if url.host in bases and not is_http and not port:
+        return bases[url.host]
+    host = url.host or "default"
+    if is_http and not _LOOPBACK.fullmatch(host):
+        raise ConfigError(f"{url.scheme}: option scheme=http is for this machine alone: a token is never sent in clear")
+    if host in bases or not ("." in host or ":" in host or host == "localhost" or port):
+        named = ", ".join(bases)
+        raise ConfigError(f"{url.scheme}: the host must be a host's name or one of: {named}; not {shown(host)}")
+    if not host.isascii():
+        raise ConfigError(f"{url.scheme}: write the host {shown(host)} in its ASCII form, xn--...")
+    bare = f"[{host}]" if ":" in host else host
+    _, _, path = bases["default"].partition("://")[2].partition("/")
+    return f"{'http' if is_http else 'https'}://{bare}{port}" + (f"/{path}" if path else "")
+
+
+def word(value: str) -> str:
+    """An option's value that a URL, a header or JSON may hold as it is.
+
+    Raises:
+        ValueError: Empty, or not printable.
+    """
+    if not value or not value.isprintable():
+        raise ValueError("must not be empty, nor hold control characters")
+    return value
+
+
+def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """The body with ``provider_options`` laid over it, mappings within mappings.
+
+    Args:
+        taken: Keys that options must not name, in lower case: they would change who gets the mail.
+
+    Raises:
+        MessageError: They do.
+    """
+    for key, value in options.items():
+        if key.lower() in taken:
+            raise MessageError(
+                f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
+            )
+        below = body.get(key)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            body[key] = merged(dict(below), value, ())
+        else:
+            body[key] = value
+    return body
+
+
+def named_in(text: str, mail: Mail) -> set[tuple[str, str]]:
+    """The keys of the recipients whose addresses stand in the text, in any case."""
+    words = {word.strip(".,;:()<>\"'").lower() for word in re.split(r"[\s,;<>]+", text)}
+    return {a.key for a in mail.envelope.recipients if a.ascii.lower() in words or a.addr_spec.lower() in words}
+
+
+def size_of(letter: Letter) -> int:
+    """The least that the letter takes, in bytes, its attachments in base64; none of them is read."""
+    texts = (letter.message.text, letter.message.html, letter.message.amp_html)
+    return sum(len(text.encode()) for text in texts if text) + sum(
+        (a.size_bytes + 2) // 3 * 4 for a in letter.message.attachments
+    )

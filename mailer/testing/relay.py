@@ -1,0 +1,251 @@
+"""A relay service on loopback: it answers as the provider does, or as a test wants, and records what it was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import h11
+
+from ..mailbox.listener import Connection, Listener
+
+__all__ = ["Answer", "FakeRelay", "RelayRequest"]
+
+_BLOCK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRequest:
+    """One request as it came.
+
+    Attributes:
+        method: In capitals.
+        path: With its query.
+        headers: Names in lower case.
+        content: The body.
+        connection: The number of the connection that it came on, from 0.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    content: bytes
+    connection: int = 0
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What to answer, faults included.
+
+    Attributes:
+        status: The HTTP status.
+        body: Bytes as they are, text in UTF-8, anything else as JSON.
+        headers: Beyond Content-Length.
+        drip_s: Seconds between the bytes of the whole answer, its head among them; None sends it at once.
+        drip_body_s: The same for the body alone: the head comes at once.
+        length: The Content-Length to announce, if not the true one.
+        raw: Sent in the place of an HTTP answer, and the connection ended.
+        lose: Read the whole request and end the connection without a word; "reset" ends it with a RST.
+        hold: Read the whole request and say nothing until the client goes.
+    """
+
+    status: int = 200
+    body: Any = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drip_s: float | None = None
+    drip_body_s: float | None = None
+    length: int | None = None
+    raw: bytes | None = None
+    lose: bool | str = False
+    hold: bool = False
+
+
+#: Makes an answer out of a request.
+Answering = Callable[[RelayRequest], Answer]
+
+
+class FakeRelay:
+    """An HTTP server that speaks a provider's API; a context manager.
+
+    ::
+
+        with FakeRelay("postmark") as relay, Mailer(relay.url) as mailer:
+            relay.next(Answer(status=429, headers={"Retry-After": "7"}))
+            ...
+        assert relay.requests[0].json["Subject"] == "Hi"
+
+    Without anything to say next it accepts everything, in the provider's words.
+
+    Args:
+        provider: The URL scheme of a provider: "postmark", "netcore".
+        token: What the URL holds; a request with another is refused as the provider refuses it.
+        host: Address to bind.
+
+    Attributes:
+        requests: In the order in which they were read.
+    """
+
+    def __init__(self, provider: str = "postmark", *, token: str = "TOKEN", host: str = "127.0.0.1") -> None:  # noqa: S107
+        if provider not in _ACCEPTING:
+            raise ValueError(f"there is no fake of {provider!r}; there are: {', '.join(_ACCEPTING)}")
+        self.provider = provider
+        self.token = token
+        self.requests: list[RelayRequest] = []
+        self._next: list[Answer | Answering] = []
+        self._listener = Listener(self._serve, host)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before the start."""
+        return self._listener.port
+
+    @property
+    def base(self) -> str:
+        """Its base URL, without a path."""
+        host = self._listener.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
+        return f"{self.provider}://{self.token}@{self.base.removeprefix('http://')}?scheme=http"
+
+    def next(self, *answers: Answer | Answering) -> None:
+        """Answer the next requests with these, in order; a function is given the request."""
+        self._next += answers
+
+    def accept(self, request: RelayRequest) -> Answer:
+        """What the provider answers to a request that it takes."""
+        return _ACCEPTING[self.provider](request, self.token, len(self.requests))
+
+    # ---- Life ----
+
+    def start(self) -> Self:
+        """Listen; return self."""
+        self._listener.start()
+        return self
+
+    def stop(self) -> None:
+        """End every connection and wait for the threads."""
+        self._listener.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    # ---- One connection ----
+
+    def _serve(self, connection: Connection) -> None:
+        http = h11.Connection(h11.SERVER)
+        while (request := _read(http, connection)) is not None:
+            self.requests.append(request)
+            wanted = self._next.pop(0) if self._next else self.accept
+            answer = wanted if isinstance(wanted, Answer) else wanted(request)
+            if not self._answered(answer, http, connection):
+                return
+            http.start_next_cycle()
+
+    def _answered(self, answer: Answer, http: h11.Connection, connection: Connection) -> bool:
+        """Send it; whether the connection goes on."""
+        if answer.lose:
+            if answer.lose == "reset":
+                connection.reset()
+            return False
+        if answer.hold:
+            while connection.recv():
+                pass
+            return False
+        if answer.raw is not None:
+            self._send(answer.raw, answer.drip_s, connection)
+            return False
+        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        length = len(body) if answer.length is None else answer.length
+        fields = {"Content-Type": "application/json", **answer.headers, "Content-Length": str(length)}
+        head = http.send(h11.Response(status_code=answer.status, headers=list(fields.items()))) or b""
+        self._send(head, answer.drip_s, connection)
+        self._send(body, answer.drip_body_s if answer.drip_s is None else answer.drip_s, connection)
+        if length != len(body):
+            return False
+        if body:
+            http.send(h11.Data(data=body))
+        http.send(h11.EndOfMessage())
+        return http.our_state is h11.DONE and http.their_state is h11.DONE
+
+    def _send(self, data: bytes, drip_s: float | None, connection: Connection) -> None:
+        if drip_s is None:
+            connection.sendall(data)
+            return
+        for octet in data:
+            connection.sendall(bytes([octet]))
+            if self._listener.stopping.wait(drip_s):
+                return
+
+
+def _read(http: h11.Connection, connection: Connection) -> RelayRequest | None:
+    """The next request, or None at the end."""
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        try:
+            event: Any = http.next_event()
+        except h11.RemoteProtocolError:
+            return None
+        if event is h11.NEED_DATA:
+            http.receive_data(connection.recv(_BLOCK_BYTES))
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+            return RelayRequest(head.method.decode(), head.target.decode(), headers, bytes(body), connection.number)
+        else:
+            return None
+
+
+# ---- What providers answer ----
+
+
+def _postmark(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("x-postmark-server-token") != token:
+        return Answer(status=401, body={"ErrorCode": 10, "Message": "Bad or missing Server API token."})
+    if request.path == "/server":
+        return Answer(body={"ID": 1, "Name": "Fake"})
+    body = request.json
+    if request.path in ("/email/batch", "/email/batchWithTemplates"):
+        items = body["Messages"] if isinstance(body, dict) else body
+        return Answer(body=[_postmark_item(item, f"m-{number}-{n}") for n, item in enumerate(items)])
+    return Answer(body=_postmark_item(body, f"m-{number}"))
+
+
+def _postmark_item(body: Any, given: str) -> dict[str, Any]:
+    return {
+        "To": body.get("To", ""),
+        "SubmittedAt": "2026-01-01T00:00:00Z",
+        "MessageID": given,
+        "ErrorCode": 0,
+        "Message": "OK",
+    }
+
+
+def _netcore(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.method == "GET":
+        return Answer(status=404, body={"status": "error", "message": "not found"})
+    if request.headers.get("api_key") != token:
+        return Answer(status=401, body={"status": "error", "error": [{"message": "Invalid api key"}]})
+    return Answer(status=202, body={"status": "success", "message": "OK", "data": {"message_id": f"n-{number}"}})
+
+
+_ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {"postmark": _postmark, "netcore": _netcore}
