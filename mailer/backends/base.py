@@ -212,7 +212,7 @@ def _left_out(backend: Backend, mail: Mail) -> tuple[str, ...]:
     except UnsupportedFeature:
         raise
     except Exception as error:
-        raise UnsupportedFeature(f"{backend} could not look at it: {type(error).__name__}: {error}") from error
+        raise UnsupportedFeature(f"{backend} could not look at it: {words_of(error)}") from error
 
 
 async def _one(backend: Backend, mails: Sequence[Mail]) -> Sequence[Any]:
