@@ -20,6 +20,13 @@ SHOWS = {
         "everybody accepted: False",
         "for ann@example.org, archive@example.com",
     ],
+    "send_relay.py": [
+        "ann@example.org: accepted (m-7)",
+        "bob@example.org: rejected (None)",
+        "note: message_id is not carried by postmark://***@127.0.0.1:",
+        "500 more were accepted",
+        "the service had 2 requests",
+    ],
     "newsletter_csv.py": [
         "accepted   1\n",
         "4 rows were not reached: go on with --resume sent.journal\n",

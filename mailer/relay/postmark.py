@@ -61,6 +61,7 @@ class Postmark(Provider):
     # Its error codes are no HTTP statuses, though some look like them.
     errors = {
         100: DEFERRED,  # maintenance
+        429: DEFERRED,  # the rate limit, which an item of a batch may meet alone
         405: SETTINGS,  # out of credits
         412: SETTINGS,  # the account is pending
         413: SETTINGS,  # the account may not send
