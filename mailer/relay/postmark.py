@@ -6,7 +6,6 @@ sent. Mails of a stored template go by an endpoint of their own, and so into bat
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -192,14 +191,10 @@ class Postmark(Provider):
         """The items come in the order of the mails; each decides for itself."""
         items = response.json()
         if not response.is_success or response.cut or not isinstance(items, list) or len(items) != len(mails):
-            return self.receipts(response, mails, _no_list)
+            return self.receipts(items, mails, response, _no_list)
         return [
-            self.receipts(response, [mail], functools.partial(self._item, item))[0]
-            for item, mail in zip(items, mails, strict=True)
+            self.receipts(item, [mail], response, self.accepted)[0] for item, mail in zip(items, mails, strict=True)
         ]
-
-    def _item(self, item: Any, data: Any, mail: Mail, response: Response) -> Receipt:
-        return self.accepted(item, mail, response)
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"ErrorCode": 300, "Message": "..."}``"""

@@ -165,7 +165,7 @@ class Provider:
 
     def receipt(self, response: Response, mail: Mail) -> Receipt:
         """What the answer to ``request`` means, for each recipient."""
-        return self.receipts(response, [mail], self.accepted)[0]
+        return self.receipts(response.json(), [mail], response, self.accepted)[0]
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
         """What the answer to ``batch_request`` means, a receipt for each mail in their order."""
@@ -184,10 +184,18 @@ class Provider:
         return None, ""
 
     def receipts(
-        self, response: Response, mails: Sequence[Mail], accepted: Callable[[Any, Mail, Response], Receipt]
+        self,
+        data: Any,
+        mails: Sequence[Mail],
+        response: Response,
+        accepted: Callable[[Any, Mail, Response], Receipt],
     ) -> list[Receipt]:
-        """One answer for all of the mails, if it is no success; else what ``accepted`` reads out of it for each."""
-        data = response.json()
+        """One answer for all of the mails, if it is no success; else what ``accepted`` reads for each.
+
+        Args:
+            data: The answer's JSON, or the part of it that is about these mails; read once, as an answer to a batch is
+                long.
+        """
         if not response.is_success:
             return [self.refused(data, mail, response) for mail in mails]
         if response.cut is not None:

@@ -310,6 +310,23 @@ def test_a_batch_answer_that_does_not_fit_is_unknown_for_all(body):
     assert [(r.results[0].outcome, type(r.error)) for r in receipts] == [(U, ProtocolError)] * 2
 
 
+def test_the_answer_to_a_batch_is_read_once(monkeypatch):
+    """Five hundred items read for each of five hundred mails would be quadratic."""
+    mails = [mail_of(message_of("plain"))] * 500
+    content = json.dumps([OK["postmark"][1]] * 500).encode()
+    read: list[bytes] = []
+    whole = Response.json
+
+    def counted(response: Response) -> Any:
+        read.append(response.content)
+        return whole(response)
+
+    monkeypatch.setattr(Response, "json", counted)
+    receipts = PROVIDERS["postmark"].batch_receipts(Response(200, {}, content), mails)
+    assert all(receipt.ok for receipt in receipts)
+    assert len(read) == 1
+
+
 @pytest.mark.parametrize(("status", "outcome"), [(422, R), (429, D), (401, D), (502, U)])
 def test_a_batch_that_is_refused_is_so_for_all(status, outcome):
     mails = [mail_of(message_of("plain"))] * 3
