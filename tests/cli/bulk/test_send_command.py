@@ -182,10 +182,11 @@ def test_wrong_usage_is_named_before_anything_is_done(arguments: list[str], said
 def test_an_account_that_is_refused_ends_the_run_with_its_code() -> None:
     with Mailbox(users={"user": "right"}) as mailbox:
         url = mailbox.url.replace("smtp://", "smtp://user:S3cr3t@") + "&auth_in_clear=yes"
-        result = send("--csv", people(*(f"ann{n}" for n in range(50))), *TEXT, "--url", url, "--json")
+        result = send("--csv", people(*(f"ann{n}" for n in range(250))), *TEXT, "--url", url, "--json")
     data = json.loads(result.stdout)
     assert (result.exit_code, data["error"]["type"]) == (78, "AuthError")
-    assert (data["rows"], data["not_reached"]) == (1, 49)
+    # One round of send_many is read ahead, and told as one; nothing behind it is begun.
+    assert (data["rows"] + data["not_reached"], data["rows"] <= 100) == (250, True)
     assert "S3cr3t" not in result.output
 
 
