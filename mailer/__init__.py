@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from .receipt import RecipientResult as RecipientResult
     from .relay.provider import Provider as Provider
     from .retry import RetryPolicy as RetryPolicy
-    from .sandbox import StoredTemplate as StoredTemplate
-    from .sandbox import TemplateLimits as TemplateLimits
+    from .sandbox.meter import TemplateLimits as TemplateLimits
+    from .sandbox.template import StoredTemplate as StoredTemplate
     from .settings import Settings as Settings
     from .templates import Templates as Templates
     from .verdict import Scope as Scope
@@ -88,7 +88,8 @@ _PUBLIC = {
     "receipt": "Attempt Receipt RecipientResult",
     "relay.provider": "Provider",
     "retry": "RetryPolicy",
-    "sandbox": "StoredTemplate TemplateLimits",
+    "sandbox.meter": "TemplateLimits",
+    "sandbox.template": "StoredTemplate",
     "settings": "Settings",
     "templates": "Templates",
     "verdict": "Scope",

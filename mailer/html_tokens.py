@@ -8,15 +8,14 @@ standard (section 13.2.5) that matter for reading a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from html import unescape
+from typing import NamedTuple
 
 __all__ = ["Tag", "Token", "tokens"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """A start tag, or an end tag.
 
     Attributes:
@@ -27,7 +26,7 @@ class Tag:
 
     name: str
     is_end: bool = False
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = {}  # never changed
 
 
 #: A tag, or text with its character references resolved.
@@ -90,9 +89,19 @@ def _after_comment(html: str, opening: int) -> int:
     return closing + 1 if closing >= 0 else len(html)
 
 
-def _attributes(html: str, position: int) -> tuple[dict[str, str], int]:
+def _attributes(html: str, position: int) -> tuple[Mapping[str, str], int]:
     """Read attributes up to the end of the tag; the position behind it, past the input's end if it has none."""
     attributes: dict[str, str] = {}
+    closing = html.find(">", position)
+    if closing == position:
+        return attributes, closing + 1
+    if closing > position:
+        # Nearly always; the rest is for ">" in a value, single quotes, and quotes that are not closed.
+        inside = html[position:closing]
+        if "'" not in inside and inside.count('"') % 2 == 0:
+            for name, double, single, bare in _ATTRIBUTE.findall(inside):
+                attributes.setdefault(name.lower(), _text(double or single or bare))
+            return attributes, closing + 1
     while True:
         position = _BETWEEN.match(html, position).end()  # type: ignore[union-attr]  # it matches nothing, too
         if position >= len(html):

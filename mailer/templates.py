@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .attachment import Attachment
 from .errors import ConfigError, TemplateError
+from .field import has_surrogate
 from .html_to_text import html_to_text
 from .message import Message
 from .search_path import Found, Places, SearchPath, check_name, locale_tags, localised, near
@@ -35,9 +36,8 @@ __all__ = ["Templates", "checked_part", "with_parts"]
 _PARTS = {"subject": (".subject.txt", ""), "text": (".txt", None), "html": (".html", None)}
 _ENDINGS = tuple(ending for ending, _ in _PARTS.values())
 _LINE_BREAK = re.compile(r"[\r\n]")
-# What no header may hold, but the line breaks above, and no body.
+# What no header may hold, but the line breaks above.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_UNCARRIED = re.compile("[\x00\ud800-\udfff]")
 _NOT_IN_CID = re.compile(r"[^A-Za-z0-9._-]")
 _ENVIRONMENTS = 64  # locales times two, kept ready; a guard against locales that come from visitors
 
@@ -70,7 +70,7 @@ class Templates:
             off for one message.
         reload: Whether changed files are noticed; False saves a few microseconds and needs a restart.
         filters: More filters for the templates, by name.
-        variables: What every template sees; a message's context goes before.
+        variables: What every template sees beside ``image`` and ``locale``; a message's context goes before.
 
     Raises:
         ConfigError: A place is not there.
@@ -215,7 +215,11 @@ class Templates:
                 reload=self._reload,
                 translations=translations_of(self._translations, tags, self._domain),
                 filters=self._filters,
-                variables={"image": _image if is_html else _no_image, **self._variables},
+                variables={
+                    "image": _image if is_html else _no_image,
+                    "locale": tags[0] if tags else None,
+                    **self._variables,
+                },
             )
             self._environments[key] = found
         return found
@@ -302,6 +306,6 @@ def checked_part(text: str, part: str, label: str) -> str:
             )
         if _CONTROL.search(text):
             raise TemplateError(f"{label}: the subject holds a control character or lone surrogate", field="template")
-    elif _UNCARRIED.search(text):
+    elif "\0" in text or has_surrogate(text):
         raise TemplateError(f"{label}: the result holds a NUL or a lone surrogate", field="template")
     return text

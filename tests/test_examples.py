@@ -39,6 +39,15 @@ SHOWS = {
         "the server has 3 mails\n",
         "from Python, message 1: accepted\n",
     ],
+    "template.py": [
+        "Your order 7\n",
+        "Example Shop\n\nThank you, Ann <3!\n==================\n",
+        "Green tea   7.80 €\nTea cup    12.50 €\n\nTrack your order [https://shop.example.com/o/7]\n",
+        "the html is escaped\nattached: logo.png\nIhre Bestellung 7\n",
+        "template: order.html, line 3: 'name' is undefined\n",
+        "Ann <3, it is on its way\n",
+        "template: stored text, line 1: takes more than the 300000 steps that a stored template has\n",
+    ],
     "send_async.py": [
         "order 0: accepted",
         "order 3: accepted",

@@ -48,10 +48,11 @@ LAYERS = {
     "ready_made.py": 2,
     "rendering.py": 2,
     "retry.py": 2,
-    "sandbox.py": 2,
+    "sandbox/": 2,
     "search_path.py": 2,
     "tally.py": 2,
     "templates.py": 2,
+    "text_lines.py": 2,
     "text_table.py": 2,
     "transfer.py": 2,
     "smtp/__init__.py": 2,
@@ -116,7 +117,14 @@ WORLDLY = {
 }
 LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}
 """Loaded on first use: at the top of no file below the edges, but where that file is itself loaded on first use."""
-LOADED_ON_FIRST_USE = {"rendering.py", "runtime_async.py", "sandbox.py", "settings.py"}
+LOADED_ON_FIRST_USE = {
+    "rendering.py",
+    "runtime_async.py",
+    "sandbox/language.py",
+    "sandbox/template.py",
+    "sandbox/vocabulary.py",
+    "settings.py",
+}
 
 
 def layer_of(file: str) -> int | None:

@@ -24,12 +24,13 @@ from ..errors import (
 
 __all__ = ["exit_code", "main"]
 
-# Command -> what it does, for the list; the module of that name holds it as ``command``.
+# Command -> what it does, for the list; the module of that name (with "_") holds it as ``command``.
 _COMMANDS = {
     "send": "Send a mail.",
     "check": "Connect, secure and log in without sending; show what the server offers.",
     "config": "Show the settings that hold here, and where each comes from.",
     "demo": "Send a mail to a mailbox started for it, and show what happened.",
+    "new-template": "Write a template to start from, with a layout that looks right in common mail programs.",
 }
 
 # sysexits.h. The first class that fits.
@@ -61,7 +62,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return cast(click.Command, importlib.import_module(f"{__name__}.{cmd_name}").command)
+        return cast(click.Command, importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
