@@ -46,6 +46,7 @@ __all__ = [
     "postfix",
     "sendria",
     "smtp_sink",
+    "smtp_sink_of_many",
 ]
 
 HOME = Path("/opt/mailer-peers")
@@ -275,6 +276,16 @@ def smtp_sink(folder: Path, certificates: Certificates) -> Iterator[Peer]:
             received=_received(read),
             envelope_header="X-Rcpt-Args",
         )
+
+
+@contextmanager
+def smtp_sink_of_many(folder: Path) -> Iterator[tuple[str, Path]]:
+    """smtp-sink for a hundred thousand mails, all in one file: (URL, the file). ``folder`` is open to everybody."""
+    program, port = _program("smtp-sink"), free_port()
+    mails = _subfolder(folder, "many", owner="nobody") / "mails"
+    command = [program, "-u", "nobody", "-D", mails, f"{HOST}:{port}", "100"]
+    with _running(command, folder=folder, port=port):
+        yield _url("smtp", port, options=_NO_TLS), mails
 
 
 # --- Exim --------------------------------------------------------------------------------------------------------
