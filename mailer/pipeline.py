@@ -303,7 +303,8 @@ class Pipeline:
             if len(units) == 1:
                 await self._exchange(units)
             else:
-                jobs = [functools.partial(self._exchange, part) for part in _batches(units, batch)]
+                share = min(batch, -(-len(units) // concurrency))  # a last round that is not full is for all of them
+                jobs = [functools.partial(self._exchange, part) for part in _batches(units, share)]
                 for ended in await self._runtime.gather(jobs, concurrency):
                     if ended is not None:
                         raise ended

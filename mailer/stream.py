@@ -281,6 +281,20 @@ class Stream:
         """
         self._check_open()
         rest = memoryview(data)
+        if len(rest) <= _CHUNK_BYTES and self._streak < _STREAK and self._runtime.now() < deadline:
+            try:
+                sent = self._sock.send(rest)
+            except OSError as exc:
+                if not isinstance(exc, (*self._is_full, *self._want_read)):
+                    self._hear_out()
+                    self.close()
+                    raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+            else:  # nearly always it is taken at once, and whole
+                self._streak += 1
+                self.sent_bytes += sent
+                rest = rest[sent:]
+                if not rest:
+                    return True
         wait = self._runtime.wait_writable if listen is None else self._runtime.wait_either
 
         def attempt() -> int:

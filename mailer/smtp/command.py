@@ -81,6 +81,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LOCAL = r'(?:"(?:[^"\\]|\\.)*"|[^\s"<>@\\,;:()\[\]]+)'
 _ADDRESS = re.compile(rf"({_LOCAL})(?:@([^\s\"<>@\\,;:()\[\]]+|\[[^\s<>\[\]\\]+\]))?")
 _PATH = re.compile(rf" *<(?:(?:@[^\s<>:@,]+,?)+:)?((?:{_LOCAL})(?:@(?:[^\s\"<>@\\,;:()\[\]]+|\[[^\s<>\[\]\\]+\]))?)?>")
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,255}")  # as nearly all are
 _HEX = re.compile(r"\+([0-9A-F]{2})")
 _NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
@@ -264,6 +265,8 @@ def _one_of(word: str, words: Iterable[str], what: str) -> str:
 
 def _path(address: str, what: str, utf8: bool) -> str:
     """Return address if it can stand between angle brackets and means one mailbox there."""
+    if _PLAIN_ADDRESS.fullmatch(address) and len(address) <= MAX_PATH_BYTES - 2:
+        return address
     if _UNSAFE.search(address):
         raise _refused(what, "holds a control character")
     if not utf8 and not address.isascii():
@@ -285,6 +288,8 @@ def _path(address: str, what: str, utf8: bool) -> str:
 def _path_command(
     verb: str, path: str, parameters: Mapping[str, str | None], what: str, *, utf8: bool = False
 ) -> bytes:
+    if not parameters:
+        return _line(f"{verb}<{path}>", what)
     # "space is not permitted on either side of the colon following FROM" (RFC 5321 section 3.3)
     words, limit = [f"{verb}<{path}>"], MAX_COMMAND_BYTES
     utf8 = utf8 or "SMTPUTF8" in parameters  # which RCPT does not repeat

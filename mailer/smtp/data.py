@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import ProtocolError
 
-__all__ = ["DataDecoder", "dot_stuffed", "unstuffed"]
+__all__ = ["DataDecoder", "dot_stuffed", "stuffed", "unstuffed"]
 
 _END = b"\r\n.\r\n"
 
@@ -33,6 +33,13 @@ def dot_stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield stuffed
         tail = (tail + chunk[-2:])[-2:]
     yield b".\r\n" if tail == b"\r\n" else _END
+
+
+def stuffed(content: bytes) -> bytes:
+    """The same for a whole message in one piece."""
+    lines = content.replace(b"\r\n.", b"\r\n..")
+    start = b"." if content.startswith(b".") else b""
+    return b"".join((start, lines, b".\r\n" if content.endswith(b"\r\n") or not content else _END))
 
 
 def unstuffed(data: bytes) -> bytes:

@@ -34,7 +34,7 @@ from ..errors import AuthError, MailerError, MessageError, Outcome, ProtocolErro
 from ..log import DIALOGUE
 from ..redaction import words_of
 from . import command
-from .data import dot_stuffed
+from .data import dot_stuffed, stuffed
 from .reply import Reply
 from .wire import told
 
@@ -92,8 +92,7 @@ class _Passage:
     def __init__(self, transaction: Transaction, recipients: list[Address], offered: Capabilities) -> None:
         self.transaction = transaction
         self.recipients = recipients
-        self.mail = transaction.mail_line(offered)
-        self.rcpts = transaction.rcpt_lines(recipients, offered)
+        self.mail, self.rcpts = transaction.lines(recipients, offered)
         self.size = len(transaction.content)
         #: The content if it is small, else it is read as it goes.
         self.content = bytes(transaction.content) if self.size <= _RIDE_BYTES else None
@@ -159,6 +158,7 @@ class Exchange:
         self.answered = 0
         self.is_dismissed = False
         self._wire = wire
+        wire.is_logged = DIALOGUE.wanted()
         self._runtime = runtime
         self._endpoint = endpoint
         self._offered = offered
@@ -236,8 +236,10 @@ class Exchange:
                         transaction.deadline = self._runtime.now() + self._endpoint.timeouts.total_s
                     transaction.notes.extend(notes)
                     transaction.fit(self._offered, is_safe=is_safe)
-                recipients = [address for address in recipients or transaction.pending if transaction.awaits(address)]
-                if (most := self._most_recipients()) is not None and len(recipients) > most:
+                    recipients = transaction.pending
+                else:
+                    recipients = [address for address in recipients if transaction.awaits(address)]
+                if len(recipients) > 1 and (most := self._most_recipients()) is not None and len(recipients) > most:
                     self._rests.appendleft((transaction, recipients[most:]))
                     recipients = recipients[:most]
                 if recipients:
@@ -295,9 +297,9 @@ class Exchange:
         """Everything in one write, the content as one chunk, beside what is under way already."""
         while self._in_window and not self._has_room(passage):
             await self._flush()
-            await self._take()
+            await self._drain(len(self._expected) - 1)
             while self._expected and self._wire.buffered:
-                await self._take()
+                await self._drain(len(self._expected) - 1)
         passage.rides = True
         self._begin(passage)
         self._put(passage.mail, self._on_mail, "MAIL", passage)
@@ -365,6 +367,11 @@ class Exchange:
             # RFC 2920 section 3.1: where 354 comes although nobody was accepted, send a single dot.
             return self._put(b".\r\n", self._on_nothing, "the final dot", passage)
         self._put(b"", self._on_end, "the final dot", passage)
+        if passage.content is not None:
+            self._outbox.append(stuffed(passage.content))
+            self._outbox_bytes += len(self._outbox[-1])
+            passage.end = self._place()
+            return None
         waiting = b""
         for block in _stretches(dot_stuffed(passage.chunks()), _RIDE_BYTES):
             if waiting:
@@ -425,7 +432,7 @@ class Exchange:
         """Have data written with the next flush, and its reply given to handler."""
         self._outbox.append(data)
         self._outbox_bytes += len(data)
-        if DIALOGUE.wanted():
+        if self._wire.is_logged:
             self._show(data, passage)
         self._expected.append((handler, step, passage, address))
 
@@ -468,7 +475,8 @@ class Exchange:
                     await self._drain()
                 await self._wire.check_quiet(step, self._due(step, passage))
             self._unproven.clear()  # nothing came in between: each reply was the right one's
-        self._log()
+        if self._shown:
+            self._log()
         data = b"".join(self._outbox)
         self._outbox.clear()
         self._outbox_bytes = 0
@@ -505,30 +513,30 @@ class Exchange:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def _drain(self, leave: int = 0) -> None:
-        """Take replies until only so many are outstanding."""
-        while len(self._expected) > leave:
-            await self._take()
+        """Take replies until only so many are outstanding, and tell each what it answers."""
+        expected, wire = self._expected, self._wire
+        while len(expected) > leave:
+            handler, step, passage, address = expected[0]
+            if wire.is_logged:
+                wire.mail_id = passage.transaction.mail.id
+            reply = wire.next(step)
+            if reply is None:
+                reply = await self._awaited(step, passage)
+            handler(passage, address, reply)
+            expected.popleft()  # now: who is in doubt is found in here
+            self._outstanding -= 1
+            if self._trouble is not None and self._outstanding <= 0:
+                raise self._trouble
 
-    async def _take(self) -> None:
-        """Take one reply, and tell whom it answers. Its timer starts now: the ones before it have been answered."""
-        handler, step, passage, address = self._expected[0]
-        self._wire.mail_id = passage.transaction.mail.id
-        reply = self._wire.next(step)
-        if reply is None:
-            deadline = self._due(step, passage)
-            try:
-                while reply is None:
-                    await self._wire.more(step, deadline)
-                    reply = self._wire.next(step)
-            except TransportError as error:
-                if self._trouble is not None:
-                    raise self._trouble from error
-                raise
-        handler(passage, address, reply)
-        self._expected.popleft()
-        self._outstanding -= 1
-        if self._trouble is not None and self._outstanding <= 0:
-            raise self._trouble
+    async def _awaited(self, step: str, passage: _Passage) -> Reply:
+        """Read until the next reply is whole. Its timer starts now: the ones before it have been answered."""
+        deadline = self._due(step, passage)
+        try:
+            return await self._wire.reply(step, deadline)
+        except TransportError as error:
+            if self._trouble is not None:
+                raise self._trouble from error
+            raise
 
     def _due(self, step: str, passage: _Passage) -> float:
         due = self._runtime.now() + self._endpoint.timeouts.of(step)
@@ -635,13 +643,17 @@ def _unreadable(error: Exception) -> MailerError:
 
 
 def _stretches(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in stretches worth a write: about ``size``, more only where one chunk is larger; at least one."""
+    """The same bytes in stretches worth a write, of ``size`` at most; at least one, which may be empty."""
     waiting: list[bytes] = []
     length = 0
     for chunk in chunks:
-        if length + len(chunk) > size and waiting:
+        if length and length + len(chunk) > size:
             yield b"".join(waiting)
             waiting, length = [], 0
+        for start in range(0, len(chunk) - size, size):
+            yield chunk[start : start + size]
+        if len(chunk) > size:
+            chunk = chunk[(len(chunk) - 1) // size * size :]
         waiting.append(chunk)
         length += len(chunk)
     yield b"".join(waiting)

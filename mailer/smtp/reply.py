@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ProtocolError
@@ -14,6 +15,8 @@ MAX_LINE_BYTES = 8 * 1024
 """RFC 5321 section 4.5.3.1.5 promises 512; servers that put a stack trace or a policy URL into a reply exceed it."""
 MAX_LINES = 512
 MAX_REPLY_BYTES = 256 * 1024
+_MAX_KNOWN, _MAX_KNOWN_BYTES = 64, 100
+"""How many short replies a parser keeps, to know them again."""
 MAX_TEXT_CHARS = 1000
 """What is kept of a reply's text on a receipt and in a log."""
 
@@ -44,7 +47,7 @@ class Reply:
             raise ProtocolError(f"{self.code} is no SMTP reply code")
         if not self.lines:
             raise ProtocolError(f"reply {self.code} has no line")
-        if any("\n" in line for line in self.lines):
+        if "\n" in "".join(self.lines):
             raise ProtocolError(f"a line of reply {self.code} holds a line feed")
 
     @classmethod
@@ -118,6 +121,9 @@ class ReplyParser:
         max_line: Bytes in a line, its end included.
         max_lines: Lines in one reply.
         max_bytes: Bytes in one reply.
+
+    Attributes:
+        revise: Called with each reply, unless the very same line has been revised before; `next` returns its answer.
     """
 
     def __init__(
@@ -131,6 +137,8 @@ class ReplyParser:
         self._code = 0
         self._lines: list[str] = []
         self._reply_bytes = 0  # of the lines already taken
+        self._known: dict[bytes, Reply] = {}  # a server says the same few lines all the time
+        self.revise: Callable[[Reply], Reply] | None = None
 
     @property
     def buffered(self) -> int:
@@ -151,10 +159,19 @@ class ReplyParser:
             ProtocolError: What came is no reply, mixes codes, exceeds a limit, or is the start of TLS.
         """
         while (end := self._buffer.find(b"\n", self._scanned)) >= 0:
+            line = b"" if self._lines or end > _MAX_KNOWN_BYTES else bytes(self._buffer[: end + 1])
+            if (known := self._known.get(line)) is not None:
+                del self._buffer[: end + 1]
+                self._scanned = 0
+                return known
             if self._take_line(end):
                 reply = Reply(self._code, tuple(self._lines))
                 self._lines.clear()
                 self._reply_bytes = 0
+                if self.revise is not None:
+                    reply = self.revise(reply)
+                if line and len(self._known) < _MAX_KNOWN:
+                    self._known[line] = reply
                 return reply
         self._scanned = len(self._buffer)
         self._refuse_tls()

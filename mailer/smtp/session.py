@@ -260,7 +260,7 @@ class Session:
     async def _exchange(self, mechanism: Mechanism) -> Reply | None:
         """One AUTH from its command to its end; the reply that refused it, or None."""
         endpoint = self._endpoint
-        self._wire.secrets = Secrets(endpoint.password or "", mechanism.initial or b"", mechanism.secret)
+        self._wire.secrets = secrets = Secrets(endpoint.password or "", mechanism.initial or b"", mechanism.secret)
         reply = await self._wire.ask(command.auth(mechanism.name, mechanism.initial), "AUTH")
         said, challenges = "", 0
         while reply.code == 334:
@@ -274,7 +274,7 @@ class Session:
                 # RFC 4954 section 4: "*" cancels, and the server answers 501.
                 reply = await self._wire.ask(command.cancel(), "AUTH")
                 raise told(AuthError(f"{endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
-            said = said or self._wire.secrets.hide(refusal_of(challenge))[:_MAX_SAID_CHARS]
+            said = said or secrets.hide(refusal_of(challenge))[:_MAX_SAID_CHARS]
             reply = await self._wire.ask(command.response(answer), "AUTH")
         if reply.code == 235:
             try:

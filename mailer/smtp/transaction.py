@@ -51,8 +51,9 @@ class Transaction:
         self.deadline = deadline
         self.notes: list[str] = []
         self.cause: MailerError | None = None
-        self._pending = {address.key: address for address in mail.envelope.recipients}
-        self._results: dict[tuple[str, str], RecipientResult] = {}
+        # By identity: an envelope holds each mailbox once, and equality costs more.
+        self._pending = {id(address): address for address in mail.envelope.recipients}
+        self._results: dict[int, RecipientResult] = {}
 
     @property
     def pending(self) -> list[Address]:
@@ -61,7 +62,7 @@ class Transaction:
 
     def awaits(self, address: Address) -> bool:
         """Whether this recipient has no result yet."""
-        return address.key in self._pending
+        return id(address) in self._pending
 
     # --- settling -----------------------------------------------------------------------------------------------------
 
@@ -75,22 +76,17 @@ class Transaction:
         scope: Scope = Scope.MESSAGE,
     ) -> None:
         """Give these recipients their result: the reply's code and text, or our own text and enhanced code."""
-        provider_id = None
+        number: int | None = None
+        provider_id, enhanced_code = None, code or None
         if reply is not None:
-            text = reply.text
+            number, text, enhanced_code = reply.code, reply.text, reply.enhanced_code
             if outcome is Outcome.ACCEPTED and (found := _QUEUE_ID.search(text)):
                 provider_id = found[1]
         for address in recipients:
-            self._results[address.key] = RecipientResult(
-                address,
-                outcome,
-                reply.code if reply else None,
-                reply.enhanced_code if reply else code or None,
-                text,
-                provider_id=provider_id,
-                scope=scope,
+            self._results[id(address)] = RecipientResult(
+                address, outcome, number, enhanced_code, text, provider_id=provider_id, scope=scope
             )
-            del self._pending[address.key]
+            del self._pending[id(address)]
 
     def refuse(self, recipients: Iterable[Address], step: str, reply: Reply) -> None:
         """Give these recipients what a negative reply to "MAIL", "RCPT", "DATA" or the "dot" means."""
@@ -102,7 +98,7 @@ class Transaction:
         if error is not None:
             self.cause = error
         text = str(error) if error is not None else "cut short"
-        in_doubt = [address for address in self.in_doubt if address.key in self._pending]
+        in_doubt = [address for address in self.in_doubt if self.awaits(address)]
         outcome, scope = VERDICTS["answer lost"]
         self.settle(in_doubt, outcome, text=text, scope=scope)
         if isinstance(error, SessionRefused):
@@ -118,21 +114,25 @@ class Transaction:
         self.cause = error
         outcome, scope = VERDICTS["answer lost"]
         for address in recipients:
-            self._results[address.key] = RecipientResult(address, outcome, text=str(error), scope=scope)
+            self._results[id(address)] = RecipientResult(address, outcome, text=str(error), scope=scope)
 
     def receipt(self, backend: str) -> Receipt:
         """The results in the envelope's order; everybody must be settled."""
         return Receipt(
             id=self.mail.id,
             backend=backend,
-            results=tuple(self._results[address.key] for address in self.mail.envelope.recipients),
+            results=tuple([self._results[id(address)] for address in self.mail.envelope.recipients]),
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
     # --- its commands -------------------------------------------------------------------------------------------------
 
-    def mail_line(self, offered: Capabilities) -> bytes:
-        """MAIL, with what the server offers of what the mail asks for."""
+    def lines(self, recipients: Sequence[Address], offered: Capabilities) -> tuple[bytes, list[bytes]]:
+        """MAIL, and a RCPT for each of these, with what the server offers of what the mail asks for."""
+        utf8 = self.needs_smtputf8
+        return self._mail_line(offered, utf8), self._rcpt_lines(recipients, offered, utf8)
+
+    def _mail_line(self, offered: Capabilities, utf8: bool) -> bytes:
         options, sender = self.mail.delivery, self.mail.envelope.sender
         extra: dict[str, str | None] = {}
         if options.deliver_by_s is not None and offered.has("DELIVERBY"):
@@ -149,16 +149,14 @@ class Transaction:
             None if sender is None else sender.ascii,
             size=len(self.content) if offered.size is not None else None,
             body=body,
-            smtputf8=self.needs_smtputf8,
+            smtputf8=utf8,
             ret=options.ret if offered.dsn else None,
             envid=options.envid if offered.dsn else None,
             extra=extra,
         )
 
-    def rcpt_lines(self, recipients: Sequence[Address], offered: Capabilities) -> list[bytes]:
-        """A RCPT for each of them."""
+    def _rcpt_lines(self, recipients: Sequence[Address], offered: Capabilities, utf8: bool) -> list[bytes]:
         notify = (self.mail.delivery.notify or None) if offered.dsn else None
-        utf8 = self.needs_smtputf8
         return [
             command.rcpt(path := address.ascii, notify=notify, orcpt=path if notify else None, smtputf8=utf8)
             for address in recipients
@@ -191,6 +189,8 @@ class Transaction:
             # RFC 1870 section 6.1: do not begin what cannot succeed.
             text = f"the mail has {len(self.content)} octets, the server takes {capabilities.size}"
             return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.3.4")
+        if self.mail.message is None or self.mail.message.delivery is None:
+            return None
         for wanted, keyword in (
             (options.notify or options.ret or options.envid, "DSN"),
             (options.deliver_by_s is not None, "DELIVERBY"),
@@ -207,15 +207,16 @@ class Transaction:
         if sender is not None and sender.needs_smtputf8:
             self.settle(self.pending, Outcome.REJECTED, text=lacking.format("the sender's address"), code="5.6.7")
             return False
-        foreign = [address for address in self.pending if address.needs_smtputf8]
-        self.settle(foreign, Outcome.REJECTED, text=lacking.format("this address"), code="5.6.7")
-        if self.pending and self.content.has_utf8_headers:
+        foreign = [address for address in self._pending.values() if address.needs_smtputf8]
+        if foreign:
+            self.settle(foreign, Outcome.REJECTED, text=lacking.format("this address"), code="5.6.7")
+        if self._pending and self.content.has_utf8_headers:
             downgraded = ascii_headers(bytes(self.content))
             if downgraded is None:
                 self.settle(self.pending, Outcome.REJECTED, text=lacking.format("a header field"), code="5.6.7")
                 return False
             self.content = Content.of(downgraded)
-        return bool(self.pending)
+        return bool(self._pending)
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -224,5 +225,5 @@ class Transaction:
         return (
             self.content.has_utf8_headers
             or (sender is not None and sender.needs_smtputf8)
-            or any([address.needs_smtputf8 for address in self.pending])
+            or any([address.needs_smtputf8 for address in self._pending.values()])
         )

@@ -31,20 +31,32 @@ class Wire:
     Attributes:
         stream: What carries the bytes.
         deadline: The end of everything, on the runtime's clock; each step's own timer ends earlier.
-        secrets: What must not be repeated from a reply: there are servers that quote what they were told.
+        is_logged: Somebody reads the dialogue; looked up anew for each run of mails.
         mail_id: Whose mail is being carried, for the log; "" if none is.
     """
 
     def __init__(self, stream: Stream, runtime: Runtime, endpoint: Endpoint) -> None:
         self.stream = stream
         self.deadline = 0.0
-        self.secrets: Secrets | None = None
+        self.is_logged = DIALOGUE.wanted()
         self.mail_id = ""
+        self._secrets: Secrets | None = None
         self._runtime = runtime
         self._endpoint = endpoint
         self._parser = ReplyParser()
 
     # --- state --------------------------------------------------------------------------------------------------------
+
+    @property
+    def secrets(self) -> Secrets | None:
+        """What must not be repeated from a reply: there are servers that quote what they were told."""
+        return self._secrets
+
+    @secrets.setter
+    def secrets(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._parser = ReplyParser()  # nothing is in it before a command, and what it knows is to be looked at again
+        self._parser.revise = lambda reply: _hidden(reply, secrets)
 
     @property
     def has_spoken(self) -> bool:
@@ -85,7 +97,7 @@ class Wire:
         deadline = self.until(step)
         try:
             await self.check_quiet(step, deadline)
-            if DIALOGUE.wanted():
+            if self.is_logged:
                 self.log("C", _shown_command(line, is_secret=step == "AUTH"))
             await self.stream.send_all(line, deadline=deadline)
             return await self.reply(step, deadline)
@@ -132,12 +144,13 @@ class Wire:
             TransportError: It is a 421, with it as its ``reply``; the connection is closed.
             ProtocolError: It is no reply.
         """
-        reply = self._parser.next() if self.secrets is None else self._hidden_next(step, self.secrets)
-        if reply is not None and DIALOGUE.wanted():
-            self._log_reply(reply)
-        if reply is not None and reply.code == 421:
-            self.close()
-            raise told(TransportError(f"{self._endpoint} is closing, in answer to {step}: {reply}"), reply)
+        reply = self._parser.next() if self._secrets is None else self._hidden_next(step)
+        if reply is not None:
+            if self.is_logged:
+                self._log_reply(reply)
+            if reply.code == 421:
+                self.close()
+                raise told(TransportError(f"{self._endpoint} is closing, in answer to {step}: {reply}"), reply)
         return reply
 
     async def more(self, step: str, deadline: float) -> None:
@@ -165,13 +178,11 @@ class Wire:
         reply = self.next(step)
         raise ProtocolError(f"{self._endpoint} spoke out of turn before {step}: {reply or 'part of a line'}")
 
-    def _hidden_next(self, step: str, secrets: Secrets) -> Reply | None:
+    def _hidden_next(self, step: str) -> Reply | None:
         try:
-            reply = self._parser.next()
+            return self._parser.next()
         except ProtocolError:
-            reply = None  # the error quotes the line; not from in here, where it would be the context of the next
-        else:
-            return reply if reply is None else _hidden(reply, secrets)
+            pass  # the error quotes the line; not from in here, where it would be the context of the next
         raise ProtocolError(f"{self._endpoint} answered {step} with what is no reply")
 
     # --- the log ------------------------------------------------------------------------------------------------------

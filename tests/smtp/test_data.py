@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.errors import ProtocolError
-from mailer.smtp.data import DataDecoder, dot_stuffed, unstuffed
+from mailer.smtp.data import DataDecoder, dot_stuffed, stuffed, unstuffed
 
 
 def by_lines(content: bytes) -> bytes:
@@ -124,3 +124,8 @@ def test_stuffing_costs_little_more_than_one_replace() -> None:
     ours = min(seconds(lambda: dot_stuffed(chunks)) for _ in range(7))
     one_replace = min(seconds(lambda: (chunk.replace(b"\r\n.", b"\r\n..") for chunk in chunks)) for _ in range(7))
     assert ours < 6 * one_replace  # a loop over the lines takes more than ten times as long
+
+
+@given(st.lists(st.sampled_from([b".", b"\r\n", b"\r", b"\n", b"x", b".."])).map(b"".join))
+def test_a_message_in_one_piece_is_stuffed_as_in_many(content: bytes) -> None:
+    assert stuffed(content) == b"".join(dot_stuffed([content])) == b"".join(dot_stuffed(bytes([o]) for o in content))

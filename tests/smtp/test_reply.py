@@ -234,3 +234,16 @@ def test_random_bytes_raise_nothing_but_protocol_errors(chunks: list[bytes]) -> 
         assert parser.buffered <= min(fed, 64 + 128)
     except ProtocolError:
         pass
+
+
+def test_a_line_that_came_before_is_known_again_and_revised_once() -> None:
+    parser, revised = ReplyParser(), []
+    parser.revise = lambda reply: revised.append(reply) or Reply(reply.code, ("***",))
+    for cut in (12, 3, 1):
+        for line in (b"250 2.1.0 ok\r\n", b"550 no\n", b"250-a\r\n250 2.1.0 ok\r\n"):
+            for start in range(0, len(line), cut):
+                parser.feed(line[start : start + cut])
+            assert parser.next() == Reply(int(line[:3]), ("***",))
+            assert parser.buffered == 0
+    assert len(revised) == 2 + 3  # of several lines each time
+    assert parser.next() is None
