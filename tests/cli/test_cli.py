@@ -5,27 +5,15 @@ from __future__ import annotations
 import email
 import email.policy
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import mailer
 
 from mailer.mailbox import Mailbox
 from mailer.smtp.reply import Reply
-
-
-def mailer(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAILER_")}
-    run = subprocess.run(
-        [sys.executable, "-m", "mailer", *arguments],
-        input=stdin,
-        env={**clean, "PYTHONIOENCODING": "utf-8", **environment},
-        capture_output=True,
-        timeout=60,
-    )
-    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout.decode(), run.stderr.decode())
 
 
 def test_send_prints_a_line_for_each_recipient() -> None:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import command
 import pytest
 
 SECRET = "S3cr3tT0ken"
 
 
 def mailer(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAILER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "mailer", *arguments],
-        cwd=folder,
-        env={**clean, "PYTHONIOENCODING": "utf-8", **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
+    return command.mailer(*arguments, folder=folder, **environment)
 
 
 def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) -> None:
