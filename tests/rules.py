@@ -68,12 +68,14 @@ class RuleServer:
     Attributes:
         mails: What was taken: (sender, recipients, content), whether or not the 250 for it was ever sent.
         commands: The command lines of each connection.
+        answered: What each reply of the first connection answers, after EHLO: a verb, or "dot".
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.mails: list[tuple[str, tuple[str, ...], bytes]] = []
         self.commands: list[list[str]] = []
+        self.answered: list[str] = []
         self._counts = {"mail": 0, "end": 0, "chunks": 0}
         self._lock = threading.Lock()
         self._listener = Listener(self._serve)
@@ -105,13 +107,18 @@ class RuleServer:
         with self._lock:
             self.commands.append([])
             number = len(self.commands) - 1
+        first = (self.answered, self.rules.cut) if number == 0 else ([], None)
         with contextlib.suppress(_End):
-            _Dialogue(self, connection, self.commands[number], self.rules.cut if number == 0 else None).run()
+            _Dialogue(self, connection, self.commands[number], *first).run()
 
 
 class _Dialogue:
-    def __init__(self, server: RuleServer, connection: Connection, log: list[str], cut: Cut | None) -> None:
+    def __init__(
+        self, server: RuleServer, connection: Connection, log: list[str], answered: list[str], cut: Cut | None
+    ) -> None:
         self.server, self.rules, self.connection, self.log, self.cut = server, server.rules, connection, log, cut
+        self.answered = answered
+        self.verb = ""
         self.buffer = bytearray()
         self.due: list[bytes] = []
         self.replies = -1  # EHLO is not counted
@@ -125,8 +132,8 @@ class _Dialogue:
         self.due.append(b"220 hi\r\n")
         while True:
             line = self.line()
-            verb, _, rest = line.partition(" ")
-            getattr(self, f"do_{verb.lower()}")(rest)
+            self.verb, _, rest = line.partition(" ")
+            getattr(self, f"do_{self.verb.lower()}")(rest)
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
@@ -158,6 +165,8 @@ class _Dialogue:
 
     def reply(self, text: str) -> None:
         number, self.replies = self.replies, self.replies + 1
+        if number >= 0:
+            self.answered.append(self.verb)
         if self.cut is not None and number == self.cut.at:
             self.do_cut(self.cut.how)
         self.due.append(text.encode() + b"\r\n")
@@ -227,6 +236,7 @@ class _Dialogue:
         else:
             content = bytes(self.buffer[: end + 2])
         del self.buffer[: end + 5]
+        self.verb = "dot"
         return self.take((b"\r\n" + content).replace(b"\r\n.", b"\r\n")[2:])
 
     def do_bdat(self, rest: str) -> None:
