@@ -55,9 +55,20 @@ class AddrInfo:
     """One address to connect to: the socket family, and the address as ``socket.connect`` takes it."""
 
     family: int
-    sockaddr: tuple[Any, ...]
+    sockaddr: tuple[Any, ...] | str
+
+    @classmethod
+    def unix(cls, path: str) -> AddrInfo:
+        """A unix socket. Raises ``ConfigError`` where the system has none."""
+        import socket
+
+        if not hasattr(socket, "AF_UNIX"):
+            raise ConfigError(f"{path}: this system has no unix sockets")
+        return cls(socket.AF_UNIX, path)
 
     def __str__(self) -> str:
+        if isinstance(self.sockaddr, str):
+            return self.sockaddr
         host, port = self.sockaddr[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

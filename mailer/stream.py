@@ -1,4 +1,4 @@
-"""A TCP connection, with TLS or without: bytes out, bytes in, each within a deadline.
+"""A TCP connection or unix socket, with TLS or without: bytes out, bytes in, each within a deadline.
 
 Written once on a non-blocking socket. Every operation is attempted first; the runtime is asked to wait only if it would
 block. Whatever goes wrong in an operation, cancellation and Ctrl-C too, closes the stream, so that a late answer never
@@ -43,7 +43,7 @@ class Stream:
     """One connection. Made by :meth:`connect`; ends with :meth:`close`.
 
     Attributes:
-        peer: The address at the other end, "192.0.2.1:25" or "[2001:db8::1]:25".
+        peer: The address at the other end, "192.0.2.1:25", "[2001:db8::1]:25", or a unix socket's path.
         number: Counts this process's connections, from 1; the log knows it by this.
         sent_bytes: What was handed to the system so far, TLS's own not counted. Right also after a failed send.
     """
@@ -90,7 +90,7 @@ class Stream:
 
         Args:
             runtime: Where to wait.
-            host: A name or an IP address, without brackets.
+            host: A name or an IP address, without brackets; of a unix socket, its path.
             port: The TCP port.
             deadline: The end of it all, on ``runtime.now()``.
             addresses: Where the host is, if that is known; its name is not looked up then.
@@ -104,6 +104,7 @@ class Stream:
         def limit() -> float:
             return deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
 
+        name = host if host.startswith("/") else f"{host}:{port}"
         reasons: list[str] = []
         last: Exception | None = None
         for address in addresses or await runtime.resolve(host, port, limit()):
@@ -117,23 +118,27 @@ class Stream:
                 reasons.append(f"{address}: no answer in time")
                 last = exc
                 if until >= deadline:
-                    raise DeadlineExceeded(f"no connection to {host}:{port} in time ({'; '.join(reasons)})") from exc
+                    raise DeadlineExceeded(f"no connection to {name} in time ({'; '.join(reasons)})") from exc
             else:
                 if OPENED.wanted():
                     OPENED(connection=stream.number, host=host, port=port, peer=stream.peer)
                 return stream
-        raise ConnectError(f"no connection to {host}:{port} ({'; '.join(reasons)})") from last
+        raise ConnectError(f"no connection to {name} ({'; '.join(reasons)})") from last
 
     @classmethod
     async def _to(cls, runtime: Runtime, address: AddrInfo, deadline: float) -> Stream:
+        is_unix = isinstance(address.sockaddr, str)
         sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             # Replies and commands are small and wait for each other: Nagle's algorithm would hold them back.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not is_unix:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 sock.connect(address.sockaddr)
             except (BlockingIOError, InterruptedError):
+                if is_unix:  # EAGAIN: nothing is under way that could be waited for
+                    raise OSError("the server's queue of connections is full") from None
                 await runtime.wait_writable(sock, deadline)
                 if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                     raise OSError(code, os.strerror(code)) from None
@@ -186,8 +191,11 @@ class Stream:
 
     @property
     def local_ip(self) -> str:
-        """The address at this end, "192.0.2.7"; "" once closed."""
-        return "" if self.closed else str(self._sock.getsockname()[0])
+        """The address at this end, "192.0.2.7"; loopback's for a unix socket; "" once closed."""
+        if self.closed:
+            return ""
+        name = self._sock.getsockname()
+        return str(name[0]) if isinstance(name, tuple) else "127.0.0.1"
 
     def has_input(self) -> bool:
         """Whether data or the end is there now, without waiting: a kept connection with either is stale.

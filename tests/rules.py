@@ -121,12 +121,13 @@ class _Dialogue:
         self.verb = ""
         self.buffer = bytearray()
         self.due: list[bytes] = []
-        self.replies = -1  # EHLO is not counted
+        self.replies = -1  # EHLO or LHLO is not counted
         self.transactions = 0
         self.sender: str | None = None
         self.accepted: list[str] = []
         self.content = bytearray()
         self.is_failed = False
+        self.is_lmtp = False
 
     def run(self) -> None:
         self.due.append(b"220 hi\r\n")
@@ -199,6 +200,10 @@ class _Dialogue:
             self.due.append(f"250-{keyword}\r\n".encode())
         self.reply(f"250 {lines[-1]}")
 
+    def do_lhlo(self, rest: str) -> None:
+        self.is_lmtp = True
+        self.do_ehlo(rest)
+
     def do_mail(self, rest: str) -> None:
         if self.rules.most is not None and self.transactions >= self.rules.most:
             self.do_cut("421")
@@ -256,14 +261,28 @@ class _Dialogue:
         self.is_failed = not reply.startswith("2")
         return self.reply(reply)
 
+    def take_for_each(self, content: bytes) -> None:
+        """As LMTP has it: a reply for each recipient."""
+        sender, accepted = self.sender or "", self.accepted
+        self.reset()
+        for address in accepted:
+            reply = self.server.answer("end")
+            if self.cut is not None and self.cut.how == "421" and self.replies == self.cut.at:
+                reply = "421 4.3.2 closing"
+            if reply.startswith("2"):
+                self.server.mails.append((sender, (address,), content))
+            self.reply(reply)
+
     def take(self, content: bytes) -> None:
+        if self.is_lmtp:
+            return self.take_for_each(content)
         reply = self.server.answer("end")
         if self.cut is not None and self.cut.how == "421" and self.replies == self.cut.at:
             reply = "421 4.3.2 closing"  # it is an answer: the mail is not taken
         if reply.startswith("2") and self.accepted and self.sender is not None:
             self.server.mails.append((self.sender, tuple(self.accepted), content))
         self.reset()
-        self.reply(reply)
+        return self.reply(reply)
 
     def do_rset(self, _: str) -> None:
         self.reset()

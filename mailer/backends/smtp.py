@@ -1,4 +1,4 @@
-"""SMTP to a smarthost: ``smtp://`` (STARTTLS) and ``smtps://`` (TLS from the first byte)."""
+"""SMTP to a smarthost: ``smtp://`` (STARTTLS), ``smtps://`` (TLS from the first byte); LMTP to a mail store: ``lmtp://``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SmtpBackend", "smtp_from_url"]
 
-_DEFAULT_PORT = {"smtp": 587, "smtps": 465}
+_DEFAULT_PORT = {"smtp": 587, "smtps": 465, "lmtp": 24}
 #: URL options and the fields that they set.
 _TIMEOUTS = {
     "timeout": "total_s",
@@ -79,7 +79,8 @@ class SmtpBackend(Backend):
         self, endpoint: Endpoint, *, url: str = "", limits: PoolLimits | None = None, window: int = WINDOW
     ) -> None:
         self.endpoint = endpoint
-        self.url = url or f"{'smtps' if endpoint.implicit_tls else 'smtp'}://{endpoint}?tls={endpoint.tls}"
+        scheme = "lmtp" if endpoint.is_lmtp else "smtps" if endpoint.implicit_tls else "smtp"
+        self.url = url or f"{scheme}://{endpoint}?tls={endpoint.tls}"
         self._pool = Pool(self._connect, limits or PoolLimits())
         self._window = window
         self._cut_short: dict[str, Receipt] = {}
@@ -167,6 +168,7 @@ class SmtpBackend(Backend):
     # --- the connection -----------------------------------------------------------------------------------------------
 
     async def _connect(self, deadline: float) -> Session:
+        from ..runtime import AddrInfo
         from ..stream import Stream
 
         endpoint = self.endpoint
@@ -175,11 +177,11 @@ class SmtpBackend(Backend):
         context = self._tls_context()
         stream = await Stream.connect(
             self.runtime,
-            endpoint.host,
+            endpoint.path or endpoint.host,
             endpoint.port,
             deadline=deadline,
             connect_timeout_s=endpoint.timeouts.connect_s,
-            addresses=endpoint.addresses,
+            addresses=(AddrInfo.unix(endpoint.path),) if endpoint.path else endpoint.addresses,
         )
         session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
         await session.begin(context, deadline)
@@ -199,15 +201,17 @@ def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
 
 
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
-    """``smtp://user:password@host:port?tls=required`` or ``smtps://``.
+    """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
     mechanism to use), ``helo``; ``max_connections``, ``max_messages`` (for each connection), ``max_age`` and
     ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all), ``connect_timeout``,
     ``command_timeout``, ``final_timeout`` and one for each step (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
-    url.refuse("path")
-    if not url.host:
+    is_lmtp = url.scheme == "lmtp"
+    path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
+    url.refuse(*(("host", "port") if path else ("path",)))
+    if not url.host and not path:
         raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
     implicit = url.scheme == "smtps"
     if url.username == "" or (url.username is not None and url.password is None):
@@ -238,10 +242,12 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             raise ConfigError(f"{url.scheme}: option helo={helo!r}: must be a fully qualified host name")
     backend = SmtpBackend(
         Endpoint(
-            host=url.host,
+            host=url.host or "localhost",
             port=port,
+            path=path,
+            is_lmtp=is_lmtp,
             implicit_tls=implicit,
-            tls=options.get("tls", "required" if secure_by_default else "opportunistic"),
+            tls=options.get("tls", "required" if secure_by_default else "none" if path else "opportunistic"),
             verify=options.get("verify", True),
             ca_file=options.get("ca_file"),
             username=url.username,

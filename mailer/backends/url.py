@@ -26,6 +26,7 @@ BackendFactory = Callable[[BackendURL, "Runtime | None"], Backend]
 _BUILT_IN = {
     "smtp": ("smtp", "smtp_from_url"),
     "smtps": ("smtp", "smtp_from_url"),
+    "lmtp": ("smtp", "smtp_from_url"),
     "mx": ("mx", "mx_from_url"),
     "sendmail": ("sendmail", "sendmail_from_url"),
     "file": ("file", "file_from_url"),

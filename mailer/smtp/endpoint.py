@@ -21,6 +21,7 @@ _FIELD_OF = {
     "the connection": "greeting_s",
     "EHLO": "ehlo_s",
     "HELO": "ehlo_s",
+    "LHLO": "ehlo_s",
     "STARTTLS": "tls_s",
     "AUTH": "auth_s",
     "MAIL": "mail_s",
@@ -44,8 +45,8 @@ class Timeouts:
         final_s: From the final dot, or a chunk of the mail, to the end of its reply. Giving up here leaves the outcome
             unknown.
         total_s: For one attempt in all.
-        greeting_s, ehlo_s, tls_s, auth_s, mail_s, rcpt_s, data_s: For that step; None: ``command_s``. HELO counts as
-            EHLO, the STARTTLS command and the handshake each as tls.
+        greeting_s, ehlo_s, tls_s, auth_s, mail_s, rcpt_s, data_s: For that step; None: ``command_s``. HELO and LHLO
+            count as EHLO, the STARTTLS command and the handshake each as tls.
         block_s: For a block of the mail, or a group of commands, to be taken; None: ``final_s``.
     """
 
@@ -105,6 +106,8 @@ class Endpoint(Unpickled):
         host: Its name or IP address, without brackets. The certificate must bear it.
         port: Its TCP port.
         addresses: Where it is, if that is known already; (): its name is looked up.
+        path: Of the unix socket on which it listens; "": it listens on the port.
+        is_lmtp: It speaks LMTP (RFC 2033).
         implicit_tls: TLS from the first byte (smtps, port 465) rather than by STARTTLS.
         tls: What to do about TLS.
         verify: Check the certificate. False lets anyone in the middle read and change everything.
@@ -121,6 +124,8 @@ class Endpoint(Unpickled):
     host: str
     port: int
     addresses: tuple[AddrInfo, ...] = ()
+    path: str = ""
+    is_lmtp: bool = False
     implicit_tls: bool = False
     tls: TlsMode = "opportunistic"
     verify: bool = True
@@ -133,10 +138,17 @@ class Endpoint(Unpickled):
     helo: str = ""
     timeouts: Timeouts = Timeouts()
 
+    def __post_init__(self) -> None:
+        if self.is_lmtp and self.port == 25 and not self.path:
+            # RFC 2033 section 5: "The LMTP protocol MUST NOT be used on the TCP port 25."
+            raise ConfigError(f"{self.host}: LMTP must not be spoken on port 25, which is SMTP's; its own is 24")
+
     @property
     def login(self) -> str:
         """Who logs in, as it may be shown: "" for nobody; masked where a service's token is user and password both."""
         return MASK if self.username and self.username == self.password else self.username or ""
 
     def __str__(self) -> str:
+        if self.path:
+            return self.path
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

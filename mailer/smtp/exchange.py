@@ -11,6 +11,9 @@ how much is written before reading:
   mails is under way before the first is answered. RSET parts them: what a refused one left open must not swallow the
   next.
 
+LMTP (RFC 2033) answers the end of the data once for each recipient. How many replies that makes has to be known when it
+is written, so the content goes once every RCPT is answered.
+
 The rules that must hold:
 
 - Nothing is written while nothing is outstanding and something unread has come: it would be mispaired.
@@ -166,7 +169,8 @@ class Exchange:
         self._window = window
         self._is_rested = is_rested
         self._pipelines = offered.pipelining
-        self._rides = offered.pipelining and offered.chunking
+        self._is_lmtp = endpoint.is_lmtp
+        self._rides = offered.pipelining and offered.chunking and not endpoint.is_lmtp
         self._expected: deque[tuple[_Handler, str, _Passage, Address | None]] = deque()
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
@@ -363,10 +367,14 @@ class Exchange:
 
     async def _data(self, passage: _Passage) -> None:
         """After 354: the content and the dot, which waits in the outbox for what may go with it."""
+        if not passage.accepted and self._is_lmtp:
+            # RFC 2033 section 4.2 has it answer 503. To a dot it would owe no reply at all: it is not to be trusted.
+            self._is_spent = True
+            return None
         if not passage.accepted:
             # RFC 2920 section 3.1: where 354 comes although nobody was accepted, send a single dot.
             return self._put(b".\r\n", self._on_nothing, "the final dot", passage)
-        self._put(b"", self._on_end, "the final dot", passage)
+        self._put_end(passage, b"")
         if passage.content is not None:
             self._outbox.append(stuffed(passage.content))
             self._outbox_bytes += len(self._outbox[-1])
@@ -401,7 +409,7 @@ class Exchange:
             if not left:
                 return  # written with what comes next
             await self._flush()
-            await self._drain(_CHUNKS - 1 if self._pipelines else 0)
+            await self._drain(_CHUNKS - 1 if self._pipelines and not self._is_lmtp else 0)
             if passage.refusal is not None:
                 # Any refusal ends the transaction (RFC 3030 section 2). All announced octets have been sent.
                 await self._drain()
@@ -447,10 +455,16 @@ class Exchange:
         line = command.bdat(len(chunk), last=is_last)
         if not is_last:
             return self._put(line + chunk, self._on_chunk, "BDAT", passage)
-        self._put(line + chunk, self._on_end, "the final dot", passage)
+        self._put_end(passage, line + chunk)
         passage.end = self._place()
         self._in_window.append(passage)
         return None
+
+    def _put_end(self, passage: _Passage, data: bytes) -> None:
+        """The end of the data: one reply, or (RFC 2033 section 4.2) one for each recipient accepted, in order."""
+        first, *others = passage.accepted if self._is_lmtp else [None]
+        self._put(data, self._on_end, "the final dot", passage, first)
+        self._expected.extend([(self._on_end, "the final dot", passage, address) for address in others])
 
     def _place(self) -> int:
         """How many bytes the stream will have sent with the outbox."""
@@ -590,25 +604,27 @@ class Exchange:
             passage.refusal = reply
             passage.transaction.refuse(passage.accepted, "dot", reply)
 
-    def _on_end(self, passage: _Passage, _: None, reply: Reply) -> None:
+    def _on_end(self, passage: _Passage, address: Address | None, reply: Reply) -> None:
+        """The answer to the end of the data: for everyone, or by LMTP for this recipient."""
         self._check_final(reply, "the final dot")
         is_early = self._wire.stream.sent_bytes < passage.end
         if is_early and reply.is_positive:
             raise ProtocolError(f"{self._endpoint} answered {reply.code} before the mail had ended")
+        whose = passage.accepted if address is None or is_early else [address]
         if passage.is_go:
-            if len(self._expected) > 1:
-                self._unproven.append((passage.transaction, passage.accepted))
+            if len(self._expected) > 1 or len(whose) < len(passage.accepted):
+                self._unproven.append((passage.transaction, whose))
         else:
-            self._unproven.append((passage.transaction, passage.served()))
+            self._unproven.append((passage.transaction, passage.served() if address is None else whose))
         if passage.refusal is None and reply.is_positive:
-            passage.transaction.settle(passage.accepted, Outcome.ACCEPTED, reply)
+            passage.transaction.settle(whose, Outcome.ACCEPTED, reply)
         elif passage.refusal is None:
-            passage.transaction.refuse(passage.accepted, "dot", reply)
+            passage.transaction.refuse(whose, "dot", reply)
         elif reply.is_positive and (passage.is_odd or passage.accepted):
             error = ProtocolError(f"{self._endpoint} refused the mail ({passage.refusal}), then took it ({reply})")
             passage.transaction.doubt(passage.accepted or passage.recipients, error)
             raise error
-        if self._in_window:
+        if self._in_window and (address is None or address is passage.accepted[-1]):
             if not reply.is_positive and self._in_window[-1] is passage:
                 self._must_reset = passage
             self._in_window.remove(passage)

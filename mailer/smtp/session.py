@@ -168,14 +168,19 @@ class Session:
 
     async def _hello(self) -> None:
         name = command.helo_name(self._endpoint.helo, self._stream.local_ip)
-        reply = await self._wire.ask(command.ehlo(name), "EHLO")
+        if self._endpoint.is_lmtp:
+            reply = await self._wire.ask(command.lhlo(name), "LHLO")
+        else:
+            reply = await self._wire.ask(command.ehlo(name), "EHLO")
         if reply.is_positive:
             self.capabilities = Capabilities.parse(reply)
             return
         self.capabilities = Capabilities()
-        if reply.code in _NO_EHLO:
+        if reply.code in _NO_EHLO and not self._endpoint.is_lmtp:
             reply = await self._wire.ask(command.helo(name), "HELO")
         if not reply.is_positive:
+            if self._endpoint.is_lmtp:  # an SMTP server answers so, which is the settings' fault, not the mail's
+                raise told(ConnectError(f"{self._endpoint} refused LHLO (does it speak LMTP?): {reply}"), reply)
             kind = SessionRefused if reply.is_permanent else TransportError
             raise told(kind(f"{self._endpoint} refused EHLO and HELO: {reply}"), reply)
 

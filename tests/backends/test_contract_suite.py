@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import UnixSocketController
+from aiosmtpd.lmtp import LMTP
 
 pytest.register_assert_rewrite("mailer.testing.contract")
 
@@ -210,6 +212,42 @@ class TestSmtps(_OverSmtp):
     def make_failing_backend(self):
         """The authority of this server is not the system's."""
         return backend_from_url(f"smtps://user:{SECRET}@127.0.0.1:{self.server.port}")
+
+
+class _Store(UnixSocketController):
+    """aiosmtpd's LMTP, which leaves it to the handler to reply for each recipient."""
+
+    def __init__(self, path: Path) -> None:
+        self.contents: list[bytes] = []
+        super().__init__(self, unix_socket=str(path))
+
+    def factory(self) -> LMTP:
+        return LMTP(self, enable_SMTPUTF8=True)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.contents.append(envelope.original_content)
+        return "\r\n".join(["250 2.1.5 saved"] * len(envelope.rcpt_tos))
+
+
+class TestLmtp(BackendContract):
+    """On a unix socket."""
+
+    @pytest.fixture(autouse=True)
+    def _store(self, tmp_path: Path) -> Iterator[None]:
+        self.folder = tmp_path
+        self.store = _Store(tmp_path / "lmtp")
+        self.store.start()
+        yield
+        self.store.stop()
+
+    def make_backend(self):
+        return backend_from_url(f"lmtp://{self.folder}/lmtp")
+
+    def received(self):
+        return self.store.contents
+
+    def make_failing_backend(self):
+        return backend_from_url(f"lmtp://{self.folder}/nobody")
 
 
 class TestFailover(_OverSmtp):

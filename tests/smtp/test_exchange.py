@@ -47,8 +47,8 @@ def numbered(number: int, names: list[str]) -> Message:
     return message(*[f"{name}@y.test" for name in names], subject=f"number {number}", text=f".\nbody {number}\n")
 
 
-def carried(server: RuleServer, mails: list[list[str]]) -> list[Receipt]:
-    with Mailer(url(server)) as mailer:
+def carried(server: RuleServer, mails: list[list[str]], scheme: str = "smtp") -> list[Receipt]:
+    with Mailer(url(server, scheme=scheme)) as mailer:
         backend = mailer.backend
         composed = [mailer.compose(numbered(number, names)) for number, names in enumerate(mails)]
         from mailer.runtime import drive
@@ -129,3 +129,26 @@ def test_a_reply_too_many_makes_no_receipt_lie(made: Rules, mails: list[list[str
     if server.answered[at:] == ["dot"]:
         return  # after 354 and with nothing else outstanding, the first reply is the dot's: no client can tell
     check_honest(server, receipts)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    rules(),
+    envelopes,
+    st.sampled_from(sorted(WAYS)),
+    st.integers(0, 25),
+    st.sampled_from([None, "close", "reset", "421", "garbage", "half", "extra"]),
+)
+def test_check_50_f58_no_receipt_lies_by_lmtp(made: Rules, mails: list[list[str]], way: str, at: int, how: Any) -> None:
+    if how == "extra" and way not in ("pipelining", "chunking"):
+        how = "garbage"
+    segments = "joined" if how == "extra" else made.segments
+    made = replace(made, offers=WAYS[way], cut=Cut(at, how) if how else None, segments=segments)
+    with RuleServer(made) as server:
+        receipts = carried(server, mails, "lmtp")
+        assert server.wait_idle()
+    lines = [line for line in server.commands[0] if not line.startswith(("LHLO", "QUIT"))]
+    if how == "extra" and way == "pipelining" and at > 0 and lines[at - 1 : at] == ["DATA"]:
+        return  # as above
+    check_honest(server, receipts)
+    assert how or all(not receipt.unknown for receipt in receipts)
