@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 
 import pytest
 import trustme
 from worlds import NAMES, World, new_world  # pytest puts this file's folder on the path
+
+# The processes that tests start would each compile the library anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(params=NAMES)

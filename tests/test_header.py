@@ -103,12 +103,14 @@ def test_references_of_3000_characters_are_folded_and_never_encoded():
     assert body_of(field).split() == ids
 
 
-def test_list_unsubscribe_of_3000_characters():
+def test_check_67_list_unsubscribe_of_3000_characters():
     links = [f"<https://example.org/u?{'t' * 900}{i}>" for i in range(3)]
     field = header.custom("List-Unsubscribe", ", ".join(links))
     assert "=?" not in field
     assert max(map(len, field.splitlines())) <= 998
     assert body_of(field) == ", ".join(links)
+    one_click = header.custom("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+    assert one_click == "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 
 def test_a_token_that_just_fits_a_line_goes_to_the_next():

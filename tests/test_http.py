@@ -114,7 +114,7 @@ def test_an_informational_answer_is_passed_over(client: Client, relay: FakeRelay
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_answer_and_nothing_goes_where_it_points(
+def test_check_74_a_redirect_is_an_answer_and_nothing_goes_where_it_points(
     client: Client, relay: FakeRelay, status: int
 ) -> None:
     with FakeRelay() as elsewhere:

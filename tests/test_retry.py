@@ -48,10 +48,13 @@ from mailer import (
     TransportError,
     UnsupportedFeature,
 )
+from mailer.backends.relay import RelayBackend
+from mailer.relay.exchange import Request
+from mailer.relay.postmark import Postmark
 from mailer.retry import DEFAULT_RETRY, MAX_RETRY_AFTER_S, retry_after_seconds
 from mailer.runtime import BlockingRuntime, drive
 from mailer.tally import Tally
-from mailer.testing import ScriptedServer
+from mailer.testing import Answer, FakeRelay, ScriptedServer
 from mailer.verdict import VERDICTS
 
 A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
@@ -258,6 +261,37 @@ def test_f74_retry_after_is_waited_for_or_the_call_ends_at_once(
     assert clock.sleeps == slept
     assert receipt.results[0].retry_after_s == left_s
     assert (error is None) == bool(slept)
+
+
+def test_f74_a_service_that_throttles_is_asked_again_when_it_said(world: World, clock: Clock) -> None:
+    with FakeRelay() as relay, world.mailer(relay.url, retry=RetryPolicy(jitter=0)) as mailer:
+        relay.next(Answer(status=429, headers={"Retry-After": "7"}))
+        assert mailer.send(message()).ok
+    assert (clock.sleeps, len(relay.requests)) == ([7.0], 2)
+
+
+@pytest.mark.parametrize("honours_keys", [True, False])
+@pytest.mark.parametrize(("status", "is_known"), [(500, True), (503, True), (502, False), (504, False)])
+def test_f75_check_73_the_same_key_on_each_try_and_none_without_one(
+    world: World, clock: Clock, status: int, is_known: bool, honours_keys: bool
+) -> None:
+    class Keyed(Postmark):
+        features = replace(Postmark.features, idempotency_key=honours_keys)
+
+        def request(self, mail: Mail) -> Request:
+            asked = super().request(mail)
+            return replace(asked, headers=(*asked.headers, ("Idempotency-Key", mail.id)))
+
+    with FakeRelay() as relay:
+        for answer in (Answer(status=status), Answer(lose=True)):
+            relay.next(answer)
+        backend = RelayBackend(Keyed(relay.token, base=relay.base))
+        with world.mailer(backend, retry=RetryPolicy(jitter=0)) as mailer:
+            receipt, _ = sent(mailer)
+        keys = [request.headers["idempotency-key"] for request in relay.requests]
+    assert len(set(keys)) == 1
+    assert (receipt.ok, len(keys)) == ((True, 3) if honours_keys else (False, 2 if is_known else 1))
+    assert receipt.results[0].outcome is (A if honours_keys else U)
 
 
 def test_f74_a_longer_wait_of_one_recipient_holds_up_no_other(world: World, clock: Clock) -> None:

@@ -424,7 +424,7 @@ def test_what_a_platform_sets_is_passed_over(
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_way_to_show_settings_shows_a_secret() -> None:
+def test_b43_no_way_to_show_settings_shows_a_secret() -> None:
     settings = Settings({"url": URL, "mailers": {"news": {"url": f"failover(null: smtp://u:{SECRET}@h)"}}})
     shown = [
         *(repr(settings), str(settings), f"{settings.model_dump()}", settings.model_dump_json()),

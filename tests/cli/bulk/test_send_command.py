@@ -106,6 +106,18 @@ def test_a_template_that_is_not_there_is_found_before_anything_is_done() -> None
     assert "MAILER_TEMPLATES" in send("--csv", file, "--template", "news", "--url", "null:").output
 
 
+def test_b48_no_credential_is_in_the_journal_or_the_rejects() -> None:
+    with Mailbox(replies=GONE) as mailbox:
+        url = mailbox.url.replace("://", "://user:s3cret@")
+        files = ("--rejects", "r.csv", "--resume", "j")
+        send("--csv", people("ann", "gone"), *TEXT, "--url", f"failover({url} {mailbox.url})", *files)
+        assert mailbox.wait_for(1)
+    written = Path("j").read_bytes() + Path("r.csv").read_bytes()
+    assert b"gone@example.org" in written
+    assert b"s3cret" not in written
+    assert b"user:" not in written
+
+
 def test_rejects_can_be_mended_and_sent() -> None:
     with Mailbox(replies=GONE) as mailbox:
         send("--csv", people("ann", "gone"), *TEXT, "--url", mailbox.url, "--rejects", "r.csv")
