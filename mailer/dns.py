@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TransportError
+from .race import interleaved
 from .runtime import AddrInfo
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ class DnsClient:
             found.append([AddrInfo(family, (address, port, *tail)) for address in answer.records])
         if failure is not None and not any(found):
             raise failure
-        length = max(map(len, found), default=0)
-        return [group[place] for place in range(length) for group in found if place < len(group)]
+        return interleaved([address for group in found for address in group])
 
     # --- one question -------------------------------------------------------------------------------------------------
 

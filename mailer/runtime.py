@@ -155,6 +155,10 @@ class Runtime(Protocol):
     async def wait_either(self, sock: socket, deadline: float | None) -> None:
         """Wait until a read or a write would not block; else as ``wait_writable``."""
 
+    async def wait_any_writable(self, socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
+        """Wait until a write to at least one of these would not block, and return those; none if the deadline came."""
+        ...
+
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         """Return the addresses of a host, best first, never none.
 

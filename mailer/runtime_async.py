@@ -71,6 +71,23 @@ class AsyncRuntime:
             except BaseExceptionGroup as caught:
                 raise _first_of(caught) from None
 
+    async def wait_any_writable(self, socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
+        ready: list[socket] = []
+
+        async def watch(sock: socket) -> None:
+            await anyio.wait_writable(sock)
+            ready.append(sock)
+            group.cancel_scope.cancel()
+
+        with contextlib.suppress(DeadlineExceeded), _until(deadline, ""):
+            try:
+                async with anyio.create_task_group() as group:
+                    for sock in socks:
+                        group.start_soon(watch, sock)
+            except BaseExceptionGroup as caught:
+                raise _first_of(caught) from None
+        return ready
+
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         if literal := address_literal(host, port):
             return literal

@@ -62,6 +62,9 @@ class BlockingRuntime:
         if not _await_ready(sock, _READING | _WRITING, deadline):
             raise DeadlineExceeded("nothing could be sent in time")
 
+    async def wait_any_writable(self, socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
+        return _await_any(socks, deadline)
+
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         """As in :class:`Runtime`; the thread under a deadline is a daemon, so that it never holds up the exit."""
         if literal := address_literal(host, port):
@@ -151,6 +154,40 @@ _wait = _select
 if hasattr(select, "poll"):
     _wait = _poll
     _POLL_EVENTS = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)
+
+
+def _await_any(socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
+    """Block until a write to one of the sockets would not, or the deadline comes: none. ``_CalledOff`` as above."""
+    crew = _on_duty.crew
+    alarm = None if crew is None else crew.alarm
+    while (left := math.inf if deadline is None else deadline - time.monotonic()) > 0:
+        ready, alarmed = _wait_any(socks, alarm, min(left, _LONGEST_WAIT_S))
+        if alarmed:
+            raise _CalledOff
+        if ready:
+            return ready
+    return ()
+
+
+def _poll_any(socks: Sequence[socket], alarm: socket | None, timeout_s: float) -> tuple[list[socket], bool]:
+    """Wait for any of them; which are writable, and whether the alarm went off."""
+    poll = select.poll()
+    for sock in socks:
+        poll.register(sock, select.POLLOUT)
+    if alarm is not None:
+        poll.register(alarm, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll(timeout_s * 1000)}
+    return [sock for sock in socks if sock.fileno() in ready], alarm is not None and alarm.fileno() in ready
+
+
+def _select_any(socks: Sequence[socket], alarm: socket | None, timeout_s: float) -> tuple[list[socket], bool]:
+    """The same where there is no poll."""
+    readable, writable, failed = select.select([] if alarm is None else [alarm], socks, socks, timeout_s)
+    ready = {*writable, *failed}
+    return [sock for sock in socks if sock in ready], bool(readable)
+
+
+_wait_any = _poll_any if hasattr(select, "poll") else _select_any
 
 
 class _Event:

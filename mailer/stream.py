@@ -11,13 +11,13 @@ import contextlib
 import errno
 import functools
 import itertools
-import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
+from .errors import ConfigError, DeadlineExceeded, TlsError, TransportError
 from .log import CLOSED, OPENED, SECURED
+from .race import connected
 
 if TYPE_CHECKING:
     import ssl
@@ -85,8 +85,9 @@ class Stream:
         deadline: float,
         connect_timeout_s: float | None = None,
         addresses: Sequence[AddrInfo] = (),
+        sources: Sequence[str] = (),
     ) -> Stream:
-        """Connect to the first address of the host that answers; a refused one leads to the next at once.
+        """Connect to the first address of the host that answers; see :func:`mailer.race.connected`.
 
         Args:
             runtime: Where to wait.
@@ -95,57 +96,25 @@ class Stream:
             deadline: The end of it all, on ``runtime.now()``.
             addresses: Where the host is, if that is known; its name is not looked up then.
             connect_timeout_s: The most that finding the addresses, and each of them, may take; None: the deadline's.
+            sources: IP addresses of this machine to connect from, at most one for each family; (): any.
 
         Raises:
             ConnectError: No address answered. The text names host, port and the reason for each address.
             DeadlineExceeded: The deadline came first, or the name was not resolved in time.
         """
-
-        def limit() -> float:
-            return deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
-
-        name = host if host.startswith("/") else f"{host}:{port}"
-        reasons: list[str] = []
-        last: Exception | None = None
-        for address in addresses or await runtime.resolve(host, port, limit()):
-            until = limit()
-            try:
-                stream = await cls._to(runtime, address, until)
-            except OSError as exc:
-                reasons.append(f"{address}: {_reason(exc)}")
-                last = exc
-            except DeadlineExceeded as exc:
-                reasons.append(f"{address}: no answer in time")
-                last = exc
-                if until >= deadline:
-                    raise DeadlineExceeded(f"no connection to {name} in time ({'; '.join(reasons)})") from exc
-            else:
-                if OPENED.wanted():
-                    OPENED(connection=stream.number, host=host, port=port, peer=stream.peer)
-                return stream
-        raise ConnectError(f"no connection to {name} ({'; '.join(reasons)})") from last
-
-    @classmethod
-    async def _to(cls, runtime: Runtime, address: AddrInfo, deadline: float) -> Stream:
-        is_unix = isinstance(address.sockaddr, str)
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            # Replies and commands are small and wait for each other: Nagle's algorithm would hold them back.
-            if not is_unix:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                sock.connect(address.sockaddr)
-            except (BlockingIOError, InterruptedError):
-                if is_unix:  # EAGAIN: nothing is under way that could be waited for
-                    raise OSError("the server's queue of connections is full") from None
-                await runtime.wait_writable(sock, deadline)
-                if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    raise OSError(code, os.strerror(code)) from None
-        except BaseException:
-            sock.close()
-            raise
-        return cls(runtime, sock, str(address))
+        sock, address = await connected(
+            runtime,
+            host,
+            port,
+            deadline=deadline,
+            connect_timeout_s=connect_timeout_s,
+            addresses=addresses,
+            sources=sources,
+        )
+        stream = cls(runtime, sock, str(address))
+        if OPENED.wanted():
+            OPENED(connection=stream.number, host=host, port=port, peer=stream.peer)
+        return stream
 
     # --- what it is ---
 

@@ -78,6 +78,7 @@ LAYERS = {
     "runtime.py": 3,
     "runtime_async.py": 3,
     "runtime_blocking.py": 3,
+    "race.py": 3,
     "rate.py": 3,
     "stream.py": 3,
     "dns.py": 3,
@@ -109,6 +110,7 @@ LAYERS = {
 WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "select", "selectors", "socket", "ssl"}
 WORLDLY = {
     "http_given.py": {"anyio"},
+    "race.py": {"socket"},
     "runtime.py": {"socket"},
     "runtime_async.py": {"anyio", "asyncio", "threading"},
     "runtime_blocking.py": {"select", "socket", "threading"},
