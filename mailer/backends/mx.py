@@ -21,7 +21,7 @@ from ..smtp.route import NoRoute, hosts_for
 from ..tally import Tally
 from ..verdict import VERDICTS, Scope
 from .base import Backend, Health, called, carry
-from .options import BackendURL, choice, seconds, text
+from .options import BackendURL, choice, ip_addresses, seconds, text
 from .smtp import SmtpBackend
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class MxBackend(Backend):
         port: 25, but for tests.
         helo: What EHLO says; receivers expect a name whose address leads back here.
         concurrency: Domains served at once for one mail.
+        source_address: IP addresses of this machine to connect from, at most one of each family; (): any.
     """
 
     features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True)
@@ -65,6 +66,7 @@ class MxBackend(Backend):
         self,
         *,
         helo: str = "",
+        source_address: str | Sequence[str] = (),
         port: int = 25,
         tls: str = "opportunistic",
         concurrency: int = 1,
@@ -80,6 +82,7 @@ class MxBackend(Backend):
 
             dns = Client()
         self.helo = helo
+        self.source_address = _sources(source_address)
         self.port = port
         self.concurrency = concurrency
         self.url = url
@@ -211,6 +214,7 @@ class MxBackend(Backend):
                 tls=tls,  # type: ignore[arg-type]  # one of the three
                 verify=tls == "required",
                 helo=self.helo,
+                source_address=self.source_address,
                 timeouts=self._timeouts,
             )
             backend = SmtpBackend(endpoint, url=f"smtp://{host}:{self.port}?tls={tls}")
@@ -225,6 +229,13 @@ class MxBackend(Backend):
         return backend
 
 
+def _sources(given: str | Sequence[str]) -> tuple[str, ...]:
+    try:
+        return ip_addresses(given if isinstance(given, str) else ",".join(given)) if given else ()
+    except ValueError as error:
+        raise ConfigError(f"mx: source_address={given!r}: {error}") from None
+
+
 def _for_all(mail: Mail, event: str, said: str, backend: str, enhanced_code: str = "") -> Receipt:
     outcome, scope = VERDICTS[event]
     return Receipt.for_all(mail, outcome, text=said, enhanced_code=enhanced_code or None, scope=scope, backend=backend)
@@ -233,12 +244,13 @@ def _for_all(mail: Mail, event: str, said: str, backend: str, enhanced_code: str
 def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     """``mx:`` or ``mx://?helo=mail.example.com``.
 
-    Options: ``helo``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains at once), and in seconds
-    ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout``.
+    Options: ``helo``, ``source_address``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains at once),
+    and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout``.
     """
     url.refuse("username", "host", "port", "path")
     options = url.options(
         helo=text,
+        source_address=ip_addresses,
         tls=choice("opportunistic", "required", "none"),
         concurrency=_count,
         **dict.fromkeys(_TIMEOUT_OPTIONS, seconds),
@@ -249,6 +261,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     timeouts = {field: options[name] for name, field in _TIMEOUT_OPTIONS.items() if name in options}
     backend = MxBackend(
         helo=helo,
+        source_address=options.get("source_address", ()),
         tls=options.get("tls", "opportunistic"),
         concurrency=options.get("concurrency", 1),
         timeouts=replace(_TIMEOUTS, **timeouts),

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
 
-__all__ = ["BackendURL", "choice", "flag", "seconds", "text", "whole"]
+__all__ = ["BackendURL", "choice", "flag", "ip_addresses", "seconds", "text", "whole"]
 
 T = TypeVar("T")
 
@@ -254,3 +254,16 @@ def choice(*words: str) -> Callable[[str], str]:
         return value.lower()
 
     return one_of
+
+
+def ip_addresses(value: str) -> tuple[str, ...]:
+    """IP addresses of this machine, parted by a comma: one, or one of each family."""
+    import ipaddress
+
+    try:
+        found = [ipaddress.ip_address(item.strip()) for item in value.split(",")]
+    except ValueError:
+        raise ValueError("must be an IP address, or an IPv4 and an IPv6 address parted by a comma") from None
+    if len({address.version for address in found}) != len(found):
+        raise ValueError("must be at most one address of each family")
+    return tuple(str(address) for address in found)

@@ -16,7 +16,7 @@ from ..smtp.pool import Pool, PoolLimits
 from ..smtp.session import Session
 from ..smtp.transaction import Transaction
 from .base import Backend, Health
-from .options import BackendURL, choice, flag, seconds, text, whole
+from .options import BackendURL, choice, flag, ip_addresses, seconds, text, whole
 
 if TYPE_CHECKING:
     import ssl
@@ -182,6 +182,7 @@ class SmtpBackend(Backend):
             deadline=deadline,
             connect_timeout_s=endpoint.timeouts.connect_s,
             addresses=(AddrInfo.unix(endpoint.path),) if endpoint.path else endpoint.addresses,
+            sources=endpoint.source_address,
         )
         session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
         await session.begin(context, deadline)
@@ -204,9 +205,10 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
-    mechanism to use), ``helo``; ``max_connections``, ``max_messages`` (for each connection), ``max_age`` and
-    ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all), ``connect_timeout``,
-    ``command_timeout``, ``final_timeout`` and one for each step (:class:`~mailer.smtp.endpoint.Timeouts`).
+    mechanism to use), ``helo``, ``source_address``; ``max_connections``, ``max_messages`` (for each connection),
+    ``max_age`` and ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all),
+    ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
+    (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
     is_lmtp = url.scheme == "lmtp"
     path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
@@ -224,6 +226,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         auth_in_clear=flag,
         auth=choice(*map(str.lower, MECHANISMS)),
         helo=text,
+        source_address=ip_addresses,
         max_connections=whole(1, 1000),
         max_messages=whole(1, 1_000_000),
         max_age=seconds,
@@ -255,6 +258,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             auth_in_clear=options.get("auth_in_clear", False),
             auth=options.get("auth", "").upper(),
             helo=helo,
+            source_address=options.get("source_address", ()),
             timeouts=Timeouts(**timeouts),
         ),
         url=str(url),

@@ -108,6 +108,8 @@ class Endpoint(Unpickled):
         addresses: Where it is, if that is known already; (): its name is looked up.
         path: Of the unix socket on which it listens; "": it listens on the port.
         is_lmtp: It speaks LMTP (RFC 2033).
+        source_address: IP addresses of this machine to connect from, at most one for each family, which is used only if
+            it has one; (): the system chooses.
         implicit_tls: TLS from the first byte (smtps, port 465) rather than by STARTTLS.
         tls: What to do about TLS.
         verify: Check the certificate. False lets anyone in the middle read and change everything.
@@ -124,6 +126,7 @@ class Endpoint(Unpickled):
     host: str
     port: int
     addresses: tuple[AddrInfo, ...] = ()
+    source_address: tuple[str, ...] = ()
     path: str = ""
     is_lmtp: bool = False
     implicit_tls: bool = False
