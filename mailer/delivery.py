@@ -14,6 +14,7 @@ __all__ = ["DeliveryOptions"]
 
 _NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 _RET = ("FULL", "HDRS")
+_MODES = ("R", "N")
 _ENVID = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
 
 
@@ -24,9 +25,11 @@ class DeliveryOptions:
     Attributes:
         notify: Of "NEVER" (alone) or "SUCCESS", "FAILURE", "DELAY"; () leaves it to the server (RFC 3461 section 4.1).
         ret: "FULL" or "HDRS", how much of the mail a notice returns, or None (RFC 3461 section 4.3).
-        envid: The envelope id that notices repeat, 1-100 printable ASCII characters, or None (RFC 3461 section 4.4).
+        envid: The envelope id that notices repeat, or None: 1-100 printable ASCII characters, of which "+" and "="
+            count three times, being written so (RFC 3461 section 4.4).
         require_tls: Every hop must use verified TLS, or the mail fails (RFC 8689).
-        deliver_by_s: Deliver within so many seconds (1-999999999) or return it, or None (RFC 2852).
+        deliver_by_s: Deliver within so many seconds (1-999999999), or None (RFC 2852).
+        deliver_by_mode: What happens when that time is over: "R" returns the mail, "N" sends a notice and goes on.
         mt_priority: -9 (lowest) to 9, or None (RFC 6710).
     """
 
@@ -35,6 +38,7 @@ class DeliveryOptions:
     envid: str | None
     require_tls: bool
     deliver_by_s: int | None
+    deliver_by_mode: str
     mt_priority: int | None
 
     def __init__(
@@ -45,6 +49,7 @@ class DeliveryOptions:
         envid: str | None = None,
         require_tls: bool = False,
         deliver_by_s: int | None = None,
+        deliver_by_mode: str = "R",
         mt_priority: int | None = None,
     ) -> None:
         asked = (notify,) if isinstance(notify, str) else several(notify, "delivery.notify")
@@ -55,6 +60,10 @@ class DeliveryOptions:
             raise MessageError(f"{shown(ret)} is not one of {_RET}", field="delivery.ret")
         if envid is not None and not _ENVID.fullmatch(line(envid, "delivery.envid")):
             raise MessageError(f"{shown(envid)} is not 1-100 printable ASCII characters", field="delivery.envid")
+        if envid is not None and len(envid) + 2 * sum(map(envid.count, "+=")) > 100:
+            raise MessageError(f"{shown(envid)} is more than 100 octets as xtext", field="delivery.envid")
+        if line(deliver_by_mode, "delivery.deliver_by_mode").upper() not in _MODES:
+            raise MessageError(f"{shown(deliver_by_mode)} is not one of {_MODES}", field="delivery.deliver_by_mode")
         if not isinstance(require_tls, bool):
             raise MessageError(f"must be True or False, not {shown(require_tls)}", field="delivery.require_tls")
         _check_whole(deliver_by_s, 1, 999_999_999, "delivery.deliver_by_s")
@@ -65,6 +74,7 @@ class DeliveryOptions:
         put(self, "envid", envid)
         put(self, "require_tls", require_tls)
         put(self, "deliver_by_s", deliver_by_s)
+        put(self, "deliver_by_mode", deliver_by_mode.upper())
         put(self, "mt_priority", mt_priority)
 
     def to_dict(self) -> dict[str, Any]:

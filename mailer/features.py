@@ -9,7 +9,7 @@ from typing import Any
 from .errors import ConfigError, UnsupportedFeature
 from .message import Message
 
-__all__ = ["Features", "Limits", "Unsupported", "carried", "left_out", "noted"]
+__all__ = ["Features", "Limits", "Unsupported", "carried", "left_out", "noted", "uses"]
 
 #: What to do with what a backend cannot carry: "default" refuses what changes who gets what and when, and notes the
 #: rest; "error" refuses everything; "degrade" notes everything.
@@ -120,6 +120,11 @@ _WITHOUT: dict[str, Callable[[Message], Mapping[str, Any]]] = {
     "priority": lambda m: {"priority": None},
     "provider_options": lambda m: {"provider_options": {}},
 }
+
+
+def uses(message: Message, feature: str) -> bool:
+    """Whether the message needs this feature, of :class:`Features`."""
+    return bool(_USED[feature](message))
 
 
 def left_out(message: Message | None, features: Features, backend: str, policy: Unsupported) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ LAYERS = {
     "smtp/data.py": 2,
     "smtp/endpoint.py": 2,
     "smtp/exchange.py": 2,
+    "smtp/extensions.py": 2,
     "smtp/reply.py": 2,
     "smtp/session.py": 2,
     "smtp/transaction.py": 2,

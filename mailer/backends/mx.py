@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..address import Address
-from ..errors import ConfigError, MailerError, Outcome, TlsError, TransportError
+from ..errors import ConfigError, MailerError, Outcome, TlsError, TransportError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
 from ..receipt import Receipt
@@ -197,6 +197,8 @@ class MxBackend(Backend):
         backend = self._backend_for(host, tls, addresses)
         try:
             receipt = await carry(backend, part)
+        except UnsupportedFeature as error:  # found out from this host; the other domains' fare as they may
+            receipt = _for_all(part, "not carried here", str(error), str(backend))
         except BaseException:
             tally.add(backend.settled(part))
             raise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..errors import AuthError, ConfigError, MailerError
+from ..errors import AuthError, ConfigError, MailerError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
 from ..receipt import Receipt
@@ -55,6 +56,10 @@ _BATCH = 100
 _MAX_FAILURES = 3
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class SmtpBackend(Backend):
     """Sends through one server and keeps the connection for the next mail.
 
@@ -69,20 +74,28 @@ class SmtpBackend(Backend):
         limits: Of the connections that are kept.
         window: How many mails of one ``send_many`` may be unanswered at once, where the server offers PIPELINING and
             CHUNKING: so many are UNKNOWN if the connection dies.
+        clock: Tells the time of day, with a time zone.
     """
 
     # What hangs on the server's extensions is settled when those are known, and noted on the receipt.
     batch_size = _BATCH
-    features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True)
+    features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True, send_at=True)
 
     def __init__(
-        self, endpoint: Endpoint, *, url: str = "", limits: PoolLimits | None = None, window: int = WINDOW
+        self,
+        endpoint: Endpoint,
+        *,
+        url: str = "",
+        limits: PoolLimits | None = None,
+        window: int = WINDOW,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.endpoint = endpoint
         scheme = "lmtp" if endpoint.is_lmtp else "smtps" if endpoint.implicit_tls else "smtp"
         self.url = url or f"{scheme}://{endpoint}?tls={endpoint.tls}"
         self._pool = Pool(self._connect, limits or PoolLimits())
         self._window = window
+        self._clock = clock
         self._cut_short: dict[str, Receipt] = {}
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -90,13 +103,16 @@ class SmtpBackend(Backend):
     async def send(self, mail: Mail) -> Receipt:
         """One attempt over one connection: the idle one if it still lives, else a new one."""
         deadline = self.runtime.now() + self.endpoint.timeouts.total_s
-        transaction = Transaction(mail, deadline)
+        transaction = Transaction(mail, deadline, clock=self._clock, policy=self.unsupported)
         await self._carry([transaction], window=1)
-        return self._receipt(transaction)
+        said = self._receipt(transaction)
+        if isinstance(said, UnsupportedFeature):
+            raise said
+        return said
 
-    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt]:
+    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
         """One attempt for each, over one connection, as many at once under way as the server allows."""
-        transactions = [Transaction(mail) for mail in mails]
+        transactions = [Transaction(mail, clock=self._clock, policy=self.unsupported) for mail in mails]
         await self._carry(transactions, window=self._window)
         return [self._receipt(transaction) for transaction in transactions]
 
@@ -139,7 +155,9 @@ class SmtpBackend(Backend):
                 self._pool.give_back(session, self.runtime)
         return None
 
-    def _receipt(self, transaction: Transaction) -> Receipt:
+    def _receipt(self, transaction: Transaction) -> Receipt | UnsupportedFeature:
+        if isinstance(transaction.cause, UnsupportedFeature):
+            return transaction.cause  # found out once the server had said what it offers, and nothing was sent
         receipt = transaction.receipt(self.url)
         return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
 

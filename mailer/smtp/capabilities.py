@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 from .command import KEYWORD, MECHANISM
@@ -14,6 +16,8 @@ __all__ = ["Capabilities"]
 
 _MAX_KEYWORD_BYTES = 64
 """Longer EHLO keywords are nobody's: ignored."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+"""RFC 3339 section 5.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,7 @@ class Capabilities:
                 keywords[keyword] = parameters
             else:
                 keywords.setdefault(keyword, parameters)
-        size = None
-        if "SIZE" in keywords:
-            digits = keywords["SIZE"]
-            size = int(digits) if re.fullmatch(r"[0-9]{1,20}", digits) else 0
+        size = (_whole(keywords["SIZE"]) or 0) if "SIZE" in keywords else None
         return cls(MappingProxyType(keywords), tuple(dict.fromkeys(mechanisms)), size)
 
     def has(self, keyword: str) -> bool:
@@ -86,11 +87,30 @@ class Capabilities:
         return "BINARYMIME" in self.keywords and self.chunking
 
     def limit(self, name: str) -> int | None:
-        """A figure of LIMITS (RFC 9422), such as "RCPTMAX" or "MAILMAX"; None if none is given that can be read."""
+        """A figure of LIMITS (RFC 9422): "MAILMAX", "RCPTMAX" or "RCPTDOMAINMAX"; None if there is none to be read."""
         for word in self.keywords.get("LIMITS", "").upper().split():
             key, _, value = word.partition("=")
             if key == name and re.fullmatch(r"[1-9][0-9]{0,5}", value):
                 return int(value)
+        return None
+
+    @property
+    def least_deliver_by_s(self) -> int | None:
+        """The shortest time that DELIVERBY takes for returning a mail (RFC 2852 section 3), or None."""
+        return _whole(self.keywords.get("DELIVERBY", ""))
+
+    @property
+    def longest_hold_s(self) -> int | None:
+        """How long FUTURERELEASE holds a mail (RFC 4865 section 4: the first of two words); None if it says nothing."""
+        return _whole(self.keywords.get("FUTURERELEASE", "").partition(" ")[0])
+
+    @property
+    def latest_release(self) -> datetime | None:
+        """Until when FUTURERELEASE holds one: the second word, an RFC 3339 time; None if it is none."""
+        for word in self.keywords.get("FUTURERELEASE", "").split()[:2]:
+            if _TIME.fullmatch(word):
+                with contextlib.suppress(ValueError):
+                    return datetime.fromisoformat(word.upper())
         return None
 
     @property
@@ -107,3 +127,7 @@ class Capabilities:
     def enhancedstatuscodes(self) -> bool:
         """RFC 2034."""
         return "ENHANCEDSTATUSCODES" in self.keywords
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if re.fullmatch(r"[0-9]{1,20}", digits) else None

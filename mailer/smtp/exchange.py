@@ -39,6 +39,7 @@ from ..redaction import words_of
 from . import command
 from .data import dot_stuffed, stuffed
 from .reply import Reply
+from .transaction import first_share
 from .wire import told
 
 if TYPE_CHECKING:
@@ -243,9 +244,11 @@ class Exchange:
                     recipients = transaction.pending
                 else:
                     recipients = [address for address in recipients if transaction.awaits(address)]
-                if len(recipients) > 1 and (most := self._most_recipients()) is not None and len(recipients) > most:
-                    self._rests.appendleft((transaction, recipients[most:]))
-                    recipients = recipients[:most]
+                if len(recipients) > 1:
+                    domains = self._offered.limit("RCPTDOMAINMAX")
+                    recipients, rest = first_share(recipients, self._most_recipients(), domains)
+                    if rest:
+                        self._rests.appendleft((transaction, rest))
                 if recipients:
                     return _Passage(transaction, recipients, self._offered)
             except MessageError as error:  # it makes no command; nothing of it has been written

@@ -7,24 +7,48 @@ the mail (DEFERRED), after it nobody can know (UNKNOWN), until the reply settles
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from ..address import Address
 from ..errors import MailerError, Outcome, ProtocolError, TransportError
+from ..features import Unsupported
 from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
 from ..receipt import Receipt, RecipientResult
 from ..verdict import VERDICTS, Scope, event_of, verdict_of_reply
 from . import command
 from .capabilities import Capabilities
+from .extensions import Parameters, asked_of
 from .reply import Reply
 
-__all__ = ["SessionRefused", "Transaction"]
+__all__ = ["SessionRefused", "Transaction", "first_share"]
 
 # Postfix, Exim, sendmail and most others name their queue id so.
 _QUEUE_ID = re.compile(
     r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})", re.I
 )
+
+
+def first_share(
+    recipients: Sequence[Address], most: int | None, most_domains: int | None
+) -> tuple[list[Address], list[Address]]:
+    """Part recipients in those for one transaction and the rest, each in order.
+
+    Args:
+        recipients: All of them.
+        most: How many at most, 1 or more; None: any number.
+        most_domains: Of how many domains at most (RCPTDOMAINMAX of RFC 9422), 1 or more; None: any number.
+    """
+    share, rest = list(recipients), []
+    if most_domains is not None:
+        domains = dict.fromkeys([address.domain for address in share])
+        chosen = set(list(domains)[:most_domains])
+        rest = [address for address in share if address.domain not in chosen]
+        share = [address for address in share if address.domain in chosen]
+    if most is not None and len(share) > most:
+        share, rest = share[:most], share[most:] + rest
+    return share, rest
 
 
 class SessionRefused(TransportError):
@@ -33,6 +57,12 @@ class SessionRefused(TransportError):
 
 class Transaction:
     """One mail, its recipients' results as they come, and its content as this server can take it.
+
+    Args:
+        mail: What is sent.
+        deadline: See below.
+        clock: Tells the time of day, for ``send_at``.
+        policy: What to do about what the server cannot do for it (:mod:`mailer.features`).
 
     Attributes:
         mail: What is sent.
@@ -43,7 +73,14 @@ class Transaction:
         notes: What the server could not do for it.
     """
 
-    def __init__(self, mail: Mail, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        mail: Mail,
+        deadline: float | None = None,
+        *,
+        clock: Callable[[], datetime],
+        policy: Unsupported = "default",
+    ) -> None:
         self.mail = mail
         self.content: Content = mail.content
         self.has_begun = False
@@ -54,6 +91,9 @@ class Transaction:
         # By identity: an envelope holds each mailbox once, and equality costs more.
         self._pending = {id(address): address for address in mail.envelope.recipients}
         self._results: dict[int, RecipientResult] = {}
+        self._policy = policy
+        self._clock = clock
+        self._asked: Parameters = {}
 
     @property
     def pending(self) -> list[Address]:
@@ -133,14 +173,7 @@ class Transaction:
         return self._mail_line(offered, utf8), self._rcpt_lines(recipients, offered, utf8)
 
     def _mail_line(self, offered: Capabilities, utf8: bool) -> bytes:
-        options, sender = self.mail.delivery, self.mail.envelope.sender
-        extra: dict[str, str | None] = {}
-        if options.deliver_by_s is not None and offered.has("DELIVERBY"):
-            extra["BY"] = f"{options.deliver_by_s};R"
-        if options.mt_priority is not None and offered.has("MT-PRIORITY"):
-            extra["MT-PRIORITY"] = str(options.mt_priority)
-        if options.require_tls:
-            extra["REQUIRETLS"] = None
+        sender = self.mail.envelope.sender
         body = None
         if self.content.has_8bit or self.content.has_utf8_headers:
             # RFC 3030 section 3: binary includes all that 8BITMIME allows; it needs CHUNKING.
@@ -150,9 +183,7 @@ class Transaction:
             size=len(self.content) if offered.size is not None else None,
             body=body,
             smtputf8=utf8,
-            ret=options.ret if offered.dsn else None,
-            envid=options.envid if offered.dsn else None,
-            extra=extra,
+            extra=self._asked,
         )
 
     def _rcpt_lines(self, recipients: Sequence[Address], offered: Capabilities, utf8: bool) -> list[bytes]:
@@ -170,6 +201,9 @@ class Transaction:
         Args:
             capabilities: As last announced.
             is_safe: The connection has verified TLS.
+
+        Raises:
+            UnsupportedFeature: It asks for an extension that is not offered and must not be left out.
         """
         options, self.content = self.mail.delivery, self.mail.content
         if options.require_tls and not (is_safe and capabilities.has("REQUIRETLS")):
@@ -189,15 +223,12 @@ class Transaction:
             # RFC 1870 section 6.1: do not begin what cannot succeed.
             text = f"the mail has {len(self.content)} octets, the server takes {capabilities.size}"
             return self.settle(self.pending, Outcome.REJECTED, text=text, code="5.3.4")
-        if self.mail.message is None or self.mail.message.delivery is None:
-            return None
-        for wanted, keyword in (
-            (options.notify or options.ret or options.envid, "DSN"),
-            (options.deliver_by_s is not None, "DELIVERBY"),
-            (options.mt_priority is not None, "MT-PRIORITY"),
-        ):
-            if wanted and not capabilities.has(keyword):
-                self.notes.append(f"{keyword} not offered")
+        message = self.mail.message
+        if message is not None and (message.delivery is not None or message.send_at is not None):
+            self._asked, left_out = asked_of(capabilities, message, now=self._clock(), policy=self._policy)
+            self.notes.extend(left_out)
+            if options.require_tls:
+                self._asked["REQUIRETLS"] = None
         return None
 
     def _fit_ascii(self) -> bool:
