@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TransportError
 from .race import interleaved
 from .runtime import AddrInfo
+from .smtp.dane import Tlsa
 
 if TYPE_CHECKING:
     import dns.message
@@ -39,16 +40,6 @@ class Mx:
 
     preference: int
     host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tlsa:
-    """One TLSA record (RFC 6698 section 2.1)."""
-
-    usage: int
-    selector: int
-    matching: int
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

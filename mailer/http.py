@@ -1,27 +1,28 @@
 """HTTP for relay services: one request, one answer, one deadline over all of it, on both runtimes.
 
 HTTP/1.1 by h11 on our own :class:`~mailer.stream.Stream`, so that connecting, TLS, headers and body, however slowly
-they drip, end at one deadline, and one body of code serves all worlds. No proxy, no redirect, no cookie, no
-compression: a request goes to the host it names and nowhere else. Loaded on first use.
+they drip, end at one deadline, and one body of code serves all worlds. No redirect, no cookie, no compression: a
+request goes to the host it names and nowhere else, and by a proxy only if one is given. Loaded on first use.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import h11
 
-from .errors import ConfigError, MailerError, ProtocolError, TransportError
+from .errors import ConfigError, ConnectError, MailerError, ProtocolError, TransportError
 from .redaction import forget_frames
 from .relay.exchange import Response
 from .stream import Stream, tls_context
 
 if TYPE_CHECKING:
-    from .runtime import Runtime
+    from .proxy import Proxy
+    from .runtime import AddrInfo, Runtime
 
 __all__ = ["MAX_ANSWER_BYTES", "HttpClient"]
 
@@ -36,6 +37,8 @@ _MAX_IDLE = 10
 
 _Origin = tuple[str, str, int]  # scheme, host, port
 _Told = Callable[[], None]
+Resolve = Callable[[str, int, float], Awaitable["Sequence[AddrInfo]"]]
+"""Takes a host, a port and a deadline; gives its addresses, none if it has none."""
 
 
 def _nothing() -> None:
@@ -45,8 +48,28 @@ def _nothing() -> None:
 class HttpClient:
     """Sends requests and keeps connections alive for the next. Shared by threads and tasks; fork-safe."""
 
-    def __init__(self, runtime: Runtime, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        connect_timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+        resolve: Resolve | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        """Make it. Opens no connection.
+
+        Args:
+            runtime: Where to wait.
+            connect_timeout_s, ca_file, proxy: See :meth:`mailer.runtime.Runtime.http`.
+            resolve: Finds a host's addresses; None: the runtime's.
+            max_answer_bytes: More of an answer is not read.
+        """
         self._runtime = runtime
+        self._proxy = proxy
+        self._resolve = resolve
+        self._max_answer_bytes = max_answer_bytes
         self._connect_timeout_s = connect_timeout_s
         self._ca_file = ca_file
         self._idle: deque[_Connection] = deque()
@@ -81,12 +104,21 @@ class HttpClient:
 
     async def _connect(self, origin: _Origin, deadline: float) -> _Connection:
         scheme, host, port = origin
+        found = () if self._resolve is None else await self._resolve(host, port, deadline)
+        if self._resolve is not None and not found:
+            raise ConnectError(f"{host} has no address")
         stream = await Stream.connect(
-            self._runtime, host, port, deadline=deadline, connect_timeout_s=self._connect_timeout_s
+            self._runtime,
+            host,
+            port,
+            deadline=deadline,
+            connect_timeout_s=self._connect_timeout_s,
+            addresses=found,
+            proxy=self._proxy,
         )
         if scheme == "https":
             await stream.start_tls(tls_context(ca_file=self._ca_file), host, deadline=deadline)
-        return _Connection(origin, stream, self._runtime.token())
+        return _Connection(origin, stream, self._runtime.token(), self._max_answer_bytes)
 
     async def _exchange(
         self,
@@ -129,9 +161,10 @@ class HttpClient:
 class _Connection:
     """One connection, and the grammar of what is said on it."""
 
-    __slots__ = ("_has_ended", "_http", "has_sent", "idle_since", "origin", "stream", "token")
+    __slots__ = ("_has_ended", "_http", "_max_bytes", "has_sent", "idle_since", "origin", "stream", "token")
 
-    def __init__(self, origin: _Origin, stream: Stream, token: object) -> None:
+    def __init__(self, origin: _Origin, stream: Stream, token: object, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self.origin = origin
         self.stream = stream
         self.token = token
@@ -172,8 +205,8 @@ class _Connection:
                     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 elif isinstance(event, h11.Data):
                     body += event.data
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise ProtocolError(f"{self._name}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+                    if len(body) > self._max_bytes:
+                        raise ProtocolError(f"{self._name}: the answer is longer than {self._max_bytes} bytes")
                 elif not isinstance(event, h11.InformationalResponse):
                     break
         except h11.RemoteProtocolError:
@@ -187,7 +220,7 @@ class _Connection:
             raise cut
         if cut is not None:
             forget_frames(cut)  # they hold the answer, which may repeat a secret
-        return Response(status, headers, bytes(body[:MAX_ANSWER_BYTES]), datetime.now(UTC), cut)
+        return Response(status, headers, bytes(body[: self._max_bytes]), datetime.now(UTC), cut)
 
     async def _received(self, deadline: float, status: int) -> bytes:
         data = await self.stream.receive(_BLOCK_BYTES, deadline=deadline)

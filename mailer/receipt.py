@@ -40,6 +40,11 @@ class RecipientResult:
         provider_id: The id the next hop gave (queue id, provider's message id), or None.
         scope: What the outcome is about, which decides when to try again; None if the backend did not say. Not
             compared.
+        remote_mta: The host that answered, or was tried last ("mx1.example.org"), where the backend chose among
+            several; else None.
+        tls: How the way to that host was protected: "dane", "mta-sts" and "verified" say by what its certificate was
+            checked, "unverified" that it was not, "none" that there was no TLS; None if it did not come to that, or
+            the backend does not say.
     """
 
     address: Address
@@ -50,6 +55,8 @@ class RecipientResult:
     retry_after_s: float | None = None
     provider_id: str | None = None
     scope: Scope | None = field(default=None, compare=False)
+    remote_mta: str | None = None
+    tls: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, Outcome):
@@ -72,6 +79,8 @@ class RecipientResult:
             "retry_after_s": self.retry_after_s,
             "provider_id": self.provider_id,
             "scope": None if self.scope is None else self.scope.value,
+            "remote_mta": self.remote_mta,
+            "tls": self.tls,
         }
 
     @classmethod
@@ -87,6 +96,8 @@ class RecipientResult:
             retry_after_s=data.get("retry_after_s"),
             provider_id=data.get("provider_id"),
             scope=None if data.get("scope") is None else Scope(data["scope"]),
+            remote_mta=data.get("remote_mta"),
+            tls=data.get("tls"),
         )
 
 
@@ -263,6 +274,12 @@ class Receipt:
         more = f" (and {len(results) - 1} more)" if len(results) > 1 else ""
         by = f" by {self.backend}" if self.backend else ""
         return f"{first.outcome.value}{by}: {first.address.addr_spec}{more}: {said or 'no reason given'}"
+
+    def delivery_status(self, reporting_mta: str = "") -> str:
+        """What a delivery status notification says of it (RFC 3464); see :func:`mailer.dsn.delivery_status`."""
+        from .dsn import delivery_status
+
+        return delivery_status(self, reporting_mta)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from socket import socket
     from threading import Lock
 
+    from .proxy import Proxy
     from .relay.exchange import Response
     from .runtime_async import AsyncRuntime
     from .runtime_blocking import BlockingRuntime
@@ -190,13 +191,21 @@ class Runtime(Protocol):
         """
         ...
 
-    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
+    def http(
+        self,
+        client: Any = None,
+        *,
+        connect_timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+    ) -> Http:
         """A new HTTP client.
 
         Args:
             client: An ``httpx.Client`` (blocking) or ``httpx.AsyncClient`` of the app's own, to be used in its place.
             connect_timeout_s: The most that finding the host's addresses, and each of them, may take.
             ca_file: A PEM file with the only authorities to trust; None: the system's.
+            proxy: By way of which; None: straight there. A client of the app's own has its own.
 
         Raises:
             ConfigError: The client is of the other kind, or none.
@@ -269,7 +278,9 @@ def drive_iter(agen: AsyncGenerator[T, Any]) -> Generator[T, None, None]:
 # --- what both runtimes do alike --------------------------------------------------------------------------------------
 
 
-def http_client(runtime: Runtime, client: Any, connect_timeout_s: float, ca_file: str | None) -> Http:
+def http_client(
+    runtime: Runtime, client: Any, connect_timeout_s: float, ca_file: str | None, proxy: Proxy | None
+) -> Http:
     """See :meth:`Runtime.http`."""
     if client is not None:
         from .http_given import GivenClient
@@ -277,7 +288,7 @@ def http_client(runtime: Runtime, client: Any, connect_timeout_s: float, ca_file
         return GivenClient(runtime, client)
     from .http import HttpClient
 
-    return HttpClient(runtime, connect_timeout_s=connect_timeout_s, ca_file=ca_file)
+    return HttpClient(runtime, connect_timeout_s=connect_timeout_s, ca_file=ca_file, proxy=proxy)
 
 
 async def in_turn(jobs: Iterable[Job[T]]) -> list[T | Exception]:

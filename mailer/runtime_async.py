@@ -20,6 +20,8 @@ from .runtime import AddrInfo, Event, Http, Job, address_literal, addresses_of, 
 if TYPE_CHECKING:
     from socket import socket
 
+    from .proxy import Proxy
+
 __all__ = ["AsyncRuntime"]
 
 T = TypeVar("T")
@@ -122,8 +124,15 @@ class AsyncRuntime:
             raise _first_of(caught) from None
         return cast("list[T | Exception]", results)
 
-    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
-        return http_client(self, client, connect_timeout_s, ca_file)
+    def http(
+        self,
+        client: Any = None,
+        *,
+        connect_timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+    ) -> Http:
+        return http_client(self, client, connect_timeout_s, ca_file, proxy)
 
 
 @contextlib.contextmanager

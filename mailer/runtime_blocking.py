@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from socket import socket
     from threading import Lock
 
+    from .proxy import Proxy
+
 __all__ = ["BlockingRuntime"]
 
 T = TypeVar("T")
@@ -100,8 +102,15 @@ class BlockingRuntime:
             return await in_turn(jobs)
         return _Crew(jobs).work(min(limit, len(jobs)))
 
-    def http(self, client: Any = None, *, connect_timeout_s: float = 10.0, ca_file: str | None = None) -> Http:
-        return http_client(self, client, connect_timeout_s, ca_file)
+    def http(
+        self,
+        client: Any = None,
+        *,
+        connect_timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+    ) -> Http:
+        return http_client(self, client, connect_timeout_s, ca_file, proxy)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import ConfigError, DeadlineExceeded, TlsError, TransportError
+from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
 from .log import CLOSED, OPENED, SECURED
 from .race import connected
 
 if TYPE_CHECKING:
     import ssl
 
+    from .proxy import Proxy
     from .runtime import AddrInfo, Runtime
     from .smtp.auth import ChannelBinding
 
@@ -86,6 +87,7 @@ class Stream:
         connect_timeout_s: float | None = None,
         addresses: Sequence[AddrInfo] = (),
         sources: Sequence[str] = (),
+        proxy: Proxy | None = None,
     ) -> Stream:
         """Connect to the first address of the host that answers; see :func:`mailer.race.connected`.
 
@@ -97,11 +99,17 @@ class Stream:
             addresses: Where the host is, if that is known; its name is not looked up then.
             connect_timeout_s: The most that finding the addresses, and each of them, may take; None: the deadline's.
             sources: IP addresses of this machine to connect from, at most one for each family; (): any.
+            proxy: By way of which; None: straight there. It gets the addresses in turn, or else the name to look up.
 
         Raises:
+            AuthError, ProtocolError: The proxy refused the login, or is none.
             ConnectError: No address answered. The text names host, port and the reason for each address.
             DeadlineExceeded: The deadline came first, or the name was not resolved in time.
         """
+        if proxy is not None:
+            return await cls._by_proxy(
+                runtime, host, port, deadline, connect_timeout_s, tuple(addresses), tuple(sources), proxy
+            )
         sock, address = await connected(
             runtime,
             host,
@@ -115,6 +123,45 @@ class Stream:
         if OPENED.wanted():
             OPENED(connection=stream.number, host=host, port=port, peer=stream.peer)
         return stream
+
+    @classmethod
+    async def _by_proxy(
+        cls,
+        runtime: Runtime,
+        host: str,
+        port: int,
+        deadline: float,
+        connect_timeout_s: float | None,
+        addresses: tuple[AddrInfo, ...],
+        sources: tuple[str, ...],
+        proxy: Proxy,
+    ) -> Stream:
+        reasons: list[str] = []
+        last: ConnectError | None = None
+        for target in [str(address.sockaddr[0]) for address in addresses] or [host]:
+            stream = await cls.connect(
+                runtime,
+                proxy.host,
+                proxy.port,
+                deadline=deadline,
+                connect_timeout_s=connect_timeout_s,
+                sources=sources,
+            )
+            limit = deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
+            try:
+                await proxy.tunnel(stream, target, port, deadline=limit)
+            except ConnectError as exc:
+                stream.close()
+                reasons.append(str(exc))
+                last = exc
+            except BaseException:
+                stream.close()
+                raise
+            else:
+                name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                stream.peer = f"{name} by {proxy}"
+                return stream
+        raise ConnectError(f"no connection to {host}:{port} ({'; '.join(reasons)})") from last
 
     # --- what it is ---
 

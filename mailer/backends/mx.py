@@ -14,6 +14,7 @@ from ..address import Address
 from ..errors import ConfigError, MailerError, Outcome, TlsError, TransportError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
+from ..proxy import Proxy
 from ..receipt import Receipt
 from ..smtp.command import helo_name
 from ..smtp.endpoint import Endpoint, Timeouts
@@ -57,6 +58,7 @@ class MxBackend(Backend):
         helo: What EHLO says; receivers expect a name whose address leads back here.
         concurrency: Domains served at once for one mail.
         source_address: IP addresses of this machine to connect from, at most one of each family; (): any.
+        proxy: By way of which hosts are reached; None: straight. DNS is asked straight.
     """
 
     features = Features(notify=True, require_tls=True, deliver_by=True, mt_priority=True)
@@ -67,6 +69,7 @@ class MxBackend(Backend):
         *,
         helo: str = "",
         source_address: str | Sequence[str] = (),
+        proxy: str | Proxy | None = None,
         port: int = 25,
         tls: str = "opportunistic",
         concurrency: int = 1,
@@ -83,6 +86,7 @@ class MxBackend(Backend):
             dns = Client()
         self.helo = helo
         self.source_address = _sources(source_address)
+        self.proxy = Proxy.parse(proxy) if isinstance(proxy, str) else proxy
         self.port = port
         self.concurrency = concurrency
         self.url = url
@@ -217,6 +221,7 @@ class MxBackend(Backend):
                 verify=tls == "required",
                 helo=self.helo,
                 source_address=self.source_address,
+                proxy=self.proxy,
                 timeouts=self._timeouts,
             )
             backend = SmtpBackend(endpoint, url=f"smtp://{host}:{self.port}?tls={tls}")
@@ -246,13 +251,15 @@ def _for_all(mail: Mail, event: str, said: str, backend: str, enhanced_code: str
 def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     """``mx:`` or ``mx://?helo=mail.example.com``.
 
-    Options: ``helo``, ``source_address``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains at once),
-    and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout``.
+    Options: ``helo``, ``source_address``, ``proxy``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains
+    at once), and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``,
+    ``final_timeout``.
     """
     url.refuse("username", "host", "port", "path")
     options = url.options(
         helo=text,
         source_address=ip_addresses,
+        proxy=text,
         tls=choice("opportunistic", "required", "none"),
         concurrency=_count,
         **dict.fromkeys(_TIMEOUT_OPTIONS, seconds),
@@ -264,6 +271,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     backend = MxBackend(
         helo=helo,
         source_address=options.get("source_address", ()),
+        proxy=options.get("proxy"),
         tls=options.get("tls", "opportunistic"),
         concurrency=options.get("concurrency", 1),
         timeouts=replace(_TIMEOUTS, **timeouts),

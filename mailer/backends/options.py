@@ -26,6 +26,7 @@ __all__ = ["BackendURL", "choice", "flag", "ip_addresses", "seconds", "text", "w
 T = TypeVar("T")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
+_LOGIN = re.compile(r"(?<=//).*@")  # of a URL within a value: proxy=http://user:password@host
 _SECRET = re.compile(r"pass|pw|secret|token|key|credential", re.IGNORECASE)
 _HOST = re.compile(r"[^\s\x00-\x20\x7f<>\[\]@/\\?#%:\"'`{}|^]+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -186,8 +187,12 @@ def parse_query(scheme: str, query: str) -> tuple[tuple[str, str], ...]:
 
 def shown_query(query: tuple[tuple[str, str], ...]) -> str:
     """The pairs as a query again, ``?`` included, with values that sound secret masked; "" if there are none."""
-    shown = [f"{name}={MASK if _SECRET.search(name) else quote(value, safe='/:@,[]')}" for name, value in query]
+    shown = [f"{name}={_shown_value(name, value)}" for name, value in query]
     return "?" + "&".join(shown) if shown else ""
+
+
+def _shown_value(name: str, value: str) -> str:
+    return MASK if _SECRET.search(name) else quote(_LOGIN.sub(f"{MASK}@", value), safe="/:@,[]*")
 
 
 def read_options(
@@ -203,7 +208,7 @@ def read_options(
         try:
             values[name] = converters[name](value)
         except ValueError as error:
-            shown = MASK if _SECRET.search(name) else repr(value)
+            shown = MASK if _SECRET.search(name) else repr(_LOGIN.sub(f"{MASK}@", value))
             raise ConfigError(f"{scheme}: option {name}={shown}: {error}") from None
     return values
 

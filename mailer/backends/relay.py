@@ -21,6 +21,7 @@ from ..errors import (
 from ..features import noted
 from ..log import REQUEST
 from ..mail import Mail
+from ..proxy import Proxy
 from ..receipt import Receipt, RecipientResult
 from ..redaction import forget_frames
 from ..relay import PROVIDERS
@@ -55,6 +56,7 @@ class RelayBackend(Backend):
         connect_timeout_s: float = 10.0,
         ca_file: str | None = None,
         client: Any = None,
+        proxy: str | Proxy | None = None,
         url: str = "",
     ) -> None:
         """Make it. Opens no connection.
@@ -64,8 +66,9 @@ class RelayBackend(Backend):
             timeout_s: For one attempt in all, from the name's resolution to the end of the answer.
             connect_timeout_s: To reach each of the host's addresses.
             ca_file: A PEM file with the only authorities to trust; None: the system's.
-            client: An ``httpx.Client`` (``httpx.AsyncClient`` for an ``AsyncMailer``) to send with, for a proxy, or for
-                a test with ``httpx.MockTransport``. You close it. Blocking, its own timeouts count.
+            client: An ``httpx.Client`` (``httpx.AsyncClient`` for an ``AsyncMailer``) to send with, for
+                a test with ``httpx.MockTransport`` say. You close it. Blocking, its own timeouts count.
+            proxy: By way of which, ``http://user:password@host:3128`` or ``socks5://...``; None: straight there.
             url: How it prints itself, secrets masked.
         """
         self.provider = provider
@@ -77,6 +80,9 @@ class RelayBackend(Backend):
         self._connect_timeout_s = connect_timeout_s
         self._ca_file = ca_file
         self._client = client
+        self._proxy = Proxy.parse(proxy) if isinstance(proxy, str) else proxy
+        if client is not None and proxy is not None:
+            raise ConfigError(f"{self.url}: a client of your own has its own proxy: give it to that")
         self._cut_short: dict[str, Receipt] = {}
 
     # --- before sending -----------------------------------------------------------------------------------------------
@@ -211,7 +217,12 @@ class RelayBackend(Backend):
         """Bind to the runtime; a client that is given must be of its kind."""
         super().attach(runtime, unsupported)
         if not hasattr(self, "_http"):
-            self._http = runtime.http(self._client, connect_timeout_s=self._connect_timeout_s, ca_file=self._ca_file)
+            self._http = runtime.http(
+                self._client,
+                connect_timeout_s=self._connect_timeout_s,
+                ca_file=self._ca_file,
+                proxy=self._proxy,
+            )
 
     async def check(self) -> Health:
         """Ask whether the token is good, where the provider can be asked that; else only whether it answers."""
@@ -278,19 +289,24 @@ class _Parcel:
 # --- from a URL -------------------------------------------------------------------------------------------------------
 
 # Option -> keyword of RelayBackend.
-_WAITING = {"timeout": "timeout_s", "connect_timeout": "connect_timeout_s", "ca_file": "ca_file"}
+_WAITING = {"timeout": "timeout_s", "connect_timeout": "connect_timeout_s", "ca_file": "ca_file", "proxy": "proxy"}
 
 
 def relay_factory(provider: type[Provider]) -> BackendFactory:
     """What ``register_backend`` takes for a provider of your own: ``register_backend("acme", relay_factory(Acme))``.
 
     Its URL is ``acme://TOKEN@default``, with the provider's options and: ``timeout`` (one attempt in all) and
-    ``connect_timeout`` in seconds, ``ca_file``, ``scheme`` (http, for this machine alone).
+    ``connect_timeout`` in seconds, ``ca_file``, ``proxy``, ``scheme`` (http, for this machine alone).
     """
 
     def from_url(url: BackendURL, runtime: Runtime | None = None) -> RelayBackend:
         options = url.options(
-            timeout=seconds, connect_timeout=seconds, ca_file=text, scheme=choice("https", "http"), **provider.options
+            timeout=seconds,
+            connect_timeout=seconds,
+            ca_file=text,
+            proxy=text,
+            scheme=choice("https", "http"),
+            **provider.options,
         )
         waiting = {keyword: options.pop(name) for name, keyword in _WAITING.items() if name in options}
         backend = RelayBackend(provider.from_url(url, **options), url=str(url), **waiting)

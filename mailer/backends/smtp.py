@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import AuthError, ConfigError, MailerError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
+from ..proxy import Proxy
 from ..receipt import Receipt
 from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
@@ -201,6 +202,7 @@ class SmtpBackend(Backend):
             connect_timeout_s=endpoint.timeouts.connect_s,
             addresses=(AddrInfo.unix(endpoint.path),) if endpoint.path else endpoint.addresses,
             sources=endpoint.source_address,
+            proxy=endpoint.proxy,
         )
         session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
         await session.begin(context, deadline)
@@ -223,14 +225,16 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
-    mechanism to use), ``helo``, ``source_address``; ``max_connections``, ``max_messages`` (for each connection),
-    ``max_age`` and ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all),
+    mechanism to use), ``helo``, ``source_address``, ``proxy``; ``max_connections``, ``max_messages`` (for each
+    connection), ``max_age`` and ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all),
     ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
     (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
     is_lmtp = url.scheme == "lmtp"
     path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
     url.refuse(*(("host", "port") if path else ("path",)))
+    if path and any(name == "proxy" for name, _ in url.query):
+        raise ConfigError(f"{url.scheme}: no proxy leads to a unix socket")
     if not url.host and not path:
         raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
     implicit = url.scheme == "smtps"
@@ -245,6 +249,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         auth=choice(*map(str.lower, MECHANISMS)),
         helo=text,
         source_address=ip_addresses,
+        proxy=text,
         max_connections=whole(1, 1000),
         max_messages=whole(1, 1_000_000),
         max_age=seconds,
@@ -277,6 +282,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             auth=options.get("auth", "").upper(),
             helo=helo,
             source_address=options.get("source_address", ()),
+            proxy=Proxy.parse(options["proxy"]) if "proxy" in options else None,
             timeouts=Timeouts(**timeouts),
         ),
         url=str(url),

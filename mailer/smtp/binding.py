@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["server_end_point"]
+__all__ = ["der_element", "server_end_point"]
 
 # The signature's object identifier, DER, to the hash of tls-server-end-point: its own, but SHA-256 for MD5 and SHA-1
 # (RFC 5929 section 4.1). RSA-PSS says its hash in the parameters; Ed25519 and Ed448 have none, and so no binding.
@@ -33,10 +33,10 @@ _SEQUENCE, _OID = 0x30, 0x06
 def server_end_point(certificate: bytes) -> bytes | None:
     """The hash of a certificate (DER), by its signature's own hash function; None if that has none we know."""
     try:
-        _, whole, _ = _element(certificate)
-        _, _, rest = _element(whole)  # tbsCertificate
-        kind, algorithm, _ = _element(rest)
-        tag, oid, parameters = _element(algorithm)
+        _, whole, _ = der_element(certificate)
+        _, _, rest = der_element(whole)  # tbsCertificate
+        kind, algorithm, _ = der_element(rest)
+        tag, oid, parameters = der_element(algorithm)
         if kind != _SEQUENCE or tag != _OID:
             return None
         name = _pss_hash(parameters) if oid == _PSS else _HASHES.get(oid)
@@ -47,16 +47,16 @@ def server_end_point(certificate: bytes) -> bytes | None:
 
 def _pss_hash(parameters: bytes) -> str | None:
     """The hash in RSASSA-PSS-params (RFC 4055 section 3.1); SHA-1, the default, counts as SHA-256."""
-    _, fields, _ = _element(parameters)
+    _, fields, _ = der_element(parameters)
     if not fields or fields[0] != 0xA0:
         return "sha256"
-    _, tagged, _ = _element(fields)
-    _, algorithm, _ = _element(tagged)
-    _, oid, _ = _element(algorithm)
+    _, tagged, _ = der_element(fields)
+    _, algorithm, _ = der_element(tagged)
+    _, oid, _ = der_element(algorithm)
     return _PSS_HASHES.get(oid)
 
 
-def _element(data: bytes) -> tuple[int, bytes, bytes]:
+def der_element(data: bytes) -> tuple[int, bytes, bytes]:
     """The first DER element: its tag, its content, and what follows it."""
     tag, length, start = data[0], data[1], 2
     if length & 0x80:

@@ -9,6 +9,7 @@ from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
 
 if TYPE_CHECKING:
+    from ..proxy import Proxy
     from ..runtime import AddrInfo, Runtime
 
 __all__ = ["Endpoint", "Timeouts", "TlsMode", "TokenSource"]
@@ -110,6 +111,7 @@ class Endpoint(Unpickled):
         is_lmtp: It speaks LMTP (RFC 2033).
         source_address: IP addresses of this machine to connect from, at most one for each family, which is used only if
             it has one; (): the system chooses.
+        proxy: By way of which the server is reached; None: straight.
         implicit_tls: TLS from the first byte (smtps, port 465) rather than by STARTTLS.
         tls: What to do about TLS.
         verify: Check the certificate. False lets anyone in the middle read and change everything.
@@ -127,6 +129,7 @@ class Endpoint(Unpickled):
     port: int
     addresses: tuple[AddrInfo, ...] = ()
     source_address: tuple[str, ...] = ()
+    proxy: Proxy | None = None
     path: str = ""
     is_lmtp: bool = False
     implicit_tls: bool = False
