@@ -1,4 +1,4 @@
-"""What a server offers: its answer to EHLO (RFC 5321 section 4.1.1.1)."""
+"""What a server offers, by its answer to EHLO (RFC 5321 section 4.1.1.1), and what it showed of its limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from .command import KEYWORD, MECHANISM
 from .reply import Reply
 
-__all__ = ["Capabilities"]
+__all__ = ["Capabilities", "Learnt"]
 
 _MAX_KEYWORD_BYTES = 64
 """Longer EHLO keywords are nobody's: ignored."""
@@ -131,3 +131,27 @@ class Capabilities:
 
 def _whole(digits: str) -> int | None:
     return int(digits) if re.fullmatch(r"[0-9]{1,20}", digits) else None
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What a server showed of its limits; None: nothing yet. Shared by the connections to it.
+
+    Attributes:
+        recipients: How many one transaction took, until 452 4.5.3 to RCPT.
+        messages: How many transactions one connection took, until 421 to MAIL.
+        connections: How many it had from us at once, until 421 to one more.
+    """
+
+    recipients: int | None = None
+    messages: int | None = None
+    connections: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return self.recipients is self.messages is self.connections is None
+
+    def forget(self) -> None:
+        """Start again: things may have changed."""
+        self.recipients = self.messages = self.connections = None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from .. import runtime as world
 from ..errors import ConfigError, DeadlineExceeded, TransportError
-from .exchange import Learnt
+from .capabilities import Learnt
 
 if TYPE_CHECKING:
     from ..runtime import Event, Runtime

@@ -35,9 +35,9 @@ from ..log import DIALOGUE, LOGIN, REUSED
 from ..redaction import Secrets, forget_frames
 from . import command
 from .auth import Credentials, Mechanism, mechanism_for, refusal_of
-from .capabilities import Capabilities
+from .capabilities import Capabilities, Learnt
 from .endpoint import Endpoint
-from .exchange import Exchange, Learnt
+from .exchange import Exchange
 from .reply import Reply
 from .transaction import SessionRefused, Transaction
 from .wire import Wire, told
@@ -321,8 +321,9 @@ class Session:
         try:
             await exchange.run(queue, min(limit, self.room), self.is_safe, self.notes)
         finally:
-            if exchange.is_dismissed and exchange.answered:
-                self.learnt.messages = self.carried + exchange.answered
+            answers = exchange.answers
+            if answers.is_dismissed and answers.answered:
+                self.learnt.messages = self.carried + answers.answered
             self.carried += exchange.carried
             self.used_at = self._runtime.now()
 

@@ -21,7 +21,7 @@ from mailer.errors import ConfigError, TransportError
 from mailer.mail import Content
 from mailer.runtime import BlockingRuntime, drive
 from mailer.smtp.endpoint import Timeouts
-from mailer.smtp.exchange import _stretches
+from mailer.smtp.passage import _stretches
 from mailer.testing import ScriptedServer
 
 BIG = "x" * 76 + "\n"
