@@ -42,14 +42,17 @@ class Envelope:
     def __init__(self, sender: Address | str | None, recipients: Address | str | Iterable[Address | str]) -> None:
         if isinstance(recipients, (str, Address)):
             recipients = (recipients,)
-        unique: dict[tuple[str, str], Address] = {}
-        for item in several(recipients, "recipients"):
-            address = item if type(item) is Address else Address.of(item, field="recipients")
-            unique.setdefault(address.key, address)
-        if not unique:
+        given = recipients if type(recipients) is tuple else several(recipients, "recipients")
+        checked = [item if type(item) is Address else Address.of(item, field="recipients") for item in given]
+        if not checked:
             raise MessageError("there is no recipient", field="to")
+        if len(checked) > 1:
+            unique: dict[tuple[str, str], Address] = {}
+            for address in checked:
+                unique.setdefault(address.key, address)
+            checked = list(unique.values())
         object.__setattr__(self, "sender", None if sender is None else Address.of(sender, field="sender"))
-        object.__setattr__(self, "recipients", tuple(unique.values()))
+        object.__setattr__(self, "recipients", tuple(checked))
 
     @classmethod
     def of(cls, message: Message, recipients: Iterable[Address] | None = None) -> Envelope:

@@ -160,7 +160,7 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
     words: list[str] = []
     for mailbox in mailboxes:
         room = _WORD if words else _WORD_LINE - len(name) - 2
-        if mailbox.needs_smtputf8 and not utf8:
+        if not utf8 and mailbox.needs_smtputf8:
             said = f"{mailbox.name} {mailbox.addr_spec}" if mailbox.name else mailbox.addr_spec
             words += (*_encoded_words(said, room), ":;,")
             continue
@@ -183,6 +183,8 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
             words.append(spec + ",")
     if words:
         words[-1] = words[-1][:-1]
+    if len(words) == 1 and len(name) + 2 + len(words[0]) <= _WORD_LINE:  # nothing to fold
+        return f"{name}: {words[0]}\r\n"
     return _folded(name, words, _WORD_LINE)
 
 
@@ -255,9 +257,6 @@ def _parameter(name: str, value: str) -> list[str]:
 
 # --- dates ------------------------------------------------------------------------------------------------------------
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
 
 def date_time(moment: datetime) -> str:
     """A time as RFC 5322 section 3.3 has it, with a numeric zone: ``Tue, 24 Nov 2026 09:07:45 +0530``.
@@ -268,15 +267,15 @@ def date_time(moment: datetime) -> str:
     offset = moment.utcoffset()
     if offset is None:
         raise HeaderError("is naive: give it a time zone", field="date")
-    seconds = offset.days * 86400 + offset.seconds
-    if seconds % 60:
-        try:
-            moment, seconds = moment.astimezone(UTC), 0
-        except OverflowError as error:
-            raise HeaderError("is out of range in UTC", field="date") from error
-    sign = "-" if seconds < 0 else "+"
-    hours, minutes = divmod(abs(seconds) // 60, 60)
-    return (
-        f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04}"
-        f" {moment.hour:02}:{moment.minute:02}:{moment.second:02} {sign}{hours:02}{minutes:02}"
-    )
+    zone = "+0000"
+    if offset:
+        seconds = offset.days * 86400 + offset.seconds
+        if seconds % 60:
+            try:
+                moment, seconds = moment.astimezone(UTC), 0
+            except OverflowError as error:
+                raise HeaderError("is out of range in UTC", field="date") from error
+        hours, minutes = divmod(abs(seconds) // 60, 60)
+        zone = f"{'-' if seconds < 0 else '+'}{hours:02}{minutes:02}"
+    text = moment.ctime()  # "Tue Nov 24 09:07:45 2026", in English whatever the locale
+    return f"{text[:3]}, {text[8:10].replace(' ', '0')} {text[4:7]} {text[20:]} {text[11:19]} {zone}"

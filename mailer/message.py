@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypedDict
 
 from .address import Address
@@ -410,12 +413,12 @@ class Message:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(self, **fields: Unpack[MessageFields]) -> None:
-        _fill(self, fields, _BLANK)
+        _fill(self, fields, _DEFAULTS)
 
     def with_(self, **changes: Unpack[MessageFields]) -> Message:
         """A copy with other values for the fields named, checked as ``Message(...)`` checks them."""
         copy = object.__new__(Message)
-        _fill(copy, changes, self)
+        _fill(copy, changes, _stored(self))
         return copy
 
     def attach(self, *attachments: Attachment | os.PathLike[str]) -> Message:
@@ -478,22 +481,21 @@ class Message:
 # The annotation above keeps type checkers from hashing messages; this keeps Python from it.
 Message.__hash__ = None
 
-_SLOTS = [(name, member.__set__, member.__get__) for name in _NARROW for member in (getattr(Message, name),)]
+_stored: Callable[[Message], tuple[Any, ...]] = operator.attrgetter(*_NARROW)  # a message's values, in _NARROW's order
+_DEFAULTS = tuple(default for _, default in _NARROW.values())
+_FIELDS = {name: (narrow, getattr(Message, name).__set__) for name, (narrow, _) in _NARROW.items()}
+_PUTS = tuple(put for _, put in _FIELDS.values())
 
 
-def _fill(message: Message, given: Mapping[str, Any], known: Message) -> None:
-    """Store what is given, narrowed, and the rest as ``known`` has it."""
-    if not given.keys() <= _NARROW.keys():
-        unknown = next(name for name in given if name not in _NARROW)
-        near = difflib.get_close_matches(unknown, _NARROW, 1)
-        raise TypeError(f"Message has no field {unknown!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    for name, put, get in _SLOTS:
-        put(message, _NARROW[name][0](given[name], name) if name in given else get(known))
-
-
-_BLANK = object.__new__(Message)
-for _name, _put, _ in _SLOTS:
-    _put(_BLANK, _NARROW[_name][1])
+def _fill(message: Message, given: Mapping[str, Any], known: Iterable[Any]) -> None:
+    """Store the values known, which were checked before, then those given, narrowed."""
+    deque(map(operator.call, _PUTS, repeat(message), known), maxlen=0)  # a loop, in C: this is done for every mail
+    for name, value in given.items():
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(name, _FIELDS, 1)
+            raise TypeError(f"Message has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        narrow, put = _FIELDS[name]
+        put(message, narrow(value, name))
 
 
 def _cid(name: str) -> str:

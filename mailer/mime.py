@@ -10,189 +10,305 @@ with each level that holds only one thing left out. Nothing here reads a clock o
 
 from __future__ import annotations
 
+import operator
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 from . import header
-from .attachment import Attachment, media_type
+from .address import Address
+from .attachment import Attachment
 from .errors import MessageError, TemplateError
 from .field import shown, token_id
 from .mail import Content, Piece
 from .message import Message
-from .ready_made import ascii_headers, canonical, has_long_line, seven_bit
-from .transfer import BLOCK_BYTES, base64_length, base64_lines, crlf, encoded_text
+from .part import Base64, Part, TextPart, alternative_part, amp_part, attached_part, html_part, plain_part
+from .transfer import BLOCK_BYTES
 
-__all__ = ["Encoded", "compose"]
+__all__ = ["Plan", "compose"]
 
-# A part: its Content-* header lines, its pieces, and whether an octet above 127 is among them.
-_Part = tuple[str, list[Piece], bool]
+R = TypeVar("R")
 
 # Where html loads an inline image: an attribute or a style's url().
 _CID = re.compile(
     r"""(?:\b(?:src|background|srcset|href|poster)\s*=\s*|url\()\s*["']?cid:([^"'\s>)]+)""", re.IGNORECASE
 )
 _BOUNDARY = re.compile(r"[A-Za-z0-9_.-]{1,48}", re.ASCII)
+_RANDOM_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]{1,255}>", re.ASCII)  # the common case of token_id, for speed
 _PRIORITY = {1: "highest", 2: "high", 3: "normal", 4: "low", 5: "lowest"}
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
 
-class _Base64:
-    """An attachment's content as base64 lines, read again on each iteration."""
+def compose(message: Message, *, message_id: str, date: datetime, boundary: str, utf8: bool | None = None) -> Content:
+    """Write one message as bytes. The same arguments give the same bytes on every Python.
 
-    __slots__ = ("_attachment", "_kept", "_length")
-
-    def __init__(self, attachment: Attachment) -> None:
-        self._attachment = attachment
-        self._length = base64_length(attachment.size_bytes)
-        self._kept: tuple[bytes, ...] | None = None
-
-    def kept(self) -> _Base64:
-        """Itself, encoded now and kept so. No bytes: what is base64 is not searched for boundaries."""
-        self._kept = (b"".join(self),)
-        return self
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._kept) if self._kept is not None else base64_lines(self._attachment.blocks(BLOCK_BYTES))
+    Args, raises: As :class:`Plan` and :meth:`Plan.content`.
+    """
+    return Plan(boundary, utf8=utf8, kept_bytes=0).content(message, message_id=message_id, date=date)
 
 
-class Encoded:
-    """Attachments as parts of a mail, kept for further messages that share them (by identity, not equality).
+class Plan:
+    """What messages that are composed one after the other have in common, composed once.
 
-    Holds at most ``limit_bytes`` of them; what is larger is encoded as it is sent, each time.
+    Header fields, texts and the structure are kept while the next message has the same, attachments (by identity) as
+    long as there is room. The bytes are those that each message has when it is composed alone. Belongs to one thread.
+
+    Args:
+        boundary: 1-48 letters, digits or "_-."; stands in every multipart boundary and should be unguessable to whoever
+            writes the texts (it is lengthened where one of them holds it all the same).
+        utf8: Write headers as raw UTF-8 (RFC 6532). None does so just where a header's local part is not ASCII.
+        kept_bytes: How much of encoded attachments to keep, in all; what is larger than a quarter of it is encoded as
+            it is sent, each time.
+
+    Raises:
+        MessageError: The boundary is something else.
     """
 
-    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self._limit_bytes = limit_bytes
-        self._size_bytes = 0
-        self._parts: dict[int, tuple[Attachment, _Part]] = {}  # by id(); holding the attachment keeps that its own
+    __slots__ = ("_boundary", "_frame", "_kept_bytes", "_last", "_parts", "_size_bytes", "_utf8")
 
-    def part(self, attachment: Attachment) -> _Part:
-        """Its part, encoded now or before."""
+    def __init__(self, boundary: str, *, utf8: bool | None = None, kept_bytes: int = 16 * 1024 * 1024) -> None:
+        if not _BOUNDARY.fullmatch(boundary):
+            raise MessageError(f"{shown(boundary)} is not 1-48 letters, digits or '_-.'", field="boundary")
+        self._boundary = boundary
+        self._utf8 = utf8
+        self._kept_bytes = kept_bytes
+        self._size_bytes = 0
+        self._parts: dict[int, tuple[Attachment, Part]] = {}  # by id(); holding the attachment keeps that its own
+        self._last: dict[Callable[..., Any], tuple[tuple[Any, ...], Any]] = {}
+        self._frame: _Frame | None = None
+
+    def content(self, message: Message, *, message_id: str, date: datetime) -> Content:
+        """Write a message as bytes.
+
+        Args:
+            message: Rendered, with a From.
+            message_id: Taken where the message has none; with angle brackets.
+            date: Taken where the message has none; with a time zone.
+
+        Raises:
+            MessageError: No From, several without Sender, an html part that shows an image that is not there, an
+                attachment that cannot be read.
+            TemplateError: The message still names a template.
+        """
+        if message.template is not None:
+            raise TemplateError(f"{shown(message.template)} is not rendered yet", field="template")
+        once, utf8, to, cc = self._once, self._utf8, message.to, message.cc
+        authors = message.from_, message.sender, message.reply_to
+        if utf8 is None:
+            utf8 = any([not mailbox.local.isascii() for mailbox in (*to, *cc)]) or once(_needs_utf8, *authors)
+        origin = once(_origin, *authors, utf8)
+        if to:
+            origin += header.addresses("To", to, utf8=utf8)
+        elif not cc:
+            origin += "To: undisclosed-recipients:;\r\n"
+        if cc:
+            origin += header.addresses("Cc", cc, utf8=utf8)
+        subject = header.unstructured("Subject", message.subject, utf8=utf8)
+        moment = header.date_time(message.date or date)
+        own_id = message.message_id
+        if own_id is None:
+            own_id = message_id
+            if not _RANDOM_ID.fullmatch(own_id):
+                own_id = f"<{token_id(own_id, 'message_id', needs_at=True)}>"
+        further = once(_further, message.priority, message.headers, utf8)
+        head = f"{origin}{subject}Date: {moment}\r\nMessage-ID: {own_id}\r\n{further}"
+        texts = self._texts(message)
+        frame = self._framed(message, texts)
+        pieces: list[Piece] = []
+        small = [head.encode()]  # joined, as one write for each would cost more
+        for item in frame.items:
+            if isinstance(item, int):
+                fields, item = texts[item]
+                small.append(fields)
+            if isinstance(item, bytes) and len(item) < BLOCK_BYTES:
+                small.append(item)
+            else:
+                pieces += (b"".join(small), item)
+                small = []
+        if not frame.is_multipart and not texts[0][1].endswith(b"\r\n"):
+            small.append(b"\r\n")
+        pieces.append(b"".join(small))
+        return Content(pieces, has_8bit=frame.has_8bit, has_utf8_headers=utf8 and not head.isascii())
+
+    def part(self, attachment: Attachment) -> Part:
+        """An attachment's part, encoded now or before."""
         if found := self._parts.get(id(attachment)):
             return found[1]
-        fields, pieces, has_8bit = _attached(attachment)
+        fields, pieces, has_8bit = attached_part(attachment)
         size = sum(map(len, pieces))
-        if size > self._limit_bytes // 4:
+        if size > self._kept_bytes // 4:
             return fields, pieces, has_8bit
-        if self._size_bytes + size > self._limit_bytes:
+        if self._size_bytes + size > self._kept_bytes:
             self._parts.clear()
             self._size_bytes = 0
-        kept: list[Piece] = [piece.kept() if isinstance(piece, _Base64) else piece for piece in pieces]
+        kept: list[Piece] = [piece.kept() if isinstance(piece, Base64) else piece for piece in pieces]
         self._parts[id(attachment)] = attachment, (fields, kept, has_8bit)
         self._size_bytes += size
         return fields, kept, has_8bit
 
+    def _once(self, make: Callable[..., R], *args: object) -> R:
+        """What a pure function makes of frozen values; not made again while they stay equal."""
+        last = self._last.get(make)
+        if last is not None and last[0] == args:
+            return last[1]  # type: ignore[no-any-return]  # it is what this function made
+        made = make(*args)
+        self._last[make] = args, made
+        return made
 
-def compose(
-    message: Message,
-    *,
-    message_id: str,
-    date: datetime,
-    boundary: str,
-    utf8: bool | None = None,
-    encoded: Encoded | None = None,
-) -> Content:
-    """Write the message as bytes. The same arguments give the same bytes on every Python.
+    def _texts(self, message: Message) -> list[TextPart]:
+        """All ways to show it, plainest first, alternatives last."""
+        texts = []
+        if isinstance(message.text, str):  # False as long as it is not rendered
+            texts.append(self._once(plain_part, message.text))
+        if message.amp_html is not None:
+            texts.append(self._once(amp_part, message.amp_html))
+        if message.html is not None:
+            _check_cids(message.html, message.attachments)
+            texts.append(self._once(html_part, message.html))
+        if message.alternatives:
+            texts += [alternative_part(kind, text) for kind, text in message.alternatives]
+        if not texts and not message.attachments:
+            texts.append(plain_part(""))
+        return texts
 
-    Args:
-        message: Rendered, with a From.
-        message_id: Taken where the message has none; with angle brackets.
-        date: Taken where the message has none; with a time zone.
-        boundary: 1-48 letters, digits or "_-."; stands in every multipart boundary and must be unguessable to whoever
-            writes the texts.
-        utf8: Write headers as raw UTF-8 (RFC 6532). None does so just where a header's local part is not ASCII.
-        encoded: Attachments that other messages share.
+    def _framed(self, message: Message, texts: Sequence[TextPart]) -> _Frame:
+        """The structure that these texts fit in."""
+        attachments = message.attachments
+        shape = message.html is not None, len(texts), len(message.alternatives)
+        frame = self._frame
+        if frame is None or frame.shape != shape or not _same(frame.attachments, attachments):
+            frame = self._frame = _Frame(self._boundary, shape, attachments, self.part)
+        marked = frame.boundary.encode()
+        for _, data in texts:
+            if marked in data:
+                return _Frame(self._boundary, shape, attachments, self.part, [data for _, data in texts])
+        return frame
 
-    Raises:
-        MessageError: No From, several without Sender, an html part that shows an image that is not there, an
-            attachment that cannot be read.
-        TemplateError: The message still names a template.
-    """
-    if message.template is not None:
-        raise TemplateError(f"{shown(message.template)} is not rendered yet", field="template")
-    if not message.from_:
+
+# --- header -----------------------------------------------------------------------------------------------------------
+
+
+def _needs_utf8(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address]) -> bool:
+    return any([not mailbox.local.isascii() for mailbox in (*from_, *reply_to, *filter(None, (sender,)))])
+
+
+def _origin(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address], utf8: bool) -> str:
+    """From, Sender and Reply-To."""
+    if not from_:
         raise MessageError("there is no From: give Message(from_=...), Mailer(from_=...) or MAILER_FROM", field="from_")
-    if len(message.from_) > 1 and message.sender is None:
+    if len(from_) > 1 and sender is None:
         raise MessageError("several From addresses need sender= (RFC 5322 section 3.6.2)", field="sender")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise MessageError(f"{shown(boundary)} is not 1-48 letters, digits or '_-.'", field="boundary")
-    if utf8 is None:
-        mailboxes = (*message.from_, *message.to, *message.cc, *message.reply_to, *filter(None, (message.sender,)))
-        utf8 = any([not mailbox.local.isascii() for mailbox in mailboxes])
-    head = [header.addresses("From", message.from_, utf8=utf8)]
-    if message.sender is not None:
-        head.append(header.addresses("Sender", (message.sender,), utf8=utf8))
-    if message.reply_to:
-        head.append(header.addresses("Reply-To", message.reply_to, utf8=utf8))
-    if message.to:
-        head.append(header.addresses("To", message.to, utf8=utf8))
-    elif not message.cc:
-        head.append("To: undisclosed-recipients:;\r\n")
-    if message.cc:
-        head.append(header.addresses("Cc", message.cc, utf8=utf8))
-    head.append(header.unstructured("Subject", message.subject, utf8=utf8))
-    head.append(f"Date: {header.date_time(message.date or date)}\r\n")
-    head.append(
-        header.opaque("Message-ID", message.message_id or f"<{token_id(message_id, 'message_id', needs_at=True)}>")
-    )
-    if message.priority is not None:
-        head.append(f"X-Priority: {message.priority} ({_PRIORITY[message.priority].title()})\r\n")
-        if not any(name.lower() == "importance" for name, _ in message.headers):
-            head.append(f"Importance: {_IMPORTANCE[message.priority]}\r\n")
-    head.extend([header.custom(name, body, utf8=utf8) for name, body in message.headers])
-    head.append("MIME-Version: 1.0\r\n")
-    fields, pieces, has_8bit = _body(message, boundary, _attached if encoded is None else encoded.part)
-    start = "".join([*head, fields, "\r\n"]).encode()
-    first = pieces[0] if pieces else b""
-    if isinstance(first, bytes):  # one write for what most mails are
-        pieces = [start + first, *pieces[1:]]
-    else:
-        pieces.insert(0, start)
-    last = pieces[-1]
-    if isinstance(last, bytes) and not last.endswith(b"\r\n"):
-        pieces[-1] = last + b"\r\n"
-    return Content(pieces, has_8bit=has_8bit, has_utf8_headers=utf8 and not start.isascii())
+    text = header.addresses("From", from_, utf8=utf8)
+    if sender is not None:
+        text += header.addresses("Sender", (sender,), utf8=utf8)
+    if reply_to:
+        text += header.addresses("Reply-To", reply_to, utf8=utf8)
+    return text
+
+
+def _further(priority: int | None, headers: Sequence[tuple[str, str]], utf8: bool) -> str:
+    """What stands behind Message-ID: the priority, the caller's own fields, MIME-Version."""
+    fields = []
+    if priority is not None:
+        fields.append(f"X-Priority: {priority} ({_PRIORITY[priority].title()})\r\n")
+        if not any(name.lower() == "importance" for name, _ in headers):
+            fields.append(f"Importance: {_IMPORTANCE[priority]}\r\n")
+    fields += [header.custom(name, body, utf8=utf8) for name, body in headers]
+    return "".join([*fields, "MIME-Version: 1.0\r\n"])
 
 
 # --- structure --------------------------------------------------------------------------------------------------------
 
-
-def _body(message: Message, boundary: str, attached_part: Callable[[Attachment], _Part]) -> _Part:
-    has_html = message.html is not None
-    inline = [a for a in message.attachments if a.inline and has_html]
-    files = [a for a in message.attachments if not (a.inline and has_html)]
-    _check_cids(message)
-    ways: list[_Part] = []
-    if isinstance(message.text, str):  # False as long as it is not rendered
-        ways.append(_text("plain", message.text))
-    if message.amp_html is not None:
-        ways.append(_text("x-amp-html", message.amp_html))
-    if message.html is not None:
-        ways.append(_text("html", message.html))
-    further = [_alternative(kind, text) for kind, text in message.alternatives]
-    attached = [attached_part(a) for a in files]
-    shown_inside = [attached_part(a) for a in inline]
-    boundary = _absent(boundary, (*ways, *further, *shown_inside, *attached))
-    if shown_inside:
-        ways[-1] = _multipart("related", f"=_1_{boundary}", [ways[-1], *shown_inside], ("type", "text/html"))
-    ways += further
-    if not ways and not attached:
-        ways.append(_text("plain", ""))
-    parts = [ways[0] if len(ways) == 1 else _multipart("alternative", f"=_2_{boundary}", ways)] if ways else []
-    parts += attached
-    return parts[0] if len(parts) == 1 and not attached else _multipart("mixed", f"=_3_{boundary}", parts)
+# Pieces of a body, and numbers where the texts go.
+_Items = list[Piece | int]
 
 
-def _check_cids(message: Message) -> None:
-    if message.html is None or "cid:" not in message.html:
+class _Frame:
+    """The structure of a body.
+
+    Attributes:
+        shape: Whether there is html, how many texts there are, and how many of them are alternatives.
+        items: Its pieces, and in the places of the texts their numbers.
+    """
+
+    __slots__ = ("attachments", "boundary", "has_8bit", "is_multipart", "items", "shape")
+
+    def __init__(
+        self,
+        boundary: str,
+        shape: tuple[bool, int, int],
+        attachments: Sequence[Attachment],
+        part: Callable[[Attachment], Part],
+        texts: Sequence[bytes] = (),
+    ) -> None:
+        self.shape, self.attachments = shape, attachments
+        has_html, count, further = shape
+        inside = [part(a) for a in attachments if a.inline and has_html]
+        attached = [part(a) for a in attachments if not (a.inline and has_html)]
+        self.has_8bit = any(has_8bit for _, _, has_8bit in (*inside, *attached))
+        bare = [piece for _, pieces, _ in (*inside, *attached) for piece in pieces if isinstance(piece, bytes)]
+        self.boundary = boundary = _absent(boundary, [*texts, *bare])
+        ways: list[_Items] = [[number] for number in range(count)]
+        if inside:
+            html = count - further - 1
+            shown_inside = [ways[html], *map(_items, inside)]
+            ways[html] = _multipart("related", f"=_1_{boundary}", shown_inside, ("type", "text/html"))
+        parts = [ways[0] if len(ways) == 1 else _multipart("alternative", f"=_2_{boundary}", ways)] if ways else []
+        if attached:
+            parts = [_multipart("mixed", f"=_3_{boundary}", [*parts, *map(_items, attached)])]
+        self.items = _joined(parts[0])
+        self.is_multipart = len(self.items) > 1
+
+
+def _same(those: Sequence[object], these: Sequence[object]) -> bool:
+    """Whether they hold the same objects."""
+    return those is these or (len(those) == len(these) and all(map(operator.is_, those, these)))
+
+
+def _items(part: Part) -> _Items:
+    fields, pieces, _ = part
+    return [fields, *pieces]
+
+
+def _multipart(subtype: str, boundary: str, parts: Sequence[_Items], *parameters: tuple[str, str]) -> _Items:
+    more = "".join([f';\r\n {name}="{value}"' for name, value in parameters])
+    items: _Items = [f'Content-Type: multipart/{subtype}{more};\r\n boundary="{boundary}"\r\n\r\n'.encode()]
+    for part in parts:
+        # The CRLF behind a part belongs to the delimiter that follows (RFC 2046 section 5.1.1).
+        items += (f"--{boundary}\r\n".encode(), *part, b"\r\n")
+    return [*items, f"--{boundary}--\r\n".encode()]
+
+
+def _joined(items: _Items) -> _Items:
+    """The same with small pieces that follow each other as one."""
+    joined: _Items = []
+    for item in items:
+        last = joined[-1] if joined else None
+        if isinstance(last, bytes) and isinstance(item, bytes) and len(last) + len(item) < BLOCK_BYTES:
+            joined[-1] = last + item
+        else:
+            joined.append(item)
+    return joined
+
+
+def _absent(boundary: str, bare: Sequence[bytes]) -> str:
+    """The boundary, lengthened until nothing of this holds it.
+
+    What is encoded cannot: every delimiter has "=_" in it, which neither base64 nor quoted-printable ever writes.
+    """
+    candidate, number = boundary, 0
+    while any(candidate.encode() in data for data in bare):
+        number += 1
+        candidate = f"{boundary}.{number}"
+    return candidate
+
+
+def _check_cids(html: str, attachments: Sequence[Attachment]) -> None:
+    if "cid:" not in html:
         return
-    known = {a.content_id for a in message.attachments}
-    for cid in _CID.findall(message.html):
+    known = {a.content_id for a in attachments}
+    for cid in _CID.findall(html):
         if cid not in known and _unquoted(cid) not in known:
             raise MessageError(f"shows cid:{shown(cid)}, which no attachment has as content_id", field="html")
 
@@ -201,118 +317,3 @@ def _unquoted(cid: str) -> str:
     from urllib.parse import unquote
 
     return unquote(cid)
-
-
-def _multipart(subtype: str, boundary: str, parts: Sequence[_Part], *parameters: tuple[str, str]) -> _Part:
-    more = "".join([f';\r\n {name}="{value}"' for name, value in parameters])
-    fields = f'Content-Type: multipart/{subtype}{more};\r\n boundary="{boundary}"\r\n'
-    pieces: list[Piece] = []
-    small: list[bytes] = []  # joined, as one write for each would cost more
-    for part_fields, part_pieces, _ in parts:
-        small.append(f"--{boundary}\r\n{part_fields}\r\n".encode())
-        for piece in part_pieces:
-            if isinstance(piece, bytes) and len(piece) < BLOCK_BYTES:
-                small.append(piece)
-            else:
-                pieces += (b"".join(small), piece)
-                small.clear()
-        small.append(b"\r\n")  # belongs to the delimiter that follows (RFC 2046 section 5.1.1)
-    small.append(f"--{boundary}--\r\n".encode())
-    pieces.append(b"".join(small))
-    return fields, pieces, any([part[2] for part in parts])
-
-
-def _absent(boundary: str, parts: Sequence[_Part]) -> str:
-    """The boundary, lengthened until no part holds it.
-
-    Encoded parts cannot: every delimiter has "=_" in it, which neither base64 nor quoted-printable ever writes.
-    """
-    candidate, number = boundary, 0
-    while any(isinstance(p, bytes) and candidate.encode() in p for part in parts for p in part[1]):
-        number += 1
-        candidate = f"{boundary}.{number}"
-    return candidate
-
-
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _text(subtype: str, text: str) -> _Part:
-    encoding, data = encoded_text(text)
-    fields = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n'
-    return fields, [data], False
-
-
-def _alternative(content_type: str, text: str) -> _Part:
-    kind, parameters = media_type(content_type)
-    parameters["charset"] = "utf-8"
-    encoding, data = encoded_text(text)
-    typed = header.parameters(kind, parameters.items(), column=len("Content-Type: "))
-    return f"Content-Type: {typed}\r\nContent-Transfer-Encoding: {encoding}\r\n", [data], False
-
-
-def _attached(attachment: Attachment) -> _Part:
-    kind, parameters = media_type(attachment.content_type)
-    pieces: list[Piece]
-    has_8bit = False
-    nested = _nested(attachment) if kind == "message/rfc822" else None
-    if nested is not None:
-        # RFC 2046 section 5.2.1: no encoding but 7bit, 8bit or binary for the body of a message/rfc822.
-        has_8bit = not nested.isascii()
-        pieces, encoding = [nested], "8bit" if has_8bit else "7bit"
-    elif kind.startswith("message/") and kind != "message/rfc822" and _is_plain(attachment):
-        pieces, encoding = [crlf(bytes(attachment))], "7bit"
-    else:
-        if kind.startswith("message/") and kind != "message/global":  # the only one that may be (RFC 6532 section 3.7)
-            kind = "application/octet-stream"
-        pieces, encoding = [_Base64(attachment)], "base64"
-        if kind.startswith("text/") and "charset" not in parameters and _is_utf8(attachment):
-            parameters["charset"] = "utf-8"
-    # Readers that know nothing of RFC 2231 fall back to this name.
-    parameters.setdefault("name", _ascii_name(attachment.name))
-    typed = header.parameters(kind, parameters.items(), column=len("Content-Type: "))
-    disposed = header.parameters(
-        "inline" if attachment.inline else "attachment",
-        [("filename", attachment.name)],
-        column=len("Content-Disposition: "),
-    )
-    fields = f"Content-Type: {typed}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: {disposed}\r\n"
-    if attachment.content_id is not None:
-        fields += header.opaque("Content-ID", f"<{attachment.content_id}>")
-    return fields, pieces, has_8bit
-
-
-def _nested(attachment: Attachment) -> bytes | None:
-    """A message to be attached, with 7-bit headers and bodies where that is possible; None if it is no message."""
-    data = canonical(bytes(attachment))
-    try:
-        data = ascii_headers(data) or data
-    except MessageError:
-        return None
-    data = seven_bit(data) or data
-    return None if b"\0" in data or has_long_line(data) else data
-
-
-def _is_plain(attachment: Attachment) -> bool:
-    data = crlf(bytes(attachment))
-    return data.isascii() and b"\0" not in data and not has_long_line(data)
-
-
-def _is_utf8(attachment: Attachment) -> bool:
-    if not isinstance(attachment.content, bytes):
-        return False  # not read just for this
-    try:
-        attachment.content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _ascii_name(name: str) -> str:
-    if name.isascii():
-        return name
-    # By Unicode 3.2, which every Python has: the same bytes everywhere. A full-width solidus becomes a plain one.
-    plain = unicodedata.ucd_3_2_0.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = plain.replace("/", "_").replace("\\", "_")
-    stem, dot, ending = plain.rpartition(".")
-    return plain if (stem or ending).strip() and not (dot and not stem) else f"attachment{dot}{ending}"

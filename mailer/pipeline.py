@@ -29,7 +29,7 @@ from .log import FAILED, SKIPPED, log_outcome
 from .mail import Mail
 from .merge import Merge, has_merge, merged_receipt
 from .message import Message
-from .mime import Encoded
+from .mime import Plan
 from .receipt import Receipt
 from .retry import RetryPolicy
 from .sealing import Sealer, knowing
@@ -168,7 +168,7 @@ class Pipeline:
         orders: deque[_Order] = deque()
         units: list[_Unit] = []
         size_bytes = index = 0
-        encoded = Encoded()
+        plan = Plan(os.urandom(16).hex())
         name = str(self.backend)
         failure: Exception | None = None
         async with contextlib.aclosing(_each(messages)) as source:
@@ -185,7 +185,7 @@ class Pipeline:
                     if isinstance(own, MailerError):
                         order.parts.append((to, own))
                         continue
-                    seal = functools.partial(self._sealer.seal, own, encoded=encoded)
+                    seal = functools.partial(self._sealer.seal, own, plan=plan)
                     unit = await self._prepared(seal, own)
                     order.parts.append((to, unit))
                     if unit.mail is None:
@@ -222,12 +222,12 @@ class Pipeline:
 
     async def compose_all(self, message: Message) -> AsyncGenerator[Mail, None]:
         """See :meth:`mailer.Mailer.compose_all`."""
-        encoded = Encoded()
+        plan = Plan(os.urandom(16).hex())
         for own in Merge(message) if isinstance(message, Message) and has_merge(message) else (message,):
-            yield await self._composed(own, encoded)
+            yield await self._composed(own, plan)
 
-    async def _composed(self, message: Message, encoded: Encoded | None = None) -> Mail:
-        sealed = await self._sealer.seal(message, self._context(message), encoded)
+    async def _composed(self, message: Message, plan: Plan | None = None) -> Mail:
+        sealed = await self._sealer.seal(message, self._context(message), plan)
         if isinstance(sealed, Receipt):
             raise MessageError(f"a filter keeps this message from being sent: {sealed.skipped}")
         return sealed

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .envelope import Envelope
@@ -16,7 +19,7 @@ from .hookspecs import Context
 from .log import SEALED
 from .mail import Content, Mail
 from .message import Message
-from .mime import Encoded, compose
+from .mime import Plan
 from .ready_made import ReadyMade
 from .receipt import Receipt
 
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from .templates import Templates
 
 __all__ = ["Sealer", "knowing"]
-
-T = TypeVar("T")
 
 
 class Sealer:
@@ -47,48 +48,48 @@ class Sealer:
             raise MessageError(f"takes a Message, not {type(message).__name__}")
         if not message.from_ and self._from:
             message = message.with_(from_=self._from)
-        message = await self._rendered(message, context)
-        return await self._filtered("message", message, context, Message, message=message)
+        if message.template is not None:
+            message = await self._rendered(message, context)
+        else:  # text=False has done its work
+            message = message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
+        if self._hooks.listens("message"):
+            message = await self._hooks.apply("message", message, knowing(context, message=message), Message)
+        return message
 
     async def _rendered(self, message: Message, context: Context) -> Message:
-        if message.template is None:
-            return message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
         templates = self._templates
         if templates is None:
             raise TemplateError(
                 f"there are no templates to look for {shown(message.template)} in: give Mailer(templates=...)",
                 field="template",
             )
-        variables: Mapping[str, Any] = await self._filtered(
-            "template_context", message.context, context, Mapping, message=message
-        )
+        knows = knowing(context, message=message)
+        variables: Mapping[str, Any] = await self._hooks.apply("template_context", message.context, knows, Mapping)
         # In a thread under async: filters, lazy querysets and __str__ in a template are anybody's code, and may block.
         return await context.runtime.run(lambda: templates.render(message, variables))
 
-    async def seal(self, message: Message, context: Context, encoded: Encoded | None = None) -> Mail | Receipt:
+    async def seal(self, message: Message, context: Context, plan: Plan | None = None) -> Mail | Receipt:
         """Run the filters over a message and compose it; a Receipt is why it is not to be sent.
 
         Args:
-            encoded: Attachments that are encoded already, where several messages share them.
+            plan: Of the messages that it is composed with.
         """
         message = await self.render(message, context)
-        recipients = await self._filtered_recipients(
-            (*message.to, *message.cc, *message.bcc), knowing(context, message=message)
-        )
-        headers = await self._filtered("headers", message.headers, context, message=message)
-        if headers is not message.headers:
-            message = message.with_(headers=_safe_headers(headers))
-        context = knowing(context, message=message)
-        if (kept_back := await self._kept_back(recipients, context)) is not None:
-            return kept_back
+        listens = self._hooks.listens  # asked first: where nobody does, no context is made
+        recipients = (*message.to, *message.cc, *message.bcc)
+        if listens("recipients"):
+            recipients = await self._filtered_recipients(recipients, knowing(context, message=message))
+        if listens("headers"):
+            headers = await self._hooks.apply("headers", message.headers, knowing(context, message=message))
+            if headers is not message.headers:
+                message = message.with_(headers=_safe_headers(headers))
+        if not recipients or listens("short_circuit"):
+            kept_back = await self._kept_back(recipients, knowing(context, message=message))
+            if kept_back is not None:
+                return kept_back
         envelope = Envelope.of(message, recipients)
-        content = compose(
-            message,
-            message_id=_message_id(message.from_),
-            date=message.date or self._clock(),
-            boundary=os.urandom(16).hex(),
-            encoded=encoded,
-        )
+        plan = plan or Plan(os.urandom(16).hex(), kept_bytes=0)
+        content = plan.content(message, message_id=_message_id(message.from_), date=self._clock())
         return await self._finished(Mail(context.mail_id, envelope, message, content), context)
 
     async def seal_raw(
@@ -111,15 +112,7 @@ class Sealer:
         mail = Mail(context.mail_id, envelope.for_recipients(recipients), None, Content.of(made.content))
         return await self._finished(mail, context)
 
-    async def _filtered(self, name: str, value: T, context: Context, kind: type | None = None, **known: object) -> T:
-        """Apply a filter; the context is made only where somebody reads it."""
-        if not self._hooks.listens(name):
-            return value
-        return await self._hooks.apply(name, value, knowing(context, **known), kind)
-
     async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
-        if not self._hooks.listens("recipients"):
-            return recipients
         value: Any = await self._hooks.apply("recipients", recipients, context)
         try:
             filtered = tuple(value)
@@ -134,7 +127,7 @@ class Sealer:
         if not recipients and self._hooks.has("recipients"):
             return Receipt(id=context.mail_id, skipped="the recipients filter left nobody")
         nothing: Receipt | None = None
-        short = await self._filtered("short_circuit", nothing, context, Receipt)
+        short = await self._hooks.apply("short_circuit", nothing, context, Receipt)
         if short is None:
             return None
         why = short.skipped or "a short_circuit filter answered in its place"
@@ -142,8 +135,11 @@ class Sealer:
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
         """The filters behind sealing; what they change is not what the message composes any more."""
-        finished = await self._filtered("mail", mail, context, Mail, mail=mail)
-        finished = await self._filtered("sign", finished, context, Mail, mail=finished)
+        finished = mail
+        for name in ("mail", "sign"):
+            if self._hooks.listens(name):
+                knows = knowing(context, message=mail.message, mail=finished)
+                finished = await self._hooks.apply(name, finished, knows, Mail)
         if finished.content is not mail.content or finished.message is not mail.message:
             finished = finished.with_(is_altered=True)
         if SEALED.wanted():
@@ -153,15 +149,15 @@ class Sealer:
 
 def knowing(context: Context, **changes: Any) -> Context:
     """The context with what has become known."""
-    copy = object.__new__(Context)
-    for name, put, get in _CONTEXT_SLOTS:  # a third of the time of dataclasses.replace, and this is done for each mail
-        put(copy, changes[name] if name in changes else get(context))
+    copy = object.__new__(Context)  # a fifth of the time of dataclasses.replace, and this is done for each mail
+    deque(map(operator.call, _PUTS.values(), repeat(copy), _stored(context)), maxlen=0)
+    for name, value in changes.items():
+        _PUTS[name](copy, value)
     return copy
 
 
-_CONTEXT_SLOTS = [
-    (name, member.__set__, member.__get__) for name in Context.__slots__ for member in (getattr(Context, name),)
-]
+_PUTS = {name: getattr(Context, name).__set__ for name in Context.__slots__}
+_stored: Callable[[Context], tuple[Any, ...]] = operator.attrgetter(*_PUTS)
 
 
 def _message_id(from_: tuple[Address, ...]) -> str:

@@ -60,7 +60,7 @@ def encoded_text(text: str) -> tuple[str, bytes]:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     data = text.encode()
     if len(data) == len(text) and text.isascii():
-        if len(data) <= _MAX_LINE or max(map(len, data.split(b"\n"))) <= _MAX_LINE:
+        if not _has_long_line(data):
             return "7bit", data.replace(b"\n", b"\r\n")
         high = 0
     else:
@@ -69,6 +69,17 @@ def encoded_text(text: str) -> tuple[str, bytes]:
         return "quoted-printable", quoted_printable(data)
     whole = crlf(data)
     return "base64", b"".join(base64_lines(whole[at : at + BLOCK_BYTES] for at in range(0, len(whole), BLOCK_BYTES)))
+
+
+def _has_long_line(data: bytes) -> bool:
+    """Whether an LF line has more than 998 octets; told by the last line end within each 999."""
+    start = 0
+    while len(data) - start > _MAX_LINE:
+        end = data.rfind(b"\n", start, start + _MAX_LINE + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 _BLANK_END = re.compile(rb"[ \t](?=\n|\Z)")

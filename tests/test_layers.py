@@ -46,6 +46,7 @@ LAYERS = {
     "html_to_text.py": 2,
     "html_tokens.py": 2,
     "mime.py": 2,
+    "part.py": 2,
     "ready_made.py": 2,
     "rendering.py": 2,
     "retry.py": 2,

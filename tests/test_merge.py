@@ -16,7 +16,7 @@ from mailer.errors import ConfigError, DeliveryRefused, MessageError, Outcome, T
 from mailer.features import Features
 from mailer.merge import Merge
 from mailer.message import Message
-from mailer.mime import Encoded
+from mailer.mime import Plan
 from mailer.receipt import Receipt
 
 ANN, BOB, ZOE = "ann@a.test", "bob@b.test", "zoe@c.test"
@@ -196,11 +196,11 @@ def test_an_attachment_is_encoded_once_for_all():
 
     attachment = Attachment.from_stream("a.bin", stream)
     opened.clear()
-    encoded = Encoded()
-    parts = [encoded.part(attachment) for _ in range(5)]
+    plan = Plan("b")
+    parts = [plan.part(attachment) for _ in range(5)]
     assert len(opened) == 1
     assert len({id(part[1][0]) for part in parts}) == 1
-    small = Encoded(limit_bytes=1000)
+    small = Plan("b", kept_bytes=1000)
     assert b"".join(small.part(attachment)[1][0]) == b"".join(parts[0][1][0])
     assert len(opened) == 2
 
