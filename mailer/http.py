@@ -18,7 +18,8 @@ import h11
 from .errors import ConfigError, ConnectError, MailerError, ProtocolError, TransportError
 from .redaction import forget_frames
 from .relay.exchange import Response
-from .stream import Stream, tls_context
+from .stream import Stream
+from .tls import tls_context
 
 if TYPE_CHECKING:
     from .proxy import Proxy

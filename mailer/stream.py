@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import itertools
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
+from .errors import ConnectError, DeadlineExceeded, TlsError, TransportError
 from .log import CLOSED, OPENED, SECURED
 from .race import connected
+from .tls import alert_reason, handshake_reason
 
 if TYPE_CHECKING:
     import ssl
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .runtime import AddrInfo, Runtime
     from .smtp.auth import ChannelBinding
 
-__all__ = ["Stream", "tls_context"]
+__all__ = ["Stream"]
 
 T = TypeVar("T")
 _Wait = Callable[[socket.socket, float | None], Awaitable[None]]
@@ -51,8 +51,10 @@ class Stream:
 
     __slots__ = (
         "_ahead",
+        "_failure",
         "_is_full",
         "_runtime",
+        "_server_name",
         "_sock",
         "_streak",
         "_tls",
@@ -70,10 +72,12 @@ class Stream:
         self.number = next(_NUMBERS)
         self.sent_bytes = 0
         self._tls: ssl.SSLSocket | None = None
+        self._server_name = ""
         self._want_read: tuple[type[OSError], ...] = ()
         self._want_write: tuple[type[OSError], ...] = ()
         self._is_full: tuple[type[OSError], ...] = (BlockingIOError,)
         self._ahead = b""  # read by has_input(), not yet received
+        self._failure: OSError | None = None  # the peer's alert, met by has_input()
         self._streak = 0
 
     @classmethod
@@ -187,6 +191,17 @@ class Stream:
         return None if agreed is None else agreed[0]
 
     @property
+    def certificate(self) -> bytes:
+        """The peer's certificate, DER; b"" without TLS or once closed."""
+        return b"" if self._tls is None else self._tls.getpeercert(binary_form=True) or b""
+
+    @property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What the next connection to this peer may resume; None if the peer has given nothing for that (yet)."""
+        session = None if self._tls is None or self.closed else self._tls.session
+        return session if session is not None and session.has_ticket else None
+
+    @property
     def binding(self) -> ChannelBinding | None:
         """What a login can be tied to: tls-exporter (RFC 9266) where Python has it, else tls-server-end-point; or None.
 
@@ -201,7 +216,7 @@ class Stream:
             return None
         if "tls-exporter" in ssl.CHANNEL_BINDING_TYPES and (data := self._tls.get_channel_binding("tls-exporter")):
             return ChannelBinding("tls-exporter", data)
-        certificate = self._tls.getpeercert(binary_form=True)
+        certificate = self.certificate
         data = server_end_point(certificate) if certificate else None
         return ChannelBinding("tls-server-end-point", data) if data else None
 
@@ -228,18 +243,30 @@ class Stream:
         except BlockingIOError:
             return False
         except OSError as exc:
-            return not isinstance(exc, (*self._want_read, *self._want_write))
+            if isinstance(exc, (*self._want_read, *self._want_write)):
+                return False
+            if alert_reason(exc):
+                self._failure = exc
         return True
 
     # --- what it does ---
 
-    async def start_tls(self, context: ssl.SSLContext, server_hostname: str, *, deadline: float) -> None:
+    async def start_tls(
+        self,
+        context: ssl.SSLContext,
+        server_hostname: str,
+        *,
+        deadline: float,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         """Do the TLS handshake, as the client. Everything after it is protected.
 
         Args:
-            context: From :func:`tls_context`, or your own.
+            context: From :func:`mailer.tls.tls_context`, or your own.
             server_hostname: The name or IP address that the certificate must bear; sent as SNI (RFC 6066 section 3).
             deadline: The end of the handshake.
+            session: From :attr:`tls_session` of an earlier connection with this context: where the server still knows
+                it, keys and certificate need not be proved again.
 
         Raises:
             TlsError: It failed, or the certificate does not hold. The text names the host and the reason.
@@ -253,14 +280,18 @@ class Stream:
         name = server_hostname.rstrip(".")
         try:
             name.encode("idna")  # as wrap_socket does, but that would leave a half-made socket behind
-            self._sock = tls = context.wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
+            self._sock = tls = context.wrap_socket(
+                self._sock, server_hostname=name, do_handshake_on_connect=False, session=session
+            )
             self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
             self._is_full = (BlockingIOError, ssl.SSLWantWriteError)
             await self._perform(tls.do_handshake, self._runtime.wait_readable, "the TLS handshake", deadline)
         except (OSError, ValueError) as exc:  # ValueError: it is no name at all
             self.close()
-            raise TlsError(f"{server_hostname} ({self.peer}): {_tls_reason(exc, server_hostname)}") from exc
-        self._tls = tls
+            raise TlsError(
+                f"{server_hostname} ({self.peer}): {handshake_reason(exc, server_hostname, context)}"
+            ) from exc
+        self._tls, self._server_name = tls, server_hostname
         if SECURED.wanted():
             SECURED(connection=self.number, tls=self.tls_version, cipher=self.cipher)
 
@@ -268,7 +299,7 @@ class Stream:
         """Return the next bytes, 1 to ``max_bytes``, as soon as there are any; b"" once the peer has ended.
 
         Raises:
-            TransportError: The connection broke.
+            TransportError: The connection broke. TlsError: The peer does not accept our certificate, or wants one.
             DeadlineExceeded: Nothing came in time. The clock is read first, so that bytes that are always ready do not
                 outrun it.
         """
@@ -276,6 +307,9 @@ class Stream:
             ahead, self._ahead = self._ahead, b""
             return ahead
         self._check_open()
+        if self._failure is not None:
+            self.close()
+            raise self._broken(self._failure) from self._failure
         # Where waiting is one cheap system call and nothing hides in TLS, asking first saves an attempt that fails.
         first = self._runtime.wait_readable if self._tls is None and not self._runtime.is_async else None
         try:
@@ -283,7 +317,7 @@ class Stream:
                 lambda: self._sock.recv(max_bytes), self._runtime.wait_readable, "an answer", deadline, first
             )
         except OSError as exc:
-            raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+            raise self._broken(exc) from exc
 
     async def send_all(
         self, data: bytes | memoryview, *, deadline: float, listen: Callable[[bytes], bool] | None = None
@@ -312,7 +346,7 @@ class Stream:
                 if not isinstance(exc, (*self._is_full, *self._want_read)):
                     self._hear_out()
                     self.close()
-                    raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+                    raise self._broken(exc) from exc
             else:  # nearly always it is taken at once, and whole
                 self._streak += 1
                 self.sent_bytes += sent
@@ -339,7 +373,7 @@ class Stream:
                     return False
                 rest = rest[sent:]
         except OSError as exc:
-            raise TransportError(f"{self.peer}: the connection broke: {_reason(exc)}") from exc
+            raise self._broken(exc) from exc
         return True
 
     def _heard(self, listen: Callable[[bytes], bool]) -> bool:
@@ -371,6 +405,11 @@ class Stream:
             self._sock.close()
         except OSError:  # reset in the meantime; the handle is gone all the same
             self._sock.detach()
+
+    def _broken(self, exc: OSError) -> TransportError:
+        if said := alert_reason(exc):
+            return TlsError(f"{self._server_name} ({self.peer}): {said}")
+        return TransportError(f"{self.peer}: the connection broke: {_reason(exc)}")
 
     def _check_open(self) -> None:
         if self.closed:
@@ -423,88 +462,6 @@ class Stream:
         """Keep what the peer said before the connection broke, for ``receive``: it may be the reason why."""
         with contextlib.suppress(OSError, ValueError):  # there is nothing, or no TLS to read it with
             self._ahead += self._sock.recv(_CHUNK_BYTES)
-
-
-# --- TLS --------------------------------------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=16)
-def tls_context(*, verify: bool = True, ca_file: str | None = None) -> ssl.SSLContext:
-    """Return a client's TLS settings: TLS 1.2 or later, the chain and the host name checked (RFC 8314, RFC 9525).
-
-    Made once for each combination, so a changed CA file needs a new process.
-
-    Args:
-        verify: False accepts any certificate, so anyone in the middle can read and change everything.
-        ca_file: A PEM file with the only certificates to trust: authorities, or servers themselves. None: the system's.
-
-    Raises:
-        ConfigError: The CA file cannot be read or holds no certificate.
-    """
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as exc:
-        raise ConfigError(f"the CA file {ca_file!r} cannot be used: {_reason(exc)}") from exc
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate may be the anchor
-    # RFC 9525 section 2: the common name is no place for a host name.
-    context.hostname_checks_common_name = False
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-_NOT_TLS = "the server does not speak TLS on this port: it may want STARTTLS or no TLS, so check port and tls mode"
-_TOO_OLD = "the server offers no TLS version that is safe (1.2 or later)"
-_ENDED = "the server closed the connection during the TLS handshake"
-
-# OpenSSL's reasons for a failed handshake (sslerr.h), as Python names them.
-_HANDSHAKE_REASONS = {
-    "WRONG_VERSION_NUMBER": _NOT_TLS,
-    "UNKNOWN_PROTOCOL": _NOT_TLS,
-    "HTTP_REQUEST": _NOT_TLS,
-    "PACKET_LENGTH_TOO_LONG": _NOT_TLS,
-    "RECORD_LAYER_FAILURE": _NOT_TLS,
-    "UNSUPPORTED_PROTOCOL": _TOO_OLD,
-    "TLSV1_ALERT_PROTOCOL_VERSION": _TOO_OLD,
-    "NO_PROTOCOLS_AVAILABLE": _TOO_OLD,
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server and we have no cipher in common, or it wants a client certificate",
-    "TLSV1_UNRECOGNIZED_NAME": "the server does not know this name",
-    "UNEXPECTED_EOF_WHILE_READING": _ENDED,
-}
-
-# Verification results (x509_vfy.h).
-_CERTIFICATE_REASONS = {
-    2: "the certificate was issued by an authority that is not trusted (unknown CA)",
-    9: "the certificate is not yet valid: check the clock here and the certificate there",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
-    19: "the certificate was issued by an authority that is not trusted (unknown CA, self-signed)",
-    20: "the certificate was issued by an authority that is not trusted (unknown CA)",
-    21: "the certificate was issued by an authority that is not trusted (unknown CA), or the chain is incomplete",
-    23: "the certificate has been revoked",
-    62: "the certificate is for another name",
-    63: "the certificate is for another name",
-    64: "the certificate is for another IP address",
-}
-
-
-def _tls_reason(exc: Exception, host: str) -> str:
-    import ssl
-
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_REASONS.get(exc.verify_code, f"the certificate does not hold: {exc.verify_message}")
-    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
-        return _ENDED
-    if isinstance(exc, ssl.SSLError):
-        reason = exc.reason or _reason(exc)
-        return _HANDSHAKE_REASONS.get(reason, f"the TLS handshake failed: {reason.replace('_', ' ').lower()}")
-    if isinstance(exc, ValueError):
-        return f"{host!r} is not a name that a certificate can bear: {exc}"
-    return f"the TLS handshake failed: {_reason(exc)}"
 
 
 def _reason(exc: Exception) -> str:

@@ -28,7 +28,7 @@ import mailer
 from mailer.cli import _EXIT_CODES
 from mailer.mailbox import Mailbox
 from mailer.smtp.endpoint import Timeouts
-from mailer.stream import tls_context
+from mailer.tls import _shared_context
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -90,7 +90,7 @@ def example_com(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("smtp.example.com").configure_cert(tls)
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
-    tls_context.cache_clear()  # it is read once in a process
+    _shared_context.cache_clear()  # it is read once in a process
     look_up = socket.getaddrinfo
     with (
         Mailbox(tls=tls, users={"user": "secret"}) as submission,
@@ -107,7 +107,7 @@ def example_com(
 
         monkeypatch.setattr(socket, "getaddrinfo", redirected)
         yield boxes
-    tls_context.cache_clear()
+    _shared_context.cache_clear()
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ LAYERS = {
     "smtp/endpoint.py": 2,
     "smtp/exchange.py": 2,
     "smtp/extensions.py": 2,
+    "smtp/fingerprint.py": 2,
     "smtp/passage.py": 2,
     "smtp/reply.py": 2,
     "smtp/session.py": 2,
@@ -88,6 +89,7 @@ LAYERS = {
     "race.py": 3,
     "rate.py": 3,
     "stream.py": 3,
+    "tls.py": 3,
     "dns.py": 3,
     "smtp/mta_sts.py": 3,
     "smtp/pool.py": 3,
@@ -123,6 +125,7 @@ WORLDLY = {
     "runtime_async.py": {"anyio", "asyncio", "threading"},
     "runtime_blocking.py": {"select", "socket", "threading"},
     "stream.py": {"socket", "ssl"},
+    "tls.py": {"ssl"},
     "dns.py": {"socket"},
 }
 LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}

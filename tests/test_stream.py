@@ -23,7 +23,8 @@ import trustme
 
 from mailer.errors import ConfigError, ConnectError, DeadlineExceeded, TlsError, TransportError
 from mailer.runtime import AddrInfo, BlockingRuntime, drive
-from mailer.stream import Stream, tls_context
+from mailer.stream import Stream
+from mailer.tls import tls_context
 
 LONG_S = 10.0  # a deadline that is not meant to come
 SHORT_S = 0.2  # one that is; the bound on the clock is wide, as machines may be busy
@@ -847,7 +848,8 @@ def test_a_forked_child_that_closes_leaves_the_parents_tls_session_alone(ca_file
     script = """if True:
         import os, sys
         from mailer.runtime import BlockingRuntime, drive
-        from mailer.stream import Stream, tls_context
+        from mailer.stream import Stream
+        from mailer.tls import tls_context
 
         async def main():
             runtime = BlockingRuntime()

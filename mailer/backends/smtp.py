@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ..proxy import Proxy
 from ..receipt import Receipt
 from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
+from ..smtp.fingerprint import fingerprints_from
 from ..smtp.pool import Pool, PoolLimits
 from ..smtp.session import Session
 from ..smtp.transaction import Transaction
@@ -97,6 +98,10 @@ class SmtpBackend(Backend):
         self._pool = Pool(self._connect, limits or PoolLimits())
         self._window = window
         self._clock = clock
+        self._context: ssl.SSLContext | None = None
+        self._tls_session: ssl.SSLSession | None = None
+        if endpoint.ca_file is not None or endpoint.cert_file is not None:
+            self._tls_context()  # what is wrong with a file is to be known now
         self._cut_short: dict[str, Receipt] = {}
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -205,15 +210,26 @@ class SmtpBackend(Backend):
             proxy=endpoint.proxy,
         )
         session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
-        await session.begin(context, deadline)
+        resumed, self._tls_session = self._tls_session, None  # if it comes to nothing, not for this
+        await session.begin(context, deadline, tls_session=resumed)
+        self._tls_session = session.tls_session
         return session
 
     def _tls_context(self) -> ssl.SSLContext | None:
-        from ..stream import tls_context
+        """Made once: a TLS session can be resumed with the context that it began with."""
+        endpoint = self.endpoint
+        if endpoint.tls != "none" and self._context is None:
+            from ..tls import tls_context
 
-        if self.endpoint.tls == "none":
-            return None
-        return tls_context(verify=self.endpoint.verify, ca_file=self.endpoint.ca_file)
+            self._context = tls_context(
+                verify=endpoint.verify,
+                ca_file=endpoint.ca_file,
+                cert_file=endpoint.cert_file,
+                key_file=endpoint.key_file,
+                key_password=endpoint.key_password,
+                tls_min=endpoint.tls_min,
+            )
+        return self._context
 
 
 def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
@@ -221,11 +237,16 @@ def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
         queue.popleft().abandon(error)
 
 
+def _needs_tls(options: Mapping[str, object]) -> bool:
+    return "fingerprint" in options or "cert_file" in options
+
+
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
     """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
-    Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``auth_in_clear``, ``auth`` (the only
-    mechanism to use), ``helo``, ``source_address``, ``proxy``; ``max_connections``, ``max_messages`` (for each
+    Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``fingerprint`` (SHA-256, several with
+    commas), ``cert_file``, ``key_file``, ``key_password``, ``tls_min`` (1.2, 1.3); ``auth_in_clear``, ``auth`` (the
+    only mechanism to use), ``helo``, ``source_address``, ``proxy``; ``max_connections``, ``max_messages`` (for each
     connection), ``max_age`` and ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all),
     ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
     (:class:`~mailer.smtp.endpoint.Timeouts`).
@@ -233,8 +254,6 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     is_lmtp = url.scheme == "lmtp"
     path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
     url.refuse(*(("host", "port") if path else ("path",)))
-    if path and any(name == "proxy" for name, _ in url.query):
-        raise ConfigError(f"{url.scheme}: no proxy leads to a unix socket")
     if not url.host and not path:
         raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
     implicit = url.scheme == "smtps"
@@ -245,6 +264,11 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         tls=choice("required") if implicit else choice("required", "opportunistic", "none"),
         verify=flag,
         ca_file=text,
+        fingerprint=fingerprints_from,
+        cert_file=text,
+        key_file=text,
+        key_password=text,
+        tls_min=choice("1.2", "1.3"),
         auth_in_clear=flag,
         auth=choice(*map(str.lower, MECHANISMS)),
         helo=text,
@@ -259,7 +283,12 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     )
     timeouts = {field: options[name] for name, field in _TIMEOUTS.items() if name in options}
     limits = {field: options[name] for name, field in _LIMITS.items() if name in options}
-    secure_by_default = implicit or url.username is not None or port in (587, 465)
+    secure_by_default = (
+        implicit
+        or url.username is not None
+        or port in (587, 465)
+        or not {"fingerprint", "cert_file"}.isdisjoint(options)
+    )
     helo = options.get("helo", "")
     if helo:
         from ..smtp.command import helo_name
@@ -276,6 +305,11 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             tls=options.get("tls", "required" if secure_by_default else "none" if path else "opportunistic"),
             verify=options.get("verify", True),
             ca_file=options.get("ca_file"),
+            fingerprints=options.get("fingerprint", ()),
+            cert_file=options.get("cert_file"),
+            key_file=options.get("key_file"),
+            key_password=options.get("key_password"),
+            tls_min=options.get("tls_min", "1.2"),
             username=url.username,
             password=url.password,
             auth_in_clear=options.get("auth_in_clear", False),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
+from .fingerprint import fingerprints_from
 
 if TYPE_CHECKING:
     from ..proxy import Proxy
@@ -113,9 +114,16 @@ class Endpoint(Unpickled):
             it has one; (): the system chooses.
         proxy: By way of which the server is reached; None: straight.
         implicit_tls: TLS from the first byte (smtps, port 465) rather than by STARTTLS.
-        tls: What to do about TLS.
-        verify: Check the certificate. False lets anyone in the middle read and change everything.
+        tls: What to do about TLS. What names a certificate, ours or the server's, goes with "required".
+        verify: Check the certificate: that a trusted authority issued it, for this host, for today. False lets anyone
+            in the middle read and change everything, but for ``fingerprints``.
         ca_file: A PEM file with the only authorities to trust; None: the system's.
+        fingerprints: SHA-256 fingerprints of certificates, each 64 hexadecimal digits, with or without colons: the
+            server's must be one of these. With ``verify``, both must hold. (): any.
+        cert_file: A PEM file with our own certificate, for servers that ask for one; None: we have none.
+        key_file: A PEM file with its private key; None: it stands in ``cert_file``. Not shown.
+        key_password: What the private key is encrypted with. Never shown.
+        tls_min: The oldest version of TLS to speak, "1.2" or "1.3".
         username: Who logs in; None: nobody. Shown by :attr:`login` only.
         password: The password. Never shown.
         tokens: Where OAuth 2 access tokens come from, in the password's place.
@@ -136,6 +144,11 @@ class Endpoint(Unpickled):
     tls: TlsMode = "opportunistic"
     verify: bool = True
     ca_file: str | None = None
+    fingerprints: tuple[str, ...] = ()
+    cert_file: str | None = None
+    key_file: str | None = field(default=None, repr=False)
+    key_password: str | None = field(default=None, repr=False)
+    tls_min: str = "1.2"
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     tokens: TokenSource | None = field(default=None, repr=False)
@@ -148,6 +161,29 @@ class Endpoint(Unpickled):
         if self.is_lmtp and self.port == 25 and not self.path:
             # RFC 2033 section 5: "The LMTP protocol MUST NOT be used on the TCP port 25."
             raise ConfigError(f"{self.host}: LMTP must not be spoken on port 25, which is SMTP's; its own is 24")
+        if self.path and (self.source_address or self.proxy is not None):
+            raise ConfigError(
+                f"{self}: no {'source_address' if self.source_address else 'proxy'} leads to a unix socket"
+            )
+        if self.implicit_tls and self.tls == "none":
+            raise ConfigError(f"{self}: implicit_tls and tls=none contradict each other")
+        try:
+            object.__setattr__(self, "fingerprints", fingerprints_from(self.fingerprints))
+        except ValueError as error:
+            raise ConfigError(f"{self}: fingerprint: {error}") from None
+        if self.tls_min not in ("1.2", "1.3"):
+            raise ConfigError(f"{self}: tls_min must be 1.2 or 1.3, not {self.tls_min!r}")
+        if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
+            raise ConfigError(f"{self}: a private key needs its certificate: name it in cert_file")
+        named = "fingerprint" if self.fingerprints else "cert_file" if self.cert_file is not None else ""
+        if named and self.tls != "required" and not self.implicit_tls:
+            # Who strips STARTTLS would strip this too.
+            raise ConfigError(f"{self}: {named} goes with tls=required, not with tls={self.tls}")
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether TLS tells who the server is: nobody else can show a certificate that is taken."""
+        return self.verify or bool(self.fingerprints)
 
     @property
     def login(self) -> str:

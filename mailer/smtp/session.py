@@ -38,6 +38,7 @@ from .auth import Credentials, Mechanism, mechanism_for, refusal_of
 from .capabilities import Capabilities, Learnt
 from .endpoint import Endpoint
 from .exchange import Exchange
+from .fingerprint import fingerprint_of, is_pinned
 from .reply import Reply
 from .transaction import SessionRefused, Transaction
 from .wire import Wire, told
@@ -59,6 +60,13 @@ _MAX_SAID_CHARS = 80
 #: Seconds of silence after which a connection may have died unseen: in a gateway that forgot it, say.
 _REST_S = 1.0
 _NO_LIMIT = 1 << 30
+#: How the certificate was checked, by (verify, whether some are pinned).
+_CHECKS = {
+    (True, False): "verified",
+    (True, True): "verified and pinned",
+    (False, True): "pinned",
+    (False, False): "not checked",
+}
 
 
 class Session:
@@ -84,6 +92,7 @@ class Session:
         self._runtime = runtime
         self._endpoint = endpoint
         self._wire = Wire(stream, runtime, endpoint)
+        self._resumed: ssl.SSLSession | None = None
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -106,18 +115,24 @@ class Session:
     @property
     def facts(self) -> dict[str, str]:
         """What is known of the server, to be shown."""
-        tls = f"{self._stream.tls_version}, {self._stream.cipher}" if self._stream.is_secure else "none"
-        return {
-            "server": self._stream.peer,
-            "tls": tls,
-            "login": self._endpoint.login or "none",
-            **{name.lower(): value or "yes" for name, value in self.capabilities.keywords.items()},
-        }
+        facts = {"server": self._stream.peer, "tls": "none"}
+        if self._stream.is_secure:
+            facts["tls"] = f"{self._stream.tls_version}, {self._stream.cipher}"
+            shown = fingerprint_of(self._stream.certificate)
+            facts["certificate"] = f"{shown} ({_CHECKS[self._endpoint.verify, bool(self._endpoint.fingerprints)]})"
+        facts["login"] = self._endpoint.login or "none"
+        offered = {name.lower(): value or "yes" for name, value in self.capabilities.keywords.items()}
+        return facts | offered | facts  # what we know in front, and not as the server may call it
 
     @property
     def is_safe(self) -> bool:
         """Whether the connection has TLS, and the certificate was checked."""
-        return self._stream.is_secure and self._endpoint.verify
+        return self._stream.is_secure and self._endpoint.is_checked
+
+    @property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What the next connection may resume, as far as the server has given it."""
+        return self._stream.tls_session
 
     def close(self) -> None:
         """Close the connection without a word. Never waits, never raises."""
@@ -133,17 +148,21 @@ class Session:
 
     # --- the beginning ------------------------------------------------------------------------------------------------
 
-    async def begin(self, context: ssl.SSLContext | None, deadline: float) -> None:
+    async def begin(
+        self, context: ssl.SSLContext | None, deadline: float, *, tls_session: ssl.SSLSession | None = None
+    ) -> None:
         """Go from a fresh connection to a session that is ready for mail: greeting, EHLO, TLS, AUTH.
 
         Args:
             context: TLS settings; None only where the endpoint's mode is "none".
             deadline: The end of it all, on the runtime's clock.
+            tls_session: An earlier connection's, to be resumed.
 
         Raises:
             TransportError, ProtocolError, AuthError: It did not come to that; the connection is closed.
         """
         self._wire.deadline = deadline
+        self._resumed = tls_session
         try:
             if self._endpoint.implicit_tls and context is not None:
                 await self._handshake(context)
@@ -193,6 +212,9 @@ class Session:
             return
         reply = await self._wire.ask(command.starttls(), "STARTTLS")
         if reply.code != 220:
+            if reply.is_positive or reply.is_intermediate:
+                # Neither yes nor no: somebody's line in front of the answer, which would be taken for the next one's.
+                raise ProtocolError(f"{self._endpoint} answered {reply.code} to STARTTLS")
             if required:
                 raise told(TlsError(f"{self._endpoint} refused STARTTLS, and TLS is required: {reply}"), reply)
             self.notes.append(f"tls: none (refused: {reply})")
@@ -207,9 +229,15 @@ class Session:
     async def _handshake(self, context: ssl.SSLContext) -> None:
         deadline = self._wire.until("STARTTLS")
         try:
-            await self._stream.start_tls(context, self._endpoint.host, deadline=deadline)
+            await self._stream.start_tls(context, self._endpoint.host, deadline=deadline, session=self._resumed)
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{self._endpoint}: the TLS handshake was not finished in time") from error
+        if self._endpoint.fingerprints and not is_pinned(self._stream.certificate, self._endpoint.fingerprints):
+            shown = fingerprint_of(self._stream.certificate)
+            raise TlsError(
+                f"{self._endpoint}: the certificate is not the pinned one; its SHA-256 fingerprint is {shown}:"
+                " if you know that the server has a new one, pin that"
+            )
         self._wire.forget()
         self.capabilities = Capabilities()
 

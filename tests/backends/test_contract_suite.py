@@ -232,6 +232,8 @@ class _Store(UnixSocketController):
 class TestLmtp(BackendContract):
     """On a unix socket."""
 
+    faces = ("blocking", "asyncio")  # what is SMTP's too runs on trio above, what is not in tests/smtp/test_lmtp.py
+
     @pytest.fixture(autouse=True)
     def _store(self, tmp_path: Path) -> Iterator[None]:
         self.folder = tmp_path

@@ -27,7 +27,7 @@ from mailer import (
     Message,
     Outcome,
 )
-from mailer.errors import AuthError, ConfigError, ConnectError, MessageError, ProtocolError, TransportError
+from mailer.errors import AuthError, ConnectError, MessageError, ProtocolError, TransportError
 from mailer.mailbox import Mailbox
 from mailer.testing import ScriptedServer
 
@@ -148,17 +148,6 @@ def test_check_says_what_is_wrong_and_raises_nothing(world: World) -> None:
     assert type(health.cause) is ConnectError
     with pytest.raises(ConnectError, match="554 go away"):
         health.raise_unless_ok()
-
-
-def test_a_ca_file_that_is_none_is_a_configuration_error_and_defers(world: World, tmp_path: object) -> None:
-    with ScriptedServer(HI) as peer, world.mailer(url(peer, tls="required", ca_file=f"{tmp_path}/none.pem")) as mailer:
-        receipt, error = sent(mailer)
-        assert type(mailer.check().cause) is ConfigError
-        assert peer.connections == 0
-    assert type(error) is DeliveryDeferred
-    assert type(error.__cause__) is ConfigError
-    assert "none.pem" in str(error.__cause__)
-    assert receipt.deferred
 
 
 def test_nothing_is_opened_before_it_is_needed(world: World) -> None:

@@ -133,17 +133,17 @@ def test_ports_and_tls_by_default(url: str, port: int, tls: str) -> None:
     assert endpoint.implicit_tls is url.startswith("smtps")
 
 
-def test_the_settings_of_smtp() -> None:
+def test_the_settings_of_smtp(ca_file: str) -> None:
     endpoint = smtp(
         "smtp://h.test?timeout=60&connect_timeout=1.5&command_timeout=2&final_timeout=3&verify=no&helo=me.test"
-        "&ca_file=/tmp/ca.pem&auth_in_clear=yes"
+        f"&ca_file={ca_file}&auth_in_clear=yes"
     ).endpoint
     times = endpoint.timeouts
     assert (times.total_s, times.connect_s, times.command_s, times.final_s) == (60, 1.5, 2, 3)
     assert (endpoint.verify, endpoint.helo, endpoint.ca_file, endpoint.auth_in_clear) == (
         False,
         "me.test",
-        "/tmp/ca.pem",
+        ca_file,
         True,
     )
     usual = smtp("smtp://h.test").endpoint.timeouts

@@ -131,7 +131,7 @@ def test_a_reply_too_many_makes_no_receipt_lie(made: Rules, mails: list[list[str
     check_honest(server, receipts)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rules(),
     envelopes,
