@@ -75,9 +75,11 @@ class MailerError(Exception):
 
     Attributes:
         reply: The peer's reply that decided it (an SMTP :class:`~mailer.smtp.reply.Reply`), or None.
+        transcript: What was said until then, without secrets, if that was asked for: as on the receipt.
     """
 
     reply: Any = None
+    transcript: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (type(self), self.args, self.__dict__))
@@ -136,6 +138,7 @@ class DeliveryError(MailerError):
     def __init__(self, text: str, receipt: Receipt) -> None:
         super().__init__(text, receipt)
         self.receipt = receipt
+        self.transcript = receipt.transcript
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -56,6 +56,7 @@ __all__ = [
     "counts",
     "log_outcome",
     "logger",
+    "worded",
 ]
 
 #: What is kept of a text: a reply or a line of the dialogue is rarely longer.
@@ -106,11 +107,14 @@ class Event:
                 print(f"mailer: a log handler or filter raised {type(error).__name__}", file=sys.stderr)
 
 
-def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    text = visible(redacted(str(value)))
+def worded(text: str) -> str:
+    """The text as a log may have it: no secret that looks like one, one line of visible ASCII, not too long."""
+    text = visible(redacted(text))
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}..."
+
+
+def _shown(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float)) else worded(str(value))
 
 
 # --- mailer.mail: a mail's way ----------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class _Face(Unpickled):
         retry: RetryPolicy | None = DEFAULT_RETRY,
         templates: Templates | Places | None = None,
         unsupported: Unsupported | None = None,
+        transcript: bool = False,
     ) -> None:
         """Make a mailer. Opens no connection.
 
@@ -64,6 +65,7 @@ class _Face(Unpickled):
                 :class:`Templates`.
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
                 and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
+            transcript: Receipts and errors are to have what was said with SMTP servers, without secrets.
 
         Raises:
             ConfigError: Something is wrong with these; the text names it.
@@ -95,6 +97,7 @@ class _Face(Unpickled):
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise ConfigError(f"retry must be a RetryPolicy or None, not {type(retry).__name__}")
         hooks.attach(blocking=not runtime.is_async)
+        backend.transcript = backend.transcript or transcript
         backend.attach(runtime, unsupported)
         self._from = sender
         if templates is not None:

@@ -44,6 +44,7 @@ async def connected(
     addresses: Sequence[AddrInfo] = (),
     sources: Sequence[str] = (),
     attempt_delay_s: float = ATTEMPT_DELAY_S,
+    on_found: Callable[[], None] | None = None,
 ) -> tuple[socket.socket, AddrInfo]:
     """Connect, and return the socket, not blocking, and the address that it leads to.
 
@@ -57,6 +58,7 @@ async def connected(
         sources: IP addresses of this machine to connect from, one for each family; a family that has none is not used.
             (): the system chooses.
         attempt_delay_s: How long an address has before the next is tried beside it.
+        on_found: Called once the addresses are known.
 
     Raises:
         ConnectError: No address answered. The text names host, port and the reason for each address.
@@ -67,6 +69,8 @@ async def connected(
         return deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
 
     found = addresses or await runtime.resolve(host, port, limit())
+    if on_found is not None:
+        on_found()
     race = _Race(runtime, interleaved(found), {_family_of(source): source for source in sources})
     try:
         winner = await race.run(deadline, limit, attempt_delay_s)

@@ -111,6 +111,11 @@ class Attempt:
         duration_s: How long it took, in seconds.
         outcomes: How many recipients got each outcome.
         cause: What went wrong, or None. Not compared.
+        timings: Where the time went: phase to seconds, of "resolve", "connect", "greeting", "ehlo", "tls", "auth" (of a
+            connection that was opened for this mail), "envelope", "data" and "final" (waiting for the answer to the
+            data). What goes in one write counts as "envelope". Empty where the backend does not say.
+        transcript: What was said, if that was asked for (``transcript=yes``): ``+0.012 C: MAIL FROM:<a@x.test>``, the
+            seconds since it began, C for us and S for the peer. No credentials; of the mail its size.
     """
 
     backend: str
@@ -118,6 +123,8 @@ class Attempt:
     duration_s: float
     outcomes: Mapping[Outcome, int]
     cause: MailerError | None = field(default=None, compare=False)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    transcript: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; the time in RFC 3339, the cause as its class name and text."""
@@ -128,6 +135,8 @@ class Attempt:
             "duration_s": self.duration_s,
             "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
             "cause": None if cause is None else {"type": type(cause).__name__, "text": str(cause)},
+            "timings": dict(self.timings),
+            "transcript": list(self.transcript),
         }
 
     @classmethod
@@ -140,6 +149,8 @@ class Attempt:
             duration_s=data["duration_s"],
             outcomes={Outcome(word): count for word, count in data.get("outcomes", {}).items()},
             cause=_cause_from(data.get("cause")),
+            timings={str(phase): float(seconds) for phase, seconds in data.get("timings", {}).items()},
+            transcript=tuple(map(str, data.get("transcript", ()))),
         )
 
 
@@ -233,6 +244,20 @@ class Receipt:
     def provider_ids(self) -> tuple[str, ...]:
         """The ids that the next hop gave, each once, in the order of the recipients."""
         return tuple(dict.fromkeys(r.provider_id for r in self.results if r.provider_id is not None))
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Where the time went: the phases of all attempts, in seconds, added up."""
+        total: dict[str, float] = {}
+        for attempt in self.attempts:
+            for phase, seconds in attempt.timings.items():
+                total[phase] = total.get(phase, 0.0) + seconds
+        return total
+
+    @property
+    def transcript(self) -> tuple[str, ...]:
+        """What was said in all attempts, if that was asked for; each counts its seconds anew."""
+        return tuple([line for attempt in self.attempts for line in attempt.transcript])
 
     @property
     def cause(self) -> MailerError | None:

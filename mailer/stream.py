@@ -92,6 +92,7 @@ class Stream:
         addresses: Sequence[AddrInfo] = (),
         sources: Sequence[str] = (),
         proxy: Proxy | None = None,
+        on_found: Callable[[], None] | None = None,
     ) -> Stream:
         """Connect to the first address of the host that answers; see :func:`mailer.race.connected`.
 
@@ -104,6 +105,7 @@ class Stream:
             connect_timeout_s: The most that finding the addresses, and each of them, may take; None: the deadline's.
             sources: IP addresses of this machine to connect from, at most one for each family; (): any.
             proxy: By way of which; None: straight there. It gets the addresses in turn, or else the name to look up.
+            on_found: Called once the addresses are known.
 
         Raises:
             AuthError, ProtocolError: The proxy refused the login, or is none.
@@ -111,6 +113,8 @@ class Stream:
             DeadlineExceeded: The deadline came first, or the name was not resolved in time.
         """
         if proxy is not None:
+            if on_found is not None:
+                on_found()  # where it is, is for the proxy to find out
             return await cls._by_proxy(
                 runtime, host, port, deadline, connect_timeout_s, tuple(addresses), tuple(sources), proxy
             )
@@ -122,6 +126,7 @@ class Stream:
             connect_timeout_s=connect_timeout_s,
             addresses=addresses,
             sources=sources,
+            on_found=on_found,
         )
         stream = cls(runtime, sock, str(address))
         if OPENED.wanted():

@@ -74,6 +74,7 @@ LAYERS = {
     "smtp/passage.py": 2,
     "smtp/reply.py": 2,
     "smtp/session.py": 2,
+    "smtp/trace.py": 2,
     "smtp/transaction.py": 2,
     "smtp/wire.py": 2,
     "relay/": 2,

@@ -60,6 +60,7 @@ class Backend(Unpickled):
         url: How it prints itself, secrets masked.
         batch_size: How many mails one call of ``send_many`` takes at most; 1 if it has none.
         runtime: The mailer's, once there is one. All waiting goes through it.
+        transcript: Receipts and errors are to have what was said, where it says anything.
     """
 
     features: Features = Features()
@@ -68,6 +69,7 @@ class Backend(Unpickled):
     batch_size: int = 1
     runtime: Runtime
     unsupported: Unsupported = "default"
+    transcript: bool = False
     is_group = False
 
     def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
@@ -261,7 +263,7 @@ async def _attempted(
         receipt = _complete(receipt, mail)
         if not backend.is_group:
             outcomes = Counter([result.outcome for result in receipt.results])
-            attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause)
+            attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause, *_observed(receipt))
             results = receipt.results if cause is None else _scoped(receipt.results, _verdict_of(cause).scope)
             receipt = receipt.with_(results=results, attempts=(attempt,), error=None)
             if ATTEMPT.wanted():
@@ -275,6 +277,11 @@ async def _attempted(
                 )
         settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes)))
     return settled
+
+
+def _observed(receipt: Receipt) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """Timings and transcript, as the backend's own receipt has them."""
+    return (receipt.attempts[-1].timings, receipt.attempts[-1].transcript) if receipt.attempts else ({}, ())
 
 
 def _as_ours(error: Exception, backend: str, runtime: Runtime) -> MailerError:

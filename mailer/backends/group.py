@@ -88,6 +88,7 @@ class GroupBackend(Backend):
         """Bind the group and its members."""
         super().attach(runtime, unsupported)
         for member in self.members:
+            member.transcript = member.transcript or self.transcript
             member.attach(runtime, unsupported)
 
     # --- sending ------------------------------------------------------------------------------------------------------

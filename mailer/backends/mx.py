@@ -22,7 +22,7 @@ from ..smtp.route import NoRoute, hosts_for
 from ..tally import Tally
 from ..verdict import VERDICTS, Scope
 from .base import Backend, Health, called, carry
-from .options import BackendURL, choice, ip_addresses, seconds, text
+from .options import BackendURL, choice, flag, ip_addresses, seconds, text
 from .smtp import SmtpBackend
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ class MxBackend(Backend):
             )
             backend = SmtpBackend(endpoint, url=f"smtp://{host}:{self.port}?tls={tls}")
             backend.attach(self.runtime, self.unsupported)
+            backend.transcript = self.transcript
             self._hosts[key] = backend
             while len(self._hosts) > _MAX_KEPT_HOSTS:
                 _, oldest = self._hosts.popitem(last=False)
@@ -252,7 +253,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     """``mx:`` or ``mx://?helo=mail.example.com``.
 
     Options: ``helo``, ``source_address``, ``proxy``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains
-    at once), and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``,
+    at once), ``transcript``, and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``,
     ``final_timeout``.
     """
     url.refuse("username", "host", "port", "path")
@@ -262,6 +263,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
         proxy=text,
         tls=choice("opportunistic", "required", "none"),
         concurrency=_count,
+        transcript=flag,
         **dict.fromkeys(_TIMEOUT_OPTIONS, seconds),
     )
     helo = options.get("helo", "")
@@ -277,6 +279,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
         timeouts=replace(_TIMEOUTS, **timeouts),
         url=str(url),
     )
+    backend.transcript = options.get("transcript", False)
     if runtime is not None:
         backend.attach(runtime)
     return backend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from ..errors import AuthError, ConfigError, MailerError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
 from ..proxy import Proxy
-from ..receipt import Receipt
+from ..receipt import Attempt, Receipt
 from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
 from ..smtp.fingerprint import fingerprints_from
 from ..smtp.pool import Pool, PoolLimits
 from ..smtp.session import Session
+from ..smtp.trace import Trace
 from ..smtp.transaction import Transaction
 from .base import Backend, Health
 from .options import BackendURL, choice, flag, ip_addresses, seconds, text, whole
@@ -77,6 +79,7 @@ class SmtpBackend(Backend):
         window: How many mails of one ``send_many`` may be unanswered at once, where the server offers PIPELINING and
             CHUNKING: so many are UNKNOWN if the connection dies.
         clock: Tells the time of day, with a time zone.
+        transcript: Receipts and errors are to have what was said.
     """
 
     # What hangs on the server's extensions is settled when those are known, and noted on the receipt.
@@ -91,7 +94,9 @@ class SmtpBackend(Backend):
         limits: PoolLimits | None = None,
         window: int = WINDOW,
         clock: Callable[[], datetime] = _utc_now,
+        transcript: bool = False,
     ) -> None:
+        self.transcript = transcript
         self.endpoint = endpoint
         scheme = "lmtp" if endpoint.is_lmtp else "smtps" if endpoint.implicit_tls else "smtp"
         self.url = url or f"{scheme}://{endpoint}?tls={endpoint.tls}"
@@ -108,19 +113,25 @@ class SmtpBackend(Backend):
 
     async def send(self, mail: Mail) -> Receipt:
         """One attempt over one connection: the idle one if it still lives, else a new one."""
+        started_at = self._clock()
         deadline = self.runtime.now() + self.endpoint.timeouts.total_s
-        transaction = Transaction(mail, deadline, clock=self._clock, policy=self.unsupported)
+        transaction = self._transaction(mail, self.runtime.now(), deadline)
         await self._carry([transaction], window=1)
-        said = self._receipt(transaction)
+        said = self._receipt(transaction, started_at)
         if isinstance(said, UnsupportedFeature):
             raise said
         return said
 
     async def send_many(self, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
         """One attempt for each, over one connection, as many at once under way as the server allows."""
-        transactions = [Transaction(mail, clock=self._clock, policy=self.unsupported) for mail in mails]
+        started_at, now = self._clock(), self.runtime.now()
+        transactions = [self._transaction(mail, now) for mail in mails]
         await self._carry(transactions, window=self._window)
-        return [self._receipt(transaction) for transaction in transactions]
+        return [self._receipt(transaction, started_at) for transaction in transactions]
+
+    def _transaction(self, mail: Mail, now: float, deadline: float | None = None) -> Transaction:
+        trace = Trace(now, is_kept=self.transcript)
+        return Transaction(mail, deadline, clock=self._clock, policy=self.unsupported, trace=trace)
 
     async def _carry(self, transactions: Sequence[Transaction], window: int) -> None:
         """Settle all of them, over as many connections as it takes."""
@@ -140,10 +151,13 @@ class SmtpBackend(Backend):
             head = queue[0]
             try:
                 deadline = head.deadline or self.runtime.now() + self.endpoint.timeouts.total_s
-                session = await self._pool.take(self.runtime, deadline, is_new=is_new)
+                connect = functools.partial(self._connect, trace=head.trace)
+                session = await self._pool.take(self.runtime, deadline, is_new=is_new, connect=connect)
             except MailerError as error:  # it would be so for the others too
                 return _abandon_all(queue, error)
             before = session.carried
+            if before and self.transcript:
+                head.trace.say(self.runtime.now(), "*", f"connection #{session.number}, used before")
             try:
                 await session.transact(queue, window=window, limit=self._pool.room(session))
             except MailerError as error:
@@ -161,11 +175,18 @@ class SmtpBackend(Backend):
                 self._pool.give_back(session, self.runtime)
         return None
 
-    def _receipt(self, transaction: Transaction) -> Receipt | UnsupportedFeature:
+    def _receipt(self, transaction: Transaction, started_at: datetime) -> Receipt | UnsupportedFeature:
         if isinstance(transaction.cause, UnsupportedFeature):
             return transaction.cause  # found out once the server had said what it offers, and nothing was sent
-        receipt = transaction.receipt(self.url)
-        return receipt if transaction.cause is None else receipt.with_(error=transaction.cause)
+        cause, trace = transaction.cause, transaction.trace
+        trace.enter("", now := self.runtime.now())
+        if cause is not None:
+            trace.say(now, "*", f"{type(cause).__name__}: {cause}")
+        transcript = trace.lines() if trace.is_kept else ()
+        if cause is not None and not cause.transcript:
+            cause.transcript = transcript
+        attempt = Attempt(self.url, started_at, 0.0, {}, None, trace.timings, transcript)  # base.carry completes it
+        return transaction.receipt(self.url).with_(attempts=(attempt,), error=cause)
 
     def settled(self, mail: Mail) -> Receipt:
         """What the session knew when the send was cut short."""
@@ -173,9 +194,12 @@ class SmtpBackend(Backend):
 
     async def check(self) -> Health:
         """Connect, secure and log in; tell what the server offers."""
+        now = self.runtime.now()
+        trace = Trace(now, is_kept=self.transcript)
         try:
-            session = await self._connect(self.runtime.now() + self.endpoint.timeouts.total_s)
+            session = await self._connect(now + self.endpoint.timeouts.total_s, trace)
         except MailerError as error:
+            error.transcript = trace.lines()
             return Health(ok=False, backend=self.url, cause=error)
         facts = session.facts
         session.quit()
@@ -191,7 +215,7 @@ class SmtpBackend(Backend):
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, deadline: float) -> Session:
+    async def _connect(self, deadline: float, trace: Trace | None = None) -> Session:
         from ..runtime import AddrInfo
         from ..stream import Stream
 
@@ -199,17 +223,25 @@ class SmtpBackend(Backend):
         if endpoint.username is not None and endpoint.tls == "none" and not endpoint.auth_in_clear:
             raise AuthError(f"{self.url}: without TLS the password is not sent, unless the URL says auth_in_clear=yes")
         context = self._tls_context()
+        now = self.runtime.now
+        trace = trace or Trace(now())
+        enter = functools.partial(trace.enter, "connect")
+        addresses = (AddrInfo.unix(endpoint.path),) if endpoint.path else endpoint.addresses
+        trace.enter("connect" if addresses else "resolve", now())
         stream = await Stream.connect(
             self.runtime,
             endpoint.path or endpoint.host,
             endpoint.port,
             deadline=deadline,
             connect_timeout_s=endpoint.timeouts.connect_s,
-            addresses=(AddrInfo.unix(endpoint.path),) if endpoint.path else endpoint.addresses,
+            addresses=addresses,
             sources=endpoint.source_address,
             proxy=endpoint.proxy,
+            on_found=lambda: enter(now()),
         )
-        session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt)
+        trace.enter("", now())
+        trace.say(now(), "*", f"connection #{stream.number} to {stream.peer}")
+        session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt, trace=trace)
         resumed, self._tls_session = self._tls_session, None  # if it comes to nothing, not for this
         await session.begin(context, deadline, tls_session=resumed)
         self._tls_session = session.tls_session
@@ -247,8 +279,8 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``fingerprint`` (SHA-256, several with
     commas), ``cert_file``, ``key_file``, ``key_password``, ``tls_min`` (1.2, 1.3); ``auth_in_clear``, ``auth`` (the
     only mechanism to use), ``helo``, ``source_address``, ``proxy``; ``max_connections``, ``max_messages`` (for each
-    connection), ``max_age`` and ``max_idle`` (in seconds), ``window``; and in seconds ``timeout`` (one attempt in all),
-    ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
+    connection), ``max_age`` and ``max_idle`` (in seconds), ``window``, ``transcript``; and in seconds ``timeout`` (one
+    attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
     (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
     is_lmtp = url.scheme == "lmtp"
@@ -279,6 +311,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         max_age=seconds,
         max_idle=seconds,
         window=whole(1, 1000),
+        transcript=flag,
         **dict.fromkeys(_TIMEOUTS, seconds),
     )
     timeouts = {field: options[name] for name, field in _TIMEOUTS.items() if name in options}
@@ -322,6 +355,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         url=str(url),
         limits=PoolLimits(**limits),
         window=options.get("window", WINDOW),
+        transcript=options.get("transcript", False),
     )
     if runtime is not None:
         backend.attach(runtime)

@@ -35,6 +35,7 @@ __all__ = ["command"]
 @url_option
 @mailer_option
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt, or the summary of --csv, as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what was said with the server, and where the time went.")
 @bulk_options
 def command(
     to: tuple[str, ...],
@@ -52,6 +53,7 @@ def command(
     url: str | None,
     name: str | None,
     as_json: bool,
+    verbose: bool,
     **bulk: Any,
 ) -> None:
     """Send a mail, or with --csv one to each row of a file.
@@ -86,16 +88,16 @@ def command(
             attachments=[Attachment.from_path(path) for path in attach],
             headers=[_pair(line) for line in header],
         )
-        with mailer_of(url, name, templates=templates or None) as mailer:
+        with mailer_of(url, name, templates=templates or None, transcript=verbose) as mailer:
             if template is not None and mailer.templates is None:
                 raise click.UsageError("--template needs --templates FOLDER, or the setting MAILER_TEMPLATES")
             if rows is not None:
                 send_rows(rows, message, mailer, as_json=as_json)
             receipt = mailer.send(message)
     except MailerError as error:
-        report(receipt, error, as_json=as_json)
+        report(receipt, error, as_json=as_json, verbose=verbose)
     else:
-        report(receipt, None, as_json=as_json)
+        report(receipt, None, as_json=as_json, verbose=verbose)
 
 
 def _typed_in() -> str:

@@ -10,7 +10,7 @@ import click
 from ..errors import DeliveryError, MailerError
 from ..receipt import Receipt
 
-__all__ = ["echo_json", "echo_receipt", "plain"]
+__all__ = ["echo_json", "echo_receipt", "echo_trace", "plain", "report"]
 
 
 def plain(text: str) -> str:
@@ -36,7 +36,17 @@ def echo_receipt(receipt: Receipt) -> None:
     click.echo(f"by        {receipt.backend}" if receipt.backend else "not sent")
 
 
-def report(receipt: Receipt | None, error: MailerError | None, *, as_json: bool) -> None:
+def echo_trace(receipt: Receipt) -> None:
+    """Print, for each attempt, what was said and where the time went."""
+    for attempt in receipt.attempts:
+        for line in attempt.transcript:
+            click.echo(plain(line))
+        if attempt.timings:
+            parts = ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in attempt.timings.items())
+            click.echo(f"{attempt.duration_s:.3f} s by {attempt.backend}: {parts}")
+
+
+def report(receipt: Receipt | None, error: MailerError | None, *, as_json: bool, verbose: bool = False) -> None:
     """Print what came of a send, then raise what is not well, so that the command exits with its code.
 
     Raises:
@@ -48,6 +58,8 @@ def report(receipt: Receipt | None, error: MailerError | None, *, as_json: bool)
         problem = None if error is None else {"type": type(error).__name__, "text": str(error)}
         echo_json({"error": problem} if receipt is None else {**receipt.to_dict(), "error": problem})
     elif receipt is not None:
+        if verbose:
+            echo_trace(receipt)
         echo_receipt(receipt)
     if error is not None:
         raise error

@@ -90,7 +90,7 @@ class Answers:
         while len(expected) > leave:
             handler, step, passage, address = expected[0]
             if wire.is_logged:
-                wire.mail_id = passage.transaction.mail.id
+                wire.talk_about(passage.transaction)
             reply = wire.next(step)
             if reply is None:
                 reply = await self._awaited(step, passage)
@@ -223,6 +223,7 @@ class Answers:
             if passage.is_odd:
                 raise ProtocolError(f"{self._endpoint} refused MAIL and took recipients: whose mail would it be?")
             passage.is_go = True
+            passage.transaction.trace.enter("data", self._runtime.now())
             self._unproven.clear()  # the one reply of its kind stands in its place: so do those before it
         elif reply.is_positive or reply.is_intermediate:
             raise ProtocolError(f"{self._endpoint} answered DATA with {reply.code}, not 354")
@@ -242,6 +243,7 @@ class Answers:
         is_early = self._wire.stream.sent_bytes < passage.end
         if is_early and reply.is_positive:
             raise ProtocolError(f"{self._endpoint} answered {reply.code} before the mail had ended")
+        passage.transaction.trace.enter("", self._runtime.now())
         whose = passage.accepted if address is None or is_early else [address]
         if passage.is_go:
             if len(self.expected) > 1 or len(whose) < len(passage.accepted):

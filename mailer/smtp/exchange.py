@@ -30,7 +30,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import MailerError, MessageError, TransportError
-from ..log import DIALOGUE
 from . import command
 from .answers import Answers, Handler
 from .data import stuffed
@@ -88,7 +87,7 @@ class Exchange:
         self.carried = 0
         self.answers = Answers(wire, runtime, endpoint, learnt, pipelines=offered.pipelining)
         self._wire = wire
-        wire.is_logged = DIALOGUE.wanted()
+        wire.look_who_listens()
         self._runtime = runtime
         self._endpoint = endpoint
         self._offered = offered
@@ -100,7 +99,8 @@ class Exchange:
         self._rides = offered.pipelining and offered.chunking and not endpoint.is_lmtp
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
-        self._shown: list[tuple[str, str]] = []  # the outbox as the log has it: mail id and line
+        self._shown: list[tuple[Transaction, str]] = []  # the outbox as the log has it
+        self._ending: list[Transaction] = []  # those whose last byte is in the outbox
 
     # --- the whole ----------------------------------------------------------------------------------------------------
 
@@ -227,6 +227,7 @@ class Exchange:
             await self._chunks(passage)
         else:
             self.answers.must_reset = passage
+            passage.transaction.trace.enter("", self._runtime.now())
         if not self._pipelines:
             await self._flush()
             await self.answers.drain()
@@ -296,6 +297,7 @@ class Exchange:
     async def _chunks(self, passage: Passage) -> None:
         """The content by BDAT, replies to earlier chunks read on the way (RFC 3030 section 4.2)."""
         left = passage.size
+        passage.transaction.trace.enter("data", self._runtime.now())
         for chunk in passage.stretches(_CHUNK_BYTES):
             left -= len(chunk)
             self._put_chunk(passage, chunk, is_last=not left)
@@ -337,6 +339,7 @@ class Exchange:
         if self.answers.in_window or self.answers.must_reset is not None:
             self._put(command.rset(), self.answers.on_reset, "RSET", passage)
             self.answers.must_reset = None
+        passage.transaction.trace.enter("envelope", self._runtime.now())
         self.carried += 1
 
     def _put_chunk(self, passage: Passage, chunk: bytes, *, is_last: bool) -> None:
@@ -350,6 +353,7 @@ class Exchange:
 
     def _put_end(self, passage: Passage, data: bytes) -> None:
         """The end of the data: one reply, or (RFC 2033 section 4.2) one for each recipient accepted, in order."""
+        self._ending.append(passage.transaction)
         first, *others = passage.accepted if self._is_lmtp else [None]
         self._put(data, self.answers.on_end, "the final dot", passage, first)
         for address in others:
@@ -385,17 +389,22 @@ class Exchange:
         except TransportError as error:
             await answers.last_words(error)
         answers.outstanding = len(answers.expected)
+        if self._ending:
+            now = self._runtime.now()
+            for transaction in self._ending:
+                transaction.trace.enter("final", now)
+            self._ending.clear()
 
     def _show(self, data: bytes, passage: Passage) -> None:
         """Keep a command for the log, without the mail."""
         line, _, content = data.partition(b"\r\n")
         if line:
-            self._shown.append((passage.transaction.mail.id, line.decode("utf-8", "backslashreplace")))
+            self._shown.append((passage.transaction, line.decode("utf-8", "backslashreplace")))
         if content or not line:
-            self._shown.append((passage.transaction.mail.id, f"<{len(content) or passage.size} octets of mail>"))
+            self._shown.append((passage.transaction, f"<{len(content) or passage.size} octets of mail>"))
 
     def _log(self) -> None:
-        for mail_id, line in self._shown:
-            self._wire.mail_id = mail_id
+        for transaction, line in self._shown:
+            self._wire.talk_about(transaction)
             self._wire.log("C", line)
         self._shown.clear()

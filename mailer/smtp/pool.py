@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "PoolLimits"]
 
+Connect = Callable[[float], Awaitable["Session"]]
+
 _TRUST_S = 600.0
 """What a server showed of its limits is believed so long: it may have been a bad moment."""
 
@@ -101,7 +103,7 @@ class Pool:
         learnt: What the server showed of its own limits.
     """
 
-    def __init__(self, connect: Callable[[float], Awaitable[Session]], limits: PoolLimits) -> None:
+    def __init__(self, connect: Connect, limits: PoolLimits) -> None:
         self.limits = limits
         self.learnt = Learnt()
         self._connect = connect
@@ -119,13 +121,16 @@ class Pool:
         """How many are in use, or being opened."""
         return sum(self._state().places.values())
 
-    async def take(self, runtime: Runtime, deadline: float, *, is_new: bool = False) -> Session:
+    async def take(
+        self, runtime: Runtime, deadline: float, *, is_new: bool = False, connect: Connect | None = None
+    ) -> Session:
         """A connection that nobody else uses, until it is given back.
 
         Args:
             runtime: Where to wait.
             deadline: The end of waiting and connecting.
             is_new: None that was used before will do.
+            connect: Opens one, this time.
 
         Raises:
             MailerError: It could not be opened, or (DeadlineExceeded) all are in use for too long.
@@ -163,7 +168,7 @@ class Pool:
             if session is not None:
                 session.quit()
             try:
-                return await self._connect(deadline)
+                return await (connect or self._connect)(deadline)
             except BaseException as error:
                 self._leave(state, token)
                 if not (isinstance(error, TransportError) and self._learns_from(error, state, token)):

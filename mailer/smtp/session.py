@@ -40,6 +40,7 @@ from .endpoint import Endpoint
 from .exchange import Exchange
 from .fingerprint import fingerprint_of, is_pinned
 from .reply import Reply
+from .trace import Trace
 from .transaction import SessionRefused, Transaction
 from .wire import Wire, told
 
@@ -81,7 +82,16 @@ class Session:
         notes: What the connection could not have, such as TLS.
     """
 
-    def __init__(self, stream: Stream, runtime: Runtime, endpoint: Endpoint, *, learnt: Learnt | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        runtime: Runtime,
+        endpoint: Endpoint,
+        *,
+        learnt: Learnt | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Make a session of a fresh connection; ``trace`` is of its beginning."""
         self.capabilities = Capabilities()
         self.carried = 0
         self.learnt = learnt or Learnt()
@@ -91,7 +101,7 @@ class Session:
         self._stream = stream
         self._runtime = runtime
         self._endpoint = endpoint
-        self._wire = Wire(stream, runtime, endpoint)
+        self._wire = Wire(stream, runtime, endpoint, trace)
         self._resumed: ssl.SSLSession | None = None
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -134,6 +144,11 @@ class Session:
         """What the next connection may resume, as far as the server has given it."""
         return self._stream.tls_session
 
+    @property
+    def number(self) -> int:
+        """The connection's number, as the log has it."""
+        return self._stream.number
+
     def close(self) -> None:
         """Close the connection without a word. Never waits, never raises."""
         self._stream.close()
@@ -165,16 +180,28 @@ class Session:
         self._resumed = tls_session
         try:
             if self._endpoint.implicit_tls and context is not None:
+                self._enter("tls")
                 await self._handshake(context)
+            self._enter("greeting")
             await self._greeting()
+            self._enter("ehlo")
             await self._hello()
             if context is not None and not self._stream.is_secure:
+                self._enter("tls")
                 await self._starttls(context)
             if self._endpoint.username is not None:
+                self._enter("auth")
                 await self._login()
         except BaseException:
             self._stream.close()
             raise
+        finally:
+            self._enter("")
+            self._wire.trace = None
+
+    def _enter(self, phase: str) -> None:
+        if self._wire.trace is not None:
+            self._wire.trace.enter(phase, self._runtime.now())
 
     async def _greeting(self) -> None:
         reply = await self._wire.reply("the connection", self._wire.until("the connection"))
@@ -239,6 +266,8 @@ class Session:
                 " if you know that the server has a new one, pin that"
             )
         self._wire.forget()
+        if self._wire.is_logged:
+            self._wire.log("*", f"{self._stream.tls_version}, {self._stream.cipher}")
         self.capabilities = Capabilities()
 
     async def _login(self) -> None:
@@ -349,6 +378,7 @@ class Session:
         try:
             await exchange.run(queue, min(limit, self.room), self.is_safe, self.notes)
         finally:
+            self._wire.trace = None
             answers = exchange.answers
             if answers.is_dismissed and answers.answered:
                 self.learnt.messages = self.carried + answers.answered

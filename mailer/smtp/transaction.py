@@ -21,6 +21,7 @@ from . import command
 from .capabilities import Capabilities
 from .extensions import Parameters, asked_of
 from .reply import Reply
+from .trace import Trace
 
 __all__ = ["SessionRefused", "Transaction", "first_share"]
 
@@ -71,6 +72,7 @@ class Transaction:
         in_doubt: The recipients for whom the data was handed over, when the session ended before its reply came.
         deadline: The end of it all, on the runtime's clock; None: ``Timeouts.total_s`` after its MAIL.
         notes: What the server could not do for it.
+        trace: Where its time goes, and what is said about it.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Transaction:
         *,
         clock: Callable[[], datetime],
         policy: Unsupported = "default",
+        trace: Trace | None = None,
     ) -> None:
         self.mail = mail
+        self.trace = trace or Trace(0.0)
         self.content: Content = mail.content
         self.has_begun = False
         self.in_doubt: list[Address] = []

@@ -17,6 +17,8 @@ from .reply import Reply, ReplyParser
 if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..stream import Stream
+    from .trace import Trace
+    from .transaction import Transaction
 
 __all__ = ["Wire", "told"]
 
@@ -31,15 +33,19 @@ class Wire:
     Attributes:
         stream: What carries the bytes.
         deadline: The end of everything, on the runtime's clock; each step's own timer ends earlier.
+        trace: What is said goes there too; None if it goes nowhere.
         is_logged: Somebody reads the dialogue; looked up anew for each run of mails.
         mail_id: Whose mail is being carried, for the log; "" if none is.
     """
 
-    def __init__(self, stream: Stream, runtime: Runtime, endpoint: Endpoint) -> None:
+    def __init__(self, stream: Stream, runtime: Runtime, endpoint: Endpoint, trace: Trace | None = None) -> None:
         self.stream = stream
         self.deadline = 0.0
-        self.is_logged = DIALOGUE.wanted()
+        self.trace = trace
+        self.is_logged = False
         self.mail_id = ""
+        self._is_kept = trace is not None and trace.is_kept
+        self.look_who_listens()
         self._secrets: Secrets | None = None
         self._runtime = runtime
         self._endpoint = endpoint
@@ -187,9 +193,20 @@ class Wire:
 
     # --- the log ------------------------------------------------------------------------------------------------------
 
+    def look_who_listens(self) -> None:
+        """Look up anew whether what is said is to be told."""
+        self.is_logged = self._is_kept or DIALOGUE.wanted()
+
+    def talk_about(self, transaction: Transaction) -> None:
+        """The next lines are of this mail."""
+        self.mail_id, self.trace = transaction.mail.id, transaction.trace
+
     def log(self, side: str, line: str) -> None:
-        """Tell a line of the dialogue; side is "C" or "S"."""
-        DIALOGUE(connection=self.stream.number, mail_id=self.mail_id, side=side, line=line)
+        """Tell a line of the dialogue; side is "C", "S", or "*" for what is about them."""
+        if self.trace is not None:
+            self.trace.say(self._runtime.now(), side, line)
+        if side != "*" and DIALOGUE.wanted():
+            DIALOGUE(connection=self.stream.number, mail_id=self.mail_id, side=side, line=line)
 
     def _log_reply(self, reply: Reply) -> None:
         for line in reply.lines[:-1]:

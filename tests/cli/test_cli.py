@@ -32,6 +32,17 @@ def test_send_as_json_is_one_document_with_the_receipt() -> None:
     assert receipt["error"] is None
 
 
+def test_send_verbose_prints_what_was_said_and_where_the_time_went() -> None:
+    with Mailbox() as mailbox:
+        run = mailer("send", "-v", "--from", "a@b.test", "--to", "c@d.test", "--text", "t", MAILER_URL=mailbox.url)
+        mailbox.wait_for(1)
+    assert run.returncode == 0, run.stderr
+    assert " C: RCPT TO:<c@d.test>" in run.stdout
+    assert " octets of mail>" in run.stdout
+    assert "connect 0." in run.stdout
+    assert run.stdout.splitlines()[-2].startswith("accepted  c@d.test")
+
+
 def test_the_text_comes_from_standard_input_without_text_html_and_attachments() -> None:
     with Mailbox() as mailbox:
         run = mailer("send", "--from", "a@b.test", "--to", "c@d.test", stdin="Grüße\n".encode(), MAILER_URL=mailbox.url)
