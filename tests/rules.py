@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mailer.mailbox.listener import Connection, Listener
+from mailer.mailbox.listener import Connection, Server
 
 __all__ = ["Cut", "RuleServer", "Rules"]
 
@@ -62,7 +62,7 @@ class _End(Exception):
     """The connection is over."""
 
 
-class RuleServer:
+class RuleServer(Server):
     """Follows `Rules` on a loopback port; a context manager.
 
     Attributes:
@@ -72,28 +72,13 @@ class RuleServer:
     """
 
     def __init__(self, rules: Rules) -> None:
+        super().__init__()
         self.rules = rules
         self.mails: list[tuple[str, tuple[str, ...], bytes]] = []
         self.commands: list[list[str]] = []
         self.answered: list[str] = []
         self._counts = {"mail": 0, "end": 0, "chunks": 0}
         self._lock = threading.Lock()
-        self._listener = Listener(self._serve)
-        self.host = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    def wait_idle(self) -> bool:
-        return self._listener.wait_idle()
-
-    def __enter__(self) -> RuleServer:
-        self._listener.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.stop()
 
     def answer(self, kind: str) -> str:
         """The next of a row of replies; the last stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import ssl
@@ -12,55 +13,112 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Connection", "Listener"]
+__all__ = ["Connection", "Listener", "Server"]
 
 _JOIN_S = 5.0
+_BLOCK_BYTES = 65536
+_BACKLOG = 128
+_UNIX = getattr(socket, "AF_UNIX", None)
 
 
 class Connection:
     """The server's end of one connection.
 
+    TLS is done in memory, beside the socket: so a test server can hold back, cut or count the octets of a handshake
+    as it can those of a reply.
+
     Every method raises OSError (an `ssl.SSLError` among them) if the connection is gone.
 
     Attributes:
         number: Counted from 0, in the order of accepting.
-        is_tls: TLS is on.
+        peer_ip: Where it comes from: "127.0.0.1"; "" on a Unix socket.
     """
 
     def __init__(self, sock: socket.socket, number: int) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.number = number
-        self.is_tls = False
+        self.peer_ip = ""
+        if sock.family != _UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # it may be gone already
+                self.peer_ip = str(sock.getpeername()[0])
         self._sock = sock
-        # A second handle on the same connection: ending it here wakes a thread that waits on the first, TLS or not.
+        # A second handle on the same connection: ending it here wakes a thread that waits on the first.
         self._control = sock.dup()
         self._lock = threading.Lock()
+        self._tls: ssl.SSLObject | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+
+    @property
+    def is_tls(self) -> bool:
+        """TLS is on."""
+        return self._tls is not None
 
     def settimeout(self, timeout_s: float | None) -> None:
         """Limit each later wait; TimeoutError when it is over. None is no limit."""
         self._sock.settimeout(timeout_s)
 
-    def recv(self, size: int = 65536) -> bytes:
+    def recv(self, size: int = _BLOCK_BYTES) -> bytes:
         """Return what has come, at least one byte and at most size; b"" if the peer will send no more."""
-        return self._sock.recv(size)
+        if self._tls is None:
+            return self._sock.recv(size)
+        while True:
+            try:
+                return self._tls.read(size)
+            except ssl.SSLWantReadError:
+                self._flush(self._sock.sendall)
+                self._fill()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
 
     def sendall(self, data: bytes) -> None:
         """Send all of data."""
-        self._sock.sendall(data)
+        if self._tls is None:
+            return self._sock.sendall(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._tls.write(rest[:_BLOCK_BYTES]) :]
+            self._flush(self._sock.sendall)
+        return None
 
-    def start_tls(self, context: ssl.SSLContext) -> None:
-        """Do the server's side of the handshake."""
-        self._sock = context.wrap_socket(self._sock, server_side=True)
-        self.is_tls = True
+    def start_tls(self, context: ssl.SSLContext, send: Callable[[bytes], None] | None = None) -> None:
+        """Do the server's side of the handshake.
+
+        Args:
+            context: The server's.
+            send: What carries the handshake's octets to the peer; None is this connection.
+        """
+        send = send or self._sock.sendall
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush(send)
+                self._fill()
+            except ssl.SSLError:
+                self._flush(send)  # the alert says why
+                raise
+        self._flush(send)
+        self._tls = tls
+
+    def _fill(self) -> None:
+        if data := self._sock.recv(_BLOCK_BYTES):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self, send: Callable[[bytes], None]) -> None:
+        if self._outgoing.pending:
+            send(self._outgoing.read())
 
     def end(self) -> None:
         """Tell the peer that no more will be sent (close_notify, FIN); what it still sends can be read."""
-        if isinstance(self._sock, ssl.SSLSocket):
-            timeout_s = self._sock.gettimeout()
-            self._sock.settimeout(0)  # the peer's own close_notify is not waited for
-            with suppress(OSError, ValueError):
-                self._sock = self._sock.unwrap()
-            self._sock.settimeout(timeout_s)
+        if self._tls is not None:
+            with suppress(OSError):
+                self._tls.unwrap()  # it says so and wants the peer's own, which is not waited for
+            with suppress(OSError):
+                self._flush(self._sock.sendall)
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 
@@ -88,7 +146,7 @@ class Listener:
     Args:
         serve: Called with each connection, which is closed when it returns. An OSError that it raises ends the
             connection in silence.
-        host: Address to bind.
+        host: Address to bind; a path ("/run/lmtp") is a Unix socket's.
         port: Port to bind; 0 takes a free one.
 
     Attributes:
@@ -110,15 +168,28 @@ class Listener:
         """Bind, listen, and accept in the background; OSError if the address cannot be bound."""
         if self._accepting is not None:
             return
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.create_server((self.host, self.port), family=family, backlog=128)
-        self.port = listening.getsockname()[1]
+        listening = self._bound()
         self.stopping.clear()
         waiting, self._waker = socket.socketpair()
         self._accepting = threading.Thread(
             target=self._accept, args=(listening, waiting), name=f"listener-{self.port}", daemon=True
         )
         self._accepting.start()
+
+    def _bound(self) -> socket.socket:
+        if self.host.startswith("/") and _UNIX is not None:
+            listening = socket.socket(_UNIX, socket.SOCK_STREAM)
+            try:
+                listening.bind(self.host)
+            except OSError:
+                listening.close()
+                raise
+            listening.listen(_BACKLOG)
+            return listening
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listening = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        self.port = listening.getsockname()[1]
+        return listening
 
     def stop(self) -> None:
         """Close the listening socket and every connection, and wait for their threads. Idempotent."""
@@ -128,6 +199,9 @@ class Listener:
         self._waker.close()
         self._accepting.join(_JOIN_S)
         self._accepting = self._waker = None
+        if self.host.startswith("/"):
+            with suppress(OSError):
+                os.unlink(self.host)
         with self._changed:
             live = dict(self._live)
         for connection in live:
@@ -176,9 +250,65 @@ class Listener:
                 del self._live[connection]
                 self._changed.notify_all()
 
-    def __enter__(self) -> Self:
-        self.start()
+
+class Server:
+    """A server on a loopback port, in threads of its own: the start and the end that all of them share.
+
+    ``with`` and ``async with`` start and stop it. A subclass has `_serve`.
+
+    Args:
+        host: Address to bind; a path ("/run/lmtp") is a Unix socket's.
+        port: Port to bind; 0 takes a free one.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._listener = Listener(self._serve, host, port)
+
+    def _serve(self, connection: Connection) -> None:
+        """Serve one connection, which is closed afterwards; an OSError ends it in silence."""
+        raise NotImplementedError
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._listener.host
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before the start."""
+        return self._listener.port
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a URL has them: ``127.0.0.1:2525``, ``[::1]:2525``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def start(self) -> Self:
+        """Listen, and return self; OSError if the address cannot be bound. Idempotent."""
+        self._listener.start()
         return self
+
+    def stop(self) -> None:
+        """End every connection and wait for the threads. What was received stays. Idempotent."""
+        self._listener.stop()
+
+    def wait_idle(self, timeout_s: float = 5.0) -> bool:
+        """Wait until no connection is open; return whether that came in time."""
+        return self._listener.wait_idle(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        from anyio import CancelScope, to_thread
+
+        with CancelScope(shield=True):  # its threads must end, however the block was left
+            await to_thread.run_sync(self.__exit__, kind, exc, tb)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h11
 
-from ..mailbox.listener import Connection, Listener
+from ..mailbox.listener import Connection, Server
 
 __all__ = ["Answer", "FakeRelay", "RelayRequest"]
 
@@ -72,7 +71,7 @@ class Answer:
 Answering = Callable[[RelayRequest], Answer]
 
 
-class FakeRelay:
+class FakeRelay(Server):
     """An HTTP server that speaks a provider's API; a context manager.
 
     ::
@@ -96,27 +95,21 @@ class FakeRelay:
     def __init__(self, provider: str = "postmark", *, token: str = "TOKEN", host: str = "127.0.0.1") -> None:  # noqa: S107
         if provider not in _ACCEPTING:
             raise ValueError(f"there is no fake of {provider!r}; there are: {', '.join(_ACCEPTING)}")
+        super().__init__(host)
         self.provider = provider
         self.token = token
         self.requests: list[RelayRequest] = []
         self._next: list[Answer | Answering] = []
-        self._listener = Listener(self._serve, host)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 before the start."""
-        return self._listener.port
 
     @property
     def base(self) -> str:
         """Its base URL, without a path."""
-        host = self._listener.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"http://{self.authority}"
 
     @property
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
-        return f"{self.provider}://{self.token}@{self.base.removeprefix('http://')}?scheme=http"
+        return f"{self.provider}://{self.token}@{self.authority}?scheme=http"
 
     def next(self, *answers: Answer | Answering) -> None:
         """Answer the next requests with these, in order; a function is given the request."""
@@ -125,23 +118,6 @@ class FakeRelay:
     def accept(self, request: RelayRequest) -> Answer:
         """What the provider answers to a request that it takes."""
         return _ACCEPTING[self.provider](request, self.token, len(self.requests))
-
-    # ---- Life ----
-
-    def start(self) -> Self:
-        """Listen; return self."""
-        self._listener.start()
-        return self
-
-    def stop(self) -> None:
-        """End every connection and wait for the threads."""
-        self._listener.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
 
     # ---- One connection ----
 

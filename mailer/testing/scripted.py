@@ -31,10 +31,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from ..mailbox.listener import Connection, Listener
+from ..mailbox.listener import Connection, Server
 
 __all__ = ["ScriptedServer"]
 
@@ -111,7 +110,7 @@ class _Ended(Exception):
     """The dialogue is over before its script is."""
 
 
-class ScriptedServer:
+class ScriptedServer(Server):
     """Plays scripts (see the module) on a loopback port; a context manager.
 
     Args:
@@ -141,11 +140,11 @@ class ScriptedServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(host, port)
         scripts = connections or re.split(r"^[ \t]*---[ \t]*$", script, flags=re.MULTILINE)
         self._scripts = [_parsed(text) for text in scripts]
         self._chunk = chunk
         self._tls = tls
-        self._listener = Listener(self._serve, host, port)
         self._lock = threading.Lock()
         self._records: list[_Record] = []
         self.errors: list[str] = []
@@ -155,22 +154,11 @@ class ScriptedServer:
     # ---- What a test asks ----
 
     @property
-    def host(self) -> str:
-        """The address it listens on."""
-        return self._listener.host
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 before the start."""
-        return self._listener.port
-
-    @property
     def url(self) -> str:
         """The backend URL: ``smtps://`` if the first script begins with TLS, ``tls=none`` if there is no context."""
-        at = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         if self._scripts[0] and self._scripts[0][0].verb == "tls":
-            return f"smtps://{at}"
-        return f"smtp://{at}?tls={'none' if self._tls is None else 'required'}"
+            return f"smtps://{self.authority}"
+        return f"smtp://{self.authority}?tls={'none' if self._tls is None else 'required'}"
 
     @property
     def connections(self) -> int:
@@ -187,31 +175,10 @@ class ScriptedServer:
         """All that each connection sent, after TLS if there was any."""
         return [bytes(record.raw) for record in list(self._records)]
 
-    def wait_idle(self, timeout_s: float = 5.0) -> bool:
-        """Wait until every connection is over; return whether that came in time."""
-        return self._listener.wait_idle(timeout_s)
-
     def assert_clean(self) -> None:
         """Raise AssertionError with all errors if a client left its script."""
         if self.errors:
             raise AssertionError("\n".join(self.errors))
-
-    # ---- Life ----
-
-    def start(self) -> Self:
-        """Listen; return self."""
-        self._listener.start()
-        return self
-
-    def stop(self) -> None:
-        """End every connection and wait for the threads."""
-        self._listener.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
 
     # ---- One connection ----
 
