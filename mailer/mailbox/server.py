@@ -6,21 +6,22 @@ import re
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..errors import DeadlineExceeded
 from ..smtp.reply import Reply
-from .listener import Connection, Listener
-from .session import ReceivedMail, Session
+from .listener import Connection, Server
+from .received import ReceivedMail
+from .sasl import Accounts
+from .session import Asked, Session
 
-__all__ = ["EXTENSIONS", "Mailbox", "ReceivedMail", "Replies"]
+__all__ = ["EXTENSIONS", "Mailbox", "ReceivedMail", "Replies", "glob"]
 
 EXTENSIONS = ("SIZE", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING")
 """What a Mailbox offers by itself. "BINARYMIME" can be added; STARTTLS and AUTH follow from tls and users."""
 
 IDLE_S = 300.0
+MAX_RECIPIENTS = 1000
 _DIALOGUE_LINES = 100_000
 
 Replies = Callable[[str, str], Reply | None] | Mapping[str, Reply]
@@ -33,7 +34,12 @@ the command from having an effect, 421 (and 5xx to CONNECT) ends the connection;
 """
 
 
-class Mailbox:
+def glob(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern in which ``*`` stands for any text, in any case."""
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.IGNORECASE | re.DOTALL)
+
+
+class Mailbox(Server):
     """An SMTP server on a loopback port that keeps every mail in memory; a context manager.
 
     Args:
@@ -65,17 +71,19 @@ class Mailbox:
     ) -> None:
         if implicit_tls and tls is None:
             raise ValueError("implicit_tls needs tls, the server's context")
+        super().__init__(host, port)
         self.hostname = hostname
         self.extensions = tuple(word.upper() for word in extensions)
         self.max_size = max_size if "SIZE" in self.extensions else 0
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.users = users
+        self.lmtp = False
+        self.max_recipients = MAX_RECIPIENTS
         self._replies = replies
         self._changed = threading.Condition()
         self._mails: deque[ReceivedMail] = deque(maxlen=keep)
         self._dialogue: deque[str] = deque(maxlen=_DIALOGUE_LINES)
-        self._listener = Listener(self._serve, host, port)
 
     # ---- What came ----
 
@@ -104,50 +112,45 @@ class Mailbox:
             self._mails.clear()
             self._dialogue.clear()
 
-    # ---- Life ----
-
-    @property
-    def host(self) -> str:
-        """The address it listens on."""
-        return self._listener.host
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._listener.port
-
     @property
     def url(self) -> str:
         """The backend URL of this server, without credentials."""
-        at = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         if self.implicit_tls:
-            return f"smtps://{at}"
-        return f"smtp://{at}?tls={'none' if self.tls is None else 'required'}"
-
-    def start(self) -> Self:
-        """Listen, and return self; OSError if the address cannot be bound."""
-        self._listener.start()
-        return self
-
-    def stop(self) -> None:
-        """End all connections and threads. What was received stays. Idempotent."""
-        self._listener.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
+            return f"smtps://{self.authority}"
+        return f"smtp://{self.authority}?tls={'none' if self.tls is None else 'required'}"
 
     # ---- For the sessions ----
 
-    def reply_to(self, verb: str, argument: str) -> Reply | None:
+    @property
+    def has_accounts(self) -> bool:
+        """Whether there is anybody who can log in; then everybody has to."""
+        return self.users is not None
+
+    def mechanisms_for(self, connection: Connection) -> Sequence[str]:
+        """The SASL mechanisms to offer on a connection."""
+        return ("PLAIN", "LOGIN")
+
+    def accounts_for(self, connection: Connection) -> Accounts:
+        """Who can log in on a connection."""
+        return Accounts(self.users or {}, hostname=self.hostname)
+
+    def offers(self, *, is_tls: bool, user: str | None) -> Collection[str]:
+        """What EHLO offers to a client, besides STARTTLS and AUTH."""
+        return self.extensions
+
+    def wanted(self, asked: Asked) -> Reply | None:
         """Return what the user of the mailbox wants answered, None for the usual."""
+        for verb, argument in asked:
+            if (reply := self._reply_to(verb, argument)) is not None:
+                return reply
+        return None
+
+    def _reply_to(self, verb: str, argument: str) -> Reply | None:
         if self._replies is None or callable(self._replies):
             return self._replies and self._replies(verb, argument)
         for key, reply in self._replies.items():
-            pattern = ".*".join(re.escape(part) for part in key.split("*"))
-            if re.fullmatch(pattern, verb) or re.fullmatch(pattern, f"{verb} {argument}", re.IGNORECASE):
+            pattern = glob(key)
+            if pattern.fullmatch(verb) or pattern.fullmatch(f"{verb} {argument}"):
                 return reply
         return None
 
@@ -164,11 +167,4 @@ class Mailbox:
 
     def _serve(self, connection: Connection) -> None:
         connection.settimeout(IDLE_S)
-        if self.implicit_tls and self.tls is not None:
-            connection.start_tls(self.tls)
-        session = Session(self, connection)
-        try:
-            session.run()
-        except TimeoutError:
-            session.answer(Reply(421, ("4.4.2 idle for too long",)))
-            session.flush()
+        Session(self, connection).run()

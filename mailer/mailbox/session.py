@@ -1,75 +1,63 @@
-"""One client's session with the embedded server: the grammar of `mailer.smtp` seen from the other side (RFC 5321)."""
+"""One client's session with the embedded server: the grammar of `mailer.smtp` seen from the other side (RFC 5321).
+
+Everything that is answered goes through `Session._answered`: there the mailbox may want another reply than the usual
+one, and there a test server lays its faults over it.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import ProtocolError
-from ..smtp.command import parse_command, parse_path
+from ..smtp.command import parse_command
 from ..smtp.data import DataDecoder
 from ..smtp.reply import Reply
 from .listener import Connection
+from .received import ReceivedMail
+from .sasl import Login
+from .transaction import Refused, Transaction, chunk_of, path_of, too_big
 
 if TYPE_CHECKING:
     from .server import Mailbox
 
-__all__ = ["ReceivedMail", "Session"]
+__all__ = ["Asked", "Closed", "Session"]
 
 MAX_COMMAND_BYTES = 2048
 """RFC 5321's 512 and what all parameters may add (`mailer.smtp.command`)."""
 MAX_AUTH_BYTES = 12288
-MAX_RECIPIENTS = 1000
 MAX_BAD_COMMANDS = 50
 _LINGER_S = 1.0
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ")
+_VERBS = frozenset("EHLO HELO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP".split())
+
+Asked = Sequence[tuple[str, str]]
+"""What is to be answered: verb and argument. More than one pair if it is more than one thing: a last BDAT is also the
+end of the mail, "."."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedMail:
-    """One mail as it was taken, and the session it came by.
-
-    Attributes:
-        sender: The reverse-path without angle brackets; None for ``<>``.
-        recipients: The accepted forward-paths in order, repeats kept.
-        content: The mail with CRLF line ends and without doubled dots.
-        parameters: Those of MAIL: keyword in upper case to value, None for a bare one.
-        recipient_parameters: Those of each accepted RCPT, in the order of recipients.
-        helo_name: What the client called itself.
-        is_tls: It came under TLS.
-        user: Who was authenticated, if anybody.
-    """
-
-    sender: str | None
-    recipients: tuple[str, ...]
-    content: bytes
-    parameters: Mapping[str, str | None]
-    recipient_parameters: tuple[Mapping[str, str | None], ...]
-    helo_name: str
-    is_tls: bool
-    user: str | None
-
-
-class _Closed(Exception):
+class Closed(Exception):
     """The session is over."""
 
 
 @dataclass(slots=True)
-class _Transaction:
-    """One MAIL and what followed it."""
+class State:
+    """What the server knows of the client: what a command that is refused must leave as it was."""
 
-    sender: str | None
-    parameters: Mapping[str, str | None]
-    recipients: list[str] = field(default_factory=list)
-    recipient_parameters: list[Mapping[str, str | None]] = field(default_factory=list)
-    chunks: bytearray | None = None  # of BDAT, once one came
-    is_broken: bool = False  # a BDAT was refused: only RSET helps
+    helo_name: str | None = None
+    user: str | None = None
+    transaction: Transaction | None = None
+    login: Login | None = None
+    taken: ReceivedMail | None = None  # a mail whose reply is being decided
+
+    def copy(self) -> State:
+        """As it is now."""
+        return replace(self, transaction=self.transaction.copy() if self.transaction else None)
 
 
 class Session:
@@ -80,50 +68,60 @@ class Session:
         self._connection = connection
         self._buffer = bytearray()
         self._out = bytearray()  # replies to pipelined commands leave together (RFC 2920 section 3.2)
-        self._helo_name: str | None = None
-        self._user: str | None = None
-        self._transaction: _Transaction | None = None
+        self._state = State()
         self._bad_commands = 0
 
     # ---- Reading and writing ----
 
     def run(self) -> None:
         """Greet, and serve until either side ends it."""
-        greeting = self._mailbox.reply_to("CONNECT", "") or Reply(220, (f"{self._mailbox.hostname} ESMTP",))
-        self.answer(greeting)
         try:
+            if self._mailbox.implicit_tls:
+                self._handshake()
+            greeting = self._answered([("CONNECT", "")], self._greeting)
             while greeting.is_positive:
                 self._one_command()
-        except _Closed:
+        except Closed:
             pass
+        except TimeoutError:
+            self.answer(Reply(421, ("4.4.2 idle for too long",)))
         self.flush()
         self._connection.end()
         # Closing with unread bytes would be a RST, which can overtake the last reply.
         self._connection.settimeout(_LINGER_S)
         with suppress(OSError):
-            while self._connection.recv():
+            while self._receive():
                 pass
 
     def answer(self, reply: Reply) -> None:
-        """Queue a reply; enhanced codes are left out where the extension is off or nobody has greeted."""
-        if "ENHANCEDSTATUSCODES" not in self._mailbox.extensions:
-            reply = Reply(reply.code, tuple(_ENHANCED.sub("", line, count=1) for line in reply.lines))
-        data = reply.format()
-        self._out += data
-        self._mailbox.note(*(f"S: {line}" for line in data.decode("ascii").splitlines()))
+        """Queue a reply; enhanced codes are left out where the extension is off."""
+        self._out += self._formatted(reply)
 
     def flush(self) -> None:
         """Send what is queued."""
         if self._out:
             data = bytes(self._out)
             self._out.clear()
-            self._connection.sendall(data)
+            self._send(data)
+
+    def _formatted(self, reply: Reply) -> bytes:
+        if "ENHANCEDSTATUSCODES" not in self._offered:
+            reply = Reply(reply.code, tuple(_ENHANCED.sub("", line, count=1) for line in reply.lines))
+        data = reply.format()
+        self._mailbox.note(*(f"S: {line}" for line in data.decode("ascii").splitlines()))
+        return data
+
+    def _send(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def _receive(self) -> bytes:
+        return self._connection.recv()
 
     def _more(self) -> None:
         self.flush()
-        data = self._connection.recv()
+        data = self._receive()
         if not data:
-            raise _Closed
+            raise Closed
         self._buffer += data
 
     def _line(self, limit: int) -> bytes | None:
@@ -145,62 +143,120 @@ class Session:
         del self._buffer[:size]
         return taken
 
+    # ---- Answering ----
+
+    def _answered(self, asked: Asked, usual: Callable[[], Reply]) -> Reply:
+        """Carry out what usual does, queue what is answered to it, and return that.
+
+        Args:
+            asked: What for.
+            usual: Does it and returns the server's own reply; or raises `Refused`.
+        """
+        wanted = self._mailbox.wanted(asked)
+        if wanted is None:
+            reply = self._own(usual)
+        else:
+            is_refusal = not wanted.is_positive and not wanted.is_intermediate
+            reply = self._decided(
+                asked, usual, lambda own: wanted if is_refusal or wanted.code // 100 == own.code // 100 else own
+            )
+        self._commit()
+        self.answer(reply)
+        return reply
+
+    def _own(self, usual: Callable[[], Reply]) -> Reply:
+        try:
+            return usual()
+        except Refused as refused:
+            return refused.reply
+
+    def _decided(self, asked: Asked, usual: Callable[[], Reply], decide: Callable[[Reply], Reply]) -> Reply:
+        """Return what decide makes of the usual reply; where that is of another class, nothing was carried out."""
+        before = self._state.copy()
+        own = self._own(usual)
+        reply = decide(own)
+        if reply.code // 100 != own.code // 100:
+            self._state = before
+            if any(verb == "." for verb, _ in asked):
+                self._state.transaction = None
+            elif asked[0][0] == "BDAT" and before.transaction is not None:
+                before.transaction.is_broken = True
+        return reply
+
+    def _commit(self) -> None:
+        mail, self._state.taken = self._state.taken, None
+        if mail is not None:
+            self._mailbox.keep(mail)
+
     def _one_command(self) -> None:
         # AUTH may bring its first response on its own line, so the longer limit is the reader's.
         line = self._line(MAX_AUTH_BYTES)
         if line is None or (len(line) > MAX_COMMAND_BYTES - 2 and line[:5].upper() != b"AUTH "):
             self._mailbox.note("C: (a line too long, or without CRLF)")
-            return self._bad(Reply(500, ("5.5.2 line too long, or not ended by CRLF",)))
+            return self._bad([("", "")], Reply(500, ("5.5.2 line too long, or not ended by CRLF",)))
         try:
             command = parse_command(line)
         except ProtocolError as exc:
             self._mailbox.note("C: (not a command)")
-            return self._bad(Reply(500, (f"5.5.2 {exc}",)))
+            return self._bad([("", "")], Reply(500, (f"5.5.2 {exc}",)))
         verb, argument = command.verb, command.argument
         # "AUTH mechanism response": the response is a secret
         shown = argument if verb != "AUTH" or " " not in argument else argument.partition(" ")[0] + " ****"
         self._mailbox.note(f"C: {verb} {shown}".rstrip())
-        perform = _VERBS.get(verb)
-        if perform is None:
-            return self._bad(Reply(500, ("5.5.2 command not recognised",)))
-        chunk = self._chunk(argument) if verb == "BDAT" else b""
-        wanted = self._mailbox.reply_to(verb, _asked(verb, argument))
-        if wanted is not None and not wanted.is_positive and not wanted.is_intermediate:
-            if verb == "BDAT" and self._transaction is not None:
-                self._transaction.is_broken = True
-            reply = wanted
-        else:
-            reply = self._bdat(argument, chunk) if verb == "BDAT" else perform(self, argument)
-            reply = wanted if wanted is not None and wanted.code // 100 == reply.code // 100 else reply
-        self.answer(reply)
+        if verb not in _VERBS or verb in (("EHLO", "HELO") if self._mailbox.lmtp else ("LHLO",)):
+            return self._bad([(verb, argument)], Reply(500, ("5.5.2 command not recognised",)))
+        getattr(self, f"_do_{verb.lower()}", self._do)(verb, argument)
+        return None
+
+    def _do(self, verb: str, argument: str) -> None:
+        asked = [(verb, path_of(verb, argument) if verb in ("MAIL", "RCPT") else argument)]
+        perform = getattr(self, f"_{verb.lower()}")
+        reply = self._answered(asked, lambda: perform(argument))
         if reply.code == 421 or verb == "QUIT":
-            raise _Closed
+            raise Closed
         if verb == "DATA" and reply.is_intermediate:
             self._read_data()
         elif verb == "STARTTLS" and reply.is_positive:
             self._start_tls()
-        return None
 
-    def _bad(self, reply: Reply) -> None:
+    def _bad(self, asked: Asked, reply: Reply) -> None:
         self._bad_commands += 1
         if self._bad_commands > MAX_BAD_COMMANDS:
             self.answer(Reply(421, ("4.7.0 too many bad commands",)))
-            raise _Closed
-        self.answer(reply)
+            raise Closed
+        if self._answered(asked, lambda: reply).code == 421:
+            raise Closed
 
     # ---- Session ----
+
+    def _greeting(self) -> Reply:
+        return Reply(220, (f"{self._mailbox.hostname} {'LMTP' if self._mailbox.lmtp else 'ESMTP'}",))
+
+    @property
+    def _words(self) -> Collection[str]:
+        """What EHLO offers, besides what tls and accounts give."""
+        return self._mailbox.offers(is_tls=self._connection.is_tls, user=self._state.user)
+
+    @property
+    def _offered(self) -> set[str]:
+        """Its keywords."""
+        keywords = {word.split()[0] for word in self._words}
+        return keywords | {"AUTH"} if self._mailbox.has_accounts else keywords
 
     def _ehlo(self, argument: str) -> Reply:
         if not argument or " " in argument:
             return Reply(501, ("5.5.4 one host name or address literal is needed",))
-        self._helo_name, self._transaction = argument, None
+        self._state.helo_name, self._state.transaction = argument, None
         mailbox = self._mailbox
-        words = [f"SIZE {mailbox.max_size}" if word == "SIZE" else word for word in mailbox.extensions]
-        if mailbox.tls is not None and not self._connection.is_tls:
+        words = [f"SIZE {mailbox.max_size}" if word == "SIZE" else word for word in self._words]
+        keywords = {word.split()[0] for word in words}
+        if mailbox.tls is not None and not self._connection.is_tls and "STARTTLS" not in keywords:
             words.append("STARTTLS")
-        if self._offers_auth:
-            words.append("AUTH PLAIN LOGIN")
+        if self._offers_auth and self._mechanisms and "AUTH" not in keywords:
+            words.append(f"AUTH {' '.join(self._mechanisms)}")
         return Reply(250, (mailbox.hostname, *words))
+
+    _lhlo = _ehlo
 
     def _helo(self, argument: str) -> Reply:
         reply = self._ehlo(argument)
@@ -216,20 +272,24 @@ class Session:
         if self._buffer:
             # What came behind STARTTLS in clear must never count as sent under TLS (CVE-2011-0411).
             self.answer(Reply(554, ("5.5.1 nothing may be pipelined behind STARTTLS",)))
-            raise _Closed
+            raise Closed
         return Reply(220, ("2.0.0 go ahead",))
 
     def _start_tls(self) -> None:
         self.flush()
-        assert self._mailbox.tls is not None  # noqa: S101 - _starttls has looked
-        self._connection.start_tls(self._mailbox.tls)
+        self._handshake()
         # "The server MUST discard any knowledge obtained from the client" (RFC 3207 section 4.2)
-        self._helo_name = self._user = self._transaction = None
+        self._state = State()
+
+    def _handshake(self) -> None:
+        if self._mailbox.tls is None:
+            raise Closed
+        self._connection.start_tls(self._mailbox.tls)
 
     def _rset(self, argument: str) -> Reply:
         if argument:
             return Reply(501, ("5.5.4 RSET takes no argument",))
-        self._transaction = None
+        self._state.transaction = None
         return Reply(250, ("2.0.0 ok",))
 
     def _noop(self, _: str) -> Reply:
@@ -251,114 +311,82 @@ class Session:
 
     @property
     def _offers_auth(self) -> bool:
-        return self._mailbox.users is not None and (self._connection.is_tls or self._mailbox.tls is None)
+        return self._mailbox.has_accounts and (self._connection.is_tls or self._mailbox.tls is None)
 
-    def _auth(self, argument: str) -> Reply:
+    @property
+    def _mechanisms(self) -> Sequence[str]:
+        return self._mailbox.mechanisms_for(self._connection)
+
+    def _do_auth(self, verb: str, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
-        if self._mailbox.users is None:
+        asked = [(verb, mechanism)]  # never the response
+        reply = self._answered(asked, lambda: self._auth(mechanism.upper(), initial))
+        while reply.is_intermediate:
+            line = self._line(MAX_AUTH_BYTES)
+            self._mailbox.note("C: ****")
+            reply = self._answered(asked, lambda line=line: self._response(line))  # type: ignore[misc]
+        if reply.code == 421:
+            raise Closed
+
+    def _auth(self, mechanism: str, initial: str) -> Reply:
+        if not self._mailbox.has_accounts:
             return Reply(502, ("5.5.1 authentication is not available",))
-        if self._helo_name is None or self._user is not None or self._transaction is not None:
+        if self._state.helo_name is None or self._state.user is not None or self._state.transaction is not None:
             return Reply(503, ("5.5.1 not now",))
         if not self._offers_auth:
             return Reply(538, ("5.7.11 TLS first",))
-        if mechanism.upper() not in ("PLAIN", "LOGIN"):
+        if mechanism not in self._mechanisms:
             return Reply(504, ("5.5.4 unknown mechanism",))
-        try:
-            first = initial.encode("ascii") if initial else None
-            if mechanism.upper() == "PLAIN":
-                _, name, password = self._response(b"", first).split(b"\0")
-            else:
-                name = self._response(b"Username:", first)
-                password = self._response(b"Password:", None)
-        except ValueError:  # cancelled, no base64, or not in three parts
-            return Reply(501, ("5.5.2 cancelled or malformed response",))
-        user = name.decode("utf-8", "replace")
-        known = self._mailbox.users.get(user)
-        if known is None or not hmac.compare_digest(known.encode("utf-8"), password):
-            return Reply(535, ("5.7.8 wrong user name or password",))
-        self._user = user
-        return Reply(235, ("2.7.0 welcome",))
+        self._state.login = login = Login(mechanism, self._mailbox.accounts_for(self._connection))
+        if not initial:
+            return self._challenge(login.challenge)
+        if login.speaks_first:  # "the server MUST reject the AUTH command with a 501 reply" (section 4)
+            return Reply(501, ("5.5.4 this mechanism takes no initial response",))
+        return self._response(b"" if initial == "=" else initial.encode("utf-8"))
 
-    def _response(self, prompt: bytes, given: bytes | None) -> bytes:
-        """Return the client's response: the one given with the command, or the answer to prompt; else ValueError."""
-        if given is None:
-            self.answer(Reply(334, (base64.b64encode(prompt).decode("ascii"),)))
-            given = self._line(MAX_AUTH_BYTES)
-            self._mailbox.note("C: ****")
-            if given is None:
-                raise ValueError("no line")
-        elif given == b"=":
-            return b""
+    def _challenge(self, challenge: bytes) -> Reply:
+        return Reply(334, (base64.b64encode(challenge).decode("ascii"),))
+
+    def _response(self, line: bytes | None) -> Reply:
+        """Return the reply to one line of the exchange, base64."""
+        login = self._state.login
         try:
-            return base64.b64decode(given, validate=True)
-        except binascii.Error as exc:
-            raise ValueError("no base64") from exc
+            if login is None or login.is_done or line is None:
+                raise ValueError("no response")
+            challenge = login.take(base64.b64decode(line, validate=True))
+        except (ValueError, binascii.Error):  # cancelled, no base64, or nothing of this mechanism
+            self._state.login = None
+            return Reply(501, ("5.5.2 cancelled or malformed response",))
+        if not login.is_done:
+            return self._challenge(challenge)
+        if login.user is None:
+            return Reply(535, ("5.7.8 wrong user name or password",))
+        self._state.user = login.user
+        return Reply(235, ("2.7.0 welcome",))
 
     # ---- Transaction ----
 
     def _mail(self, argument: str) -> Reply:
         mailbox = self._mailbox
-        if self._helo_name is None or self._transaction is not None:
+        if self._state.helo_name is None or self._state.transaction is not None:
             return Reply(503, ("5.5.1 EHLO first, and one transaction at a time",))
-        if mailbox.users is not None and self._user is None:
+        if mailbox.has_accounts and self._state.user is None:
             return Reply(530, ("5.7.0 authentication required",))
-        try:
-            sender, parameters = parse_path(argument, "FROM:")
-        except ProtocolError as exc:
-            return Reply(501, (f"5.5.4 {exc}",))
-        if refusal := self._refused_parameters(parameters, _MAIL_PARAMETERS):
-            return refusal
-        if sender is not None and not sender.isascii() and "SMTPUTF8" not in parameters:
-            return Reply(553, ("5.6.7 not ASCII without SMTPUTF8",))
-        if "SIZE" in parameters:
-            if not re.fullmatch(r"[0-9]{1,20}", parameters["SIZE"] or ""):
-                return Reply(501, ("5.5.4 SIZE is no number",))
-            if 0 < mailbox.max_size < int(parameters["SIZE"] or ""):
-                return self._too_big()
-        bodies = {"7BIT", "8BITMIME"} | ({"BINARYMIME"} & set(mailbox.extensions))
-        if "BODY" in parameters and (parameters["BODY"] or "").upper() not in bodies:
-            return Reply(501, ("5.5.4 unknown BODY",))
-        self._transaction = _Transaction(sender, parameters)
+        self._state.transaction = Transaction.begun(argument, self._offered, mailbox.max_size)
         return Reply(250, ("2.1.0 ok",))
 
     def _rcpt(self, argument: str) -> Reply:
-        transaction = self._transaction
-        if transaction is None or transaction.chunks is not None:
+        if self._state.transaction is None:
             return Reply(503, ("5.5.1 MAIL first",))
-        try:
-            recipient, parameters = parse_path(argument, "TO:")
-        except ProtocolError as exc:
-            return Reply(501, (f"5.5.4 {exc}",))
-        if recipient is None:
-            return Reply(501, ("5.1.3 nobody's address",))
-        if refusal := self._refused_parameters(parameters, _RCPT_PARAMETERS):
-            return refusal
-        if not recipient.isascii() and "SMTPUTF8" not in transaction.parameters:
-            return Reply(553, ("5.6.7 not ASCII without SMTPUTF8",))
-        if len(transaction.recipients) >= MAX_RECIPIENTS:
-            return Reply(452, ("4.5.3 too many recipients",))
-        transaction.recipients.append(recipient)
-        transaction.recipient_parameters.append(parameters)
+        self._state.transaction.add(argument, self._offered, self._mailbox.max_recipients)
         return Reply(250, ("2.1.5 ok",))
-
-    def _refused_parameters(self, given: Collection[str], known: Mapping[str, str]) -> Reply | None:
-        for keyword in given:
-            extension = known.get(keyword)
-            if extension is None or not (
-                extension in self._mailbox.extensions or (extension == "AUTH" and self._mailbox.users is not None)
-            ):
-                return Reply(555, (f"5.5.4 parameter {keyword} is not offered",))
-        return None
 
     def _data(self, argument: str) -> Reply:
         if argument:
             return Reply(501, ("5.5.4 DATA takes no argument",))
-        if self._transaction is None or self._transaction.chunks is not None or self._transaction.is_broken:
+        if self._state.transaction is None:
             return Reply(503, ("5.5.1 not now",))
-        if not self._transaction.recipients:
-            return Reply(554, ("5.5.1 no valid recipients",))
-        if (self._transaction.parameters.get("BODY") or "").upper() == "BINARYMIME":
-            return Reply(503, ("5.5.1 BINARYMIME goes by BDAT",))
+        self._state.transaction.check_data()
         return Reply(354, ("go ahead; CRLF.CRLF ends it",))
 
     def _read_data(self) -> None:
@@ -371,49 +399,36 @@ class Session:
         self._buffer += decoder.rest
         content = decoder.content or b""
         self._mailbox.note(f"C: ({len(content)} octets of mail)")
-        if decoder.is_oversized or 0 < max_size < len(content):
-            self._transaction = None
-            reply = self._too_big()
+        self._finish([], content, is_too_big=decoder.is_oversized or 0 < max_size < len(content))
+
+    def _do_bdat(self, verb: str, argument: str) -> None:
+        chunk = self._chunk(argument)
+        transaction = self._state.transaction
+        is_last, refusal = False, None
+        if "CHUNKING" not in self._offered:
+            refusal = Reply(502, ("5.5.1 CHUNKING is not offered",))
+        elif transaction is None:
+            refusal = Reply(503, ("5.5.1 no transaction",))
         else:
-            reply = self._settled(content)
-        self.answer(reply)
-        if reply.code == 421:
-            raise _Closed
-
-    def _settled(self, content: bytes) -> Reply:
-        """End the transaction with the whole content in hand, and return the reply to it."""
-        transaction, self._transaction = self._transaction, None
-        assert transaction is not None  # noqa: S101 - only called within one
-        wanted = self._mailbox.reply_to(".", "")
-        if wanted is not None and not wanted.is_positive:
-            return wanted
-        self._mailbox.keep(
-            ReceivedMail(
-                sender=transaction.sender,
-                recipients=tuple(transaction.recipients),
-                content=content,
-                parameters=transaction.parameters,
-                recipient_parameters=tuple(transaction.recipient_parameters),
-                helo_name=self._helo_name or "",
-                is_tls=self._connection.is_tls,
-                user=self._user,
-            )
-        )
-        return wanted or Reply(250, (f"2.0.0 taken, {len(content)} octets",))
-
-    def _too_big(self) -> Reply:
-        return Reply(552, (f"5.3.4 too big: {self._mailbox.max_size} octets are allowed",))
-
-    # ---- BDAT (RFC 3030) ----
+            try:
+                is_last = transaction.add_chunk(argument, chunk, self._mailbox.max_size)
+            except Refused as refused:
+                refusal = refused.reply
+        if is_last and transaction is not None:
+            return self._finish([(verb, argument)], bytes(transaction.chunks or b""))
+        reply = refusal or Reply(250, (f"2.0.0 {len(chunk)} octets",))
+        if self._answered([(verb, argument)], lambda: reply).code == 421:
+            raise Closed
+        return None
 
     def _chunk(self, argument: str) -> bytes:
         """Read the octets that follow a BDAT command, wanted or not; return them if they can be used."""
-        match = _BDAT.fullmatch(argument)
-        size = int(match[1]) if match else 0
-        transaction, max_size = self._transaction, self._mailbox.max_size
+        size, _ = chunk_of(argument)
+        transaction, max_size = self._state.transaction, self._mailbox.max_size
         held = len(transaction.chunks or b"") if transaction else 0
-        is_kept = transaction is not None and not transaction.is_broken and not 0 < max_size < held + size
-        chunk, missing = bytearray(), size
+        missing = size or 0
+        is_kept = transaction is not None and not transaction.is_broken and not 0 < max_size < held + missing
+        chunk = bytearray()
         while missing:
             if not self._buffer:
                 self._more()
@@ -421,69 +436,65 @@ class Session:
             missing -= len(piece)
             if is_kept:
                 chunk += piece
-        if match:
+        if size is not None:
             self._mailbox.note(f"C: ({size} octets of mail)")
         return bytes(chunk)
 
-    def _bdat(self, argument: str, chunk: bytes = b"") -> Reply:
-        match, transaction = _BDAT.fullmatch(argument), self._transaction
-        if "CHUNKING" not in self._mailbox.extensions:
-            return Reply(502, ("5.5.1 CHUNKING is not offered",))
-        if match is None:
-            if transaction is not None:
-                transaction.is_broken = True
-            return Reply(501, ("5.5.4 BDAT size [LAST]",))
-        if transaction is None or transaction.is_broken:
-            return Reply(503, ("5.5.1 no transaction",))
-        if not transaction.recipients:
-            transaction.is_broken = True
-            return Reply(554, ("5.5.1 no valid recipients",))
-        if len(chunk) != int(match[1]):  # it was skipped for its size
-            transaction.is_broken = True
-            return self._too_big()
-        if transaction.chunks is None:
-            transaction.chunks = bytearray()
-        transaction.chunks += chunk
-        if match[2]:
-            return self._settled(bytes(transaction.chunks))
-        return Reply(250, (f"2.0.0 {match[1]} octets",))
+    def _finish(self, also: Asked, content: bytes, *, is_too_big: bool = False) -> None:
+        """Answer the end of a mail: once, or in LMTP once for each recipient (RFC 2033 section 4.2)."""
+        transaction = self._state.transaction
+        if transaction is None or not transaction.recipients:  # 354 was said although nobody was accepted
+            replies = [self._settled(also, None, Reply(554, ("5.5.1 no valid recipients",)))]
+        elif is_too_big:
+            reply = too_big(self._mailbox.max_size).reply
+            count = len(transaction.recipients) if self._mailbox.lmtp else 1
+            replies = [self._settled(also, None, reply) for _ in range(count)]
+        elif self._mailbox.lmtp:
+            replies = self._finish_each(also, transaction, content)
+        else:
+            reply = Reply(250, (f"2.0.0 taken, {len(content)} octets",))
+            replies = [self._settled(also, self._received(transaction, content), reply)]
+        if any(reply.code == 421 for reply in replies):
+            raise Closed
 
+    def _settled(self, also: Asked, mail: ReceivedMail | None, reply: Reply) -> Reply:
+        def settle() -> Reply:
+            self._state.transaction, self._state.taken = None, mail
+            return reply
 
-_BDAT = re.compile(r"([0-9]{1,18})( +LAST)?", re.IGNORECASE)
-_MAIL_PARAMETERS = {
-    "SIZE": "SIZE",
-    "BODY": "8BITMIME",
-    "SMTPUTF8": "SMTPUTF8",
-    "AUTH": "AUTH",
-    "RET": "DSN",
-    "ENVID": "DSN",
-}
-_RCPT_PARAMETERS = {"NOTIFY": "DSN", "ORCPT": "DSN"}
-_VERBS: Mapping[str, Callable[[Session, str], Reply]] = {
-    "EHLO": Session._ehlo,
-    "HELO": Session._helo,
-    "STARTTLS": Session._starttls,
-    "AUTH": Session._auth,
-    "MAIL": Session._mail,
-    "RCPT": Session._rcpt,
-    "DATA": Session._data,
-    "BDAT": Session._bdat,
-    "RSET": Session._rset,
-    "NOOP": Session._noop,
-    "QUIT": Session._quit,
-    "VRFY": Session._vrfy,
-    "EXPN": Session._expn,
-    "HELP": Session._help,
-}
+        return self._answered([*also, (".", "")], settle)
 
+    def _finish_each(self, also: Asked, transaction: Transaction, content: bytes) -> list[Reply]:
+        self._state.transaction = None
+        whole = self._received(transaction, content)
+        taken: list[int] = []
+        replies = []
+        try:
+            for number, recipient in enumerate(transaction.recipients):
+                taken.append(number)  # before the reply, which may be the last thing that happens
+                usual = Reply(250, (f"2.0.0 <{recipient}> taken",))
+                reply = self._answered([*also, (".", recipient)], lambda usual=usual: usual)  # type: ignore[misc]
+                if not reply.is_positive:
+                    taken.remove(number)
+                replies.append(reply)
+        finally:
+            if taken:
+                self._state.taken = replace(
+                    whole,
+                    recipients=tuple(whole.recipients[number] for number in taken),
+                    recipient_parameters=tuple(whole.recipient_parameters[number] for number in taken),
+                )
+                self._commit()
+        return replies
 
-def _asked(verb: str, argument: str) -> str:
-    """Return the argument as `Replies` sees it: the plain address of MAIL and RCPT, no secret of AUTH."""
-    if verb == "AUTH":
-        return argument.partition(" ")[0]
-    if verb not in ("MAIL", "RCPT"):
-        return argument
-    try:
-        return parse_path(argument, "FROM:" if verb == "MAIL" else "TO:")[0] or ""
-    except ProtocolError:
-        return argument
+    def _received(self, transaction: Transaction, content: bytes) -> ReceivedMail:
+        return ReceivedMail(
+            sender=transaction.sender,
+            recipients=tuple(transaction.recipients),
+            content=content,
+            parameters=transaction.parameters,
+            recipient_parameters=tuple(transaction.recipient_parameters),
+            helo_name=self._state.helo_name or "",
+            is_tls=self._connection.is_tls,
+            user=self._state.user,
+        )
