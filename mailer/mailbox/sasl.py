@@ -66,15 +66,15 @@ class Login:
         self._steps = _TABLE[name](accounts)
         self.challenge = next(self._steps)
 
-    def take(self, response: bytes) -> bytes:
-        """Return the next challenge to a decoded response; b"" once done. ValueError: it cannot be read."""
+    def take(self, response: bytes) -> bytes | None:
+        """Return the next challenge to a decoded response; None once done. ValueError: it cannot be read."""
         try:
             return self._steps.send(response)
         except StopIteration as end:
             self.user, self.is_done = end.value, True
         except (LookupError, AuthError) as exc:  # a field is missing, or SASLprep refuses the name
             raise ValueError("not a response") from exc
-        return b""
+        return None
 
 
 def mechanisms_for(accounts: Accounts) -> tuple[str, ...]:

@@ -357,7 +357,7 @@ class Session:
         except (ValueError, binascii.Error):  # cancelled, no base64, or nothing of this mechanism
             self._state.login = None
             return Reply(501, ("5.5.2 cancelled or malformed response",))
-        if not login.is_done:
+        if challenge is not None:
             return self._challenge(challenge)
         if login.user is None:
             return Reply(535, ("5.7.8 wrong user name or password",))
