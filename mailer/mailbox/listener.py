@@ -53,6 +53,11 @@ class Connection:
         """TLS is on."""
         return self._tls is not None
 
+    @property
+    def tls_version(self) -> str:
+        """The protocol agreed on, "TLSv1.3"; "" without TLS."""
+        return (self._tls and self._tls.version()) or ""
+
     def settimeout(self, timeout_s: float | None) -> None:
         """Limit each later wait; TimeoutError when it is over. None is no limit."""
         self._sock.settimeout(timeout_s)
@@ -162,6 +167,7 @@ class Listener:
         self._changed = threading.Condition()
         self._live: dict[Connection, threading.Thread] = {}
         self._accepting: threading.Thread | None = None
+        self._accepted = 0
         self._waker: socket.socket | None = None
 
     def start(self) -> None:
@@ -219,7 +225,6 @@ class Listener:
             listening.setblocking(False)
             selector.register(listening, selectors.EVENT_READ)
             selector.register(waiting, selectors.EVENT_READ)
-            number = 0
             while not self.stopping.is_set():
                 if not any(key.fileobj is listening for key, _ in selector.select()):
                     continue
@@ -231,10 +236,10 @@ class Listener:
                     self.stopping.wait(0.1)  # out of file descriptors: let some connection end first
                     continue
                 sock.setblocking(True)
-                connection = Connection(sock, number)
-                number += 1
+                connection = Connection(sock, self._accepted)
+                self._accepted += 1
                 thread = threading.Thread(
-                    target=self._run, args=(connection,), name=f"connection-{self.port}-{number}", daemon=True
+                    target=self._run, args=(connection,), name=f"connection-{self.port}-{self._accepted}", daemon=True
                 )
                 with self._changed:
                     self._live[connection] = thread

@@ -42,7 +42,7 @@ from ..mail import Content, Mail
 from ..message import Message
 from ..receipt import Receipt
 from .face import FACES, Face, face_of
-from .sweep import MIN_CHARS, sweep
+from .secret_sweep import MIN_CHARS, sweep
 
 __all__ = ["FORMS", "BackendContract"]
 
