@@ -34,6 +34,7 @@ class Accounts:
         hostname: The server's name, for CRAM-MD5's challenge.
         end_point: tls-server-end-point of the connection (RFC 5929), if the -PLUS mechanisms are offered; else None.
         nonce: A text of this connection's own: visible ASCII without comma.
+        salt: For SCRAM; b"" makes one of the user's name.
     """
 
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -41,6 +42,7 @@ class Accounts:
     hostname: str = "localhost"
     end_point: bytes | None = field(default=None, repr=False)
     nonce: str = field(default="", repr=False)
+    salt: bytes = field(default=b"", repr=False)
 
     def has(self, user: str, password: bytes) -> bool:
         """Whether this is the user's password."""
@@ -132,7 +134,7 @@ def _scram(name: str, hash_name: str) -> Callable[[Accounts], Steps]:
             return None
         nonce = fields["r"] + accounts.nonce
         password = accounts.passwords.get(user)
-        salt = hashlib.sha256(user.encode()).digest()[:16]  # the same for a user who does not exist
+        salt = accounts.salt or hashlib.sha256(user.encode()).digest()[:16]  # an unknown user has one too
         server_first = f"r={nonce},s={base64.b64encode(salt).decode()},i={_ITERATIONS}"
         final = (yield server_first.encode()).decode("utf-8")
         without_proof, _, proof = final.rpartition(",p=")

@@ -69,6 +69,7 @@ class Session:
         self._buffer = bytearray()
         self._out = bytearray()  # replies to pipelined commands leave together (RFC 2920 section 3.2)
         self._state = State()
+        self._partly: ReceivedMail | None = None
         self._bad_commands = 0
 
     # ---- Reading and writing ----
@@ -471,21 +472,22 @@ class Session:
         replies = []
         try:
             for number, recipient in enumerate(transaction.recipients):
-                taken.append(number)  # before the reply, which may be the last thing that happens
+                # Taken before the reply, which may be the last thing that happens.
+                self._partly = _for_some(whole, [*taken, number])
                 usual = Reply(250, (f"2.0.0 <{recipient}> taken",))
                 reply = self._answered([*also, (".", recipient)], lambda usual=usual: usual)  # type: ignore[misc]
-                if not reply.is_positive:
-                    taken.remove(number)
+                taken += [number] if reply.is_positive else []
+                self._partly = _for_some(whole, taken)
                 replies.append(reply)
         finally:
-            if taken:
-                self._state.taken = replace(
-                    whole,
-                    recipients=tuple(whole.recipients[number] for number in taken),
-                    recipient_parameters=tuple(whole.recipient_parameters[number] for number in taken),
-                )
-                self._commit()
+            self._keep_partly()
         return replies
+
+    def _keep_partly(self) -> None:
+        """Keep the mail of LMTP for those who have been told by now that it is taken."""
+        mail, self._partly = self._partly, None
+        if mail is not None:
+            self._mailbox.keep(mail)
 
     def _received(self, transaction: Transaction, content: bytes) -> ReceivedMail:
         return ReceivedMail(
@@ -498,3 +500,14 @@ class Session:
             is_tls=self._connection.is_tls,
             user=self._state.user,
         )
+
+
+def _for_some(mail: ReceivedMail, numbers: Sequence[int]) -> ReceivedMail | None:
+    """The mail for some of its recipients; None for none of them."""
+    if not numbers:
+        return None
+    return replace(
+        mail,
+        recipients=tuple(mail.recipients[number] for number in numbers),
+        recipient_parameters=tuple(mail.recipient_parameters[number] for number in numbers),
+    )

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from .relay import Answer, FakeRelay, RelayRequest
     from .rules import Rule, SmtpCommand
     from .scripted import ScriptedServer
-    from .smtp_server import SmtpServer
     from .secret_sweep import SecretSweep, sweep
+    from .smtp_server import SmtpServer
 
 __all__ = ["Answer", "Authority", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep", "SmtpCommand"]
 __all__ += ["SmtpServer", "sweep"]

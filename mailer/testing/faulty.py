@@ -131,6 +131,7 @@ class FaultySession(Session):
 
     def _drop(self, drop: Drop) -> None:
         self._to_write = self._to_read = None
+        self._keep_partly()  # before the client can know
         self._transmit(drop.saying)
         if drop.reset:
             self._connection.reset()
@@ -140,6 +141,7 @@ class FaultySession(Session):
         raise Closed
 
     def _drain(self) -> None:
+        self._keep_partly()
         with suppress(OSError):
             while self._receive():
                 pass

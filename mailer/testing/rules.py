@@ -203,13 +203,20 @@ class Rule:
         return self._seen > self._skip and (self._times is None or self.count < self._times)
 
     def take(self, found: dict[str, Any]) -> None:
-        """Add to what other rules do (fields of `Fault`) what this one does and they do not."""
+        """Add to what other rules do (fields of `Fault`) what this one does, where it does not answer for them."""
         mine = dict(self._does)
         if self._replies:
             mine["said"] = self._replies[min(self.count, len(self._replies) - 1)]
-        new = {name: value for name, value in mine.items() if name not in found}
+        is_answered = any(name in found for name in _ANSWERS)
+        new = {
+            name: value for name, value in mine.items() if name not in found and not (is_answered and name in _ANSWERS)
+        }
         found.update(new)
         self.count += bool(new)
+
+
+# The fields of Fault that belong together: they are one rule's, whole.
+_ANSWERS = ("said", "drop", "hold", "half_close")
 
 
 class Rules:
@@ -233,7 +240,7 @@ class Rules:
         return [rule for rule in list(self._rules) if rule.fits(asked)]
 
     def fault(self, rules: Sequence[Rule], command: SmtpCommand) -> Fault:
-        """What these rules come to: each adds what the ones before it leave open."""
+        """What these rules come to: the first that answers (reply, drop ...), and delay and drip of any."""
         found: dict[str, Any] = {}
         with self._lock:
             for rule in rules:

@@ -129,7 +129,8 @@ class SmtpServer(Mailbox):
     def on(self, verb: str, argument: str | re.Pattern[str] = "*") -> Rule:
         """Make a rule: what happens where this is asked.
 
-        Of several rules that fit, each adds what the ones before it leave open.
+        Of several rules that fit, the first one that answers (reply, drop, hold, half_close) does so; a delay or a drip
+        can come from any of them.
 
         Args:
             verb: A verb, or one of `mailer.testing.rules.MOMENTS`: "CONNECT", "TLS", "." (the end of the mail), "*".
