@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from .mailer import AsyncMailer as AsyncMailer
     from .mailer import Mailer as Mailer
     from .message import Message as Message
+    from .oauth2.provider import TokenProvider as TokenProvider
+    from .oauth2.token import AccessToken as AccessToken
     from .receipt import Attempt as Attempt
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
@@ -85,6 +87,8 @@ _PUBLIC = {
     "mail": "Content Mail",
     "mailer": "AsyncMailer Mailer",
     "message": "Message",
+    "oauth2.provider": "TokenProvider",
+    "oauth2.token": "AccessToken",
     "receipt": "Attempt Receipt RecipientResult",
     "relay.provider": "Provider",
     "retry": "RetryPolicy",

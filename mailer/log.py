@@ -52,6 +52,8 @@ __all__ = [
     "SECURED",
     "SENDING",
     "SKIPPED",
+    "TOKEN",
+    "TOKEN_NOT_KEPT",
     "TROUBLE",
     "counts",
     "log_outcome",
@@ -163,6 +165,11 @@ CLOSED = Event("connection", logging.DEBUG, "connection.closed", "#%(connection)
 DIALOGUE = Event("smtp", logging.DEBUG, "smtp.line", "#%(connection)d %(side)s: %(line)s")
 REQUEST = Event("http", logging.DEBUG, "http.request", "%(method)s %(url)s: %(status)s in %(duration_s).3f s")
 
+# --- mailer.oauth2 ----------------------------------------------------------------------------------------------------
+
+TOKEN = Event("oauth2", logging.INFO, "token.new", "%(host)s gave an access token for %(lifetime_s).0f s")
+TOKEN_NOT_KEPT = Event("oauth2", logging.WARNING, "token.unsaved", "%(path)s cannot be written: %(reason)s")
+
 # --- mailer.hooks -----------------------------------------------------------------------------------------------------
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
@@ -178,6 +185,8 @@ EVENTS = (
     SENDING,
     OPENED,
     SECURED,
+    TOKEN,
+    TOKEN_NOT_KEPT,
     LOGIN,
     REUSED,
     DIALOGUE,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .oauth2 import TokenSource
+    from .oauth2.callable import TokenCallable
     from .search_path import Places
     from .settings import MailerSettings, Settings
     from .templates import Templates
@@ -48,6 +50,7 @@ class _Face(Unpickled):
         templates: Templates | Places | None = None,
         unsupported: Unsupported | None = None,
         transcript: bool = False,
+        tokens: TokenSource | TokenCallable | None = None,
     ) -> None:
         """Make a mailer. Opens no connection.
 
@@ -66,10 +69,13 @@ class _Face(Unpickled):
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
                 and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
             transcript: Receipts and errors are to have what was said with SMTP servers, without secrets.
+            tokens: OAuth 2 access tokens, for a backend that logs in with them: a :class:`TokenProvider`, or any
+                callable that gives one.
 
         Raises:
             ConfigError: Something is wrong with these; the text names it.
         """
+        fallback: TokenSource | None = None
         if settings is not None or url_or_backend is None:
             chosen = _chosen(settings, name, needs_url=url_or_backend is None)
             if url_or_backend is None and chosen.url is not None:
@@ -78,6 +84,7 @@ class _Face(Unpickled):
             unsupported = chosen.unsupported if unsupported is None else unsupported
             retry = chosen.retry if retry is DEFAULT_RETRY else retry
             templates = chosen.templates if templates is None else templates
+            fallback = chosen.oauth2
         elif name != "default":
             raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
         unsupported = "default" if unsupported is None else unsupported
@@ -99,6 +106,7 @@ class _Face(Unpickled):
         hooks.attach(blocking=not runtime.is_async)
         backend.transcript = backend.transcript or transcript
         backend.attach(runtime, unsupported)
+        _give_tokens(backend, tokens, fallback)
         self._from = sender
         if templates is not None:
             from .templates import Templates
@@ -132,6 +140,21 @@ class _Face(Unpickled):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.backend}>"
+
+
+def _give_tokens(backend: Backend, tokens: TokenSource | TokenCallable | None, fallback: TokenSource | None) -> None:
+    """Give a backend its access tokens; those of the settings only if it wants any: its URL may be another's today."""
+    if tokens is not None:
+        from .oauth2 import TokenProvider
+
+        backend.use_tokens(TokenProvider.of(tokens))
+    elif backend.wants_tokens and fallback is not None:
+        backend.use_tokens(fallback)
+    elif backend.wants_tokens:
+        raise ConfigError(
+            f"{backend}: the URL has a user and no password. Give it one, percent-encoded; or give access tokens: "
+            "tokens=TokenProvider(...), or the settings below oauth2 (MAILER_OAUTH2__...)"
+        )
 
 
 def _chosen(settings: Settings | Mapping[str, Any] | None, name: str, *, needs_url: bool) -> MailerSettings:

@@ -19,7 +19,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,7 @@ from pydantic import (
     Field,
     InstanceOf,
     PlainSerializer,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -58,9 +59,10 @@ from .sources import (
 )
 
 if TYPE_CHECKING:
+    from .oauth2 import TokenProvider
     from .templates import Templates
 
-__all__ = ["MailerSettings", "RetrySettings", "Settings"]
+__all__ = ["MailerSettings", "OAuth2Settings", "RetrySettings", "Settings"]
 
 # --- what a value must be ---------------------------------------------------------------------------------------------
 
@@ -125,6 +127,20 @@ def _templates(value: Any) -> Templates | list[str] | None:
     raise ValueError(f"must be a folder, a list of them or Templates, not {type(value).__name__}")
 
 
+def _oauth2(value: Any) -> TokenProvider | None:
+    from .oauth2 import TokenProvider
+
+    if value is None or isinstance(value, TokenProvider):
+        return value
+    if isinstance(value, Mapping):
+        return OAuth2Settings.model_validate(value).provider()
+    raise ValueError("must be a table or a TokenProvider")
+
+
+def _shown_oauth2(value: TokenProvider) -> Any:
+    return value.shown or repr(value)
+
+
 def _shown_templates(value: Any) -> Any:
     return value if isinstance(value, list) else repr(value)
 
@@ -140,6 +156,11 @@ _Templates = Annotated[
     Any,  # list[str] | Templates | None; this file is to load without Jinja
     BeforeValidator(_templates),
     PlainSerializer(_shown_templates, when_used="json-unless-none"),
+]
+_OAuth2 = Annotated[
+    Any,  # TokenProvider | None; loaded on first use
+    BeforeValidator(_oauth2),
+    PlainSerializer(_shown_oauth2, when_used="json-unless-none"),
 ]
 
 
@@ -182,6 +203,58 @@ class RetrySettings(BaseModel):
         return value
 
 
+class OAuth2Settings(BaseModel):
+    """The table ``oauth2``: where access tokens come from. What is given says which grant it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    service: str = Field("", description="`google`, `microsoft`, or the token server's https URL.")
+    client_id: str = Field("", description="The application's id.")
+    client_secret: SecretStr = Field(
+        SecretStr(""), description="The application's secret; without a refresh token, it acts for itself."
+    )
+    refresh_token: SecretStr = Field(SecretStr(""), description="What a user's consent gave.")
+    service_account: SecretStr = Field(
+        SecretStr(""), description="A Google service account's JSON key, or the name of its file."
+    )
+    subject: str = Field("", description="The user in whose name the service account sends.")
+    tenant: str = Field("", description="Microsoft's directory: its id or domain.")
+    scope: str = Field("", description="What for; without it what SMTP needs.")
+    cache: str = Field("", description="A file that keeps tokens, for all processes; its folder must exist.")
+
+    def provider(self) -> TokenProvider:
+        """The provider that they mean.
+
+        Raises:
+            ValueError: They mean none, or are wrong; the text shows no secret.
+        """
+        from .oauth2 import TokenProvider
+
+        refresh, account = self.refresh_token.get_secret_value(), self.service_account.get_secret_value()
+        given = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name in type(self).model_fields
+            if (value := getattr(self, name)) and name != "cache"
+        }
+        make: Any = TokenProvider.client_credentials
+        needed = ["service", "client_id", "client_secret"]
+        if account:
+            make, needed = TokenProvider.service_account, ["service_account"]
+        elif refresh:
+            make, needed = TokenProvider.refresh_token, ["service", "client_id", "refresh_token"]
+        for name in needed:
+            if name not in given:
+                raise ValueError(f"{name} is missing")
+        allowed = {*needed, "scope", *(["subject"] if account else ["tenant", "client_secret"])}
+        if too_many := sorted(given.keys() - allowed):
+            raise ValueError(f"{' and '.join(too_many)} cannot stand beside {needed[-1]}")
+        first = given.pop(needed[0])
+        try:
+            return cast("TokenProvider", make(first, **given, cache=self.cache or None))
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("oauth2: ")) from None
+
+
 class MailerSettings(BaseModel):
     """The settings of one mailer."""
 
@@ -200,6 +273,9 @@ class MailerSettings(BaseModel):
         None, description="Where templates are: a folder, `package:folder`, or several, parted by commas or as a list."
     )
     retry: _Retry = Field(DEFAULT_RETRY, description="When a send tries again: the settings below, or `none`.")
+    oauth2: _OAuth2 = Field(
+        None, description="Where access tokens come from, for a URL with a user and no password: the settings below."
+    )
 
 
 class Settings(MailerSettings, BaseSettings):
@@ -214,7 +290,7 @@ class Settings(MailerSettings, BaseSettings):
     URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
 
     Attributes:
-        url, from_, unsupported, templates, retry: The default mailer's.
+        url, from_, unsupported, templates, retry, oauth2: The default mailer's.
         env: The section that was chosen, or None.
         mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").
@@ -339,6 +415,7 @@ class Settings(MailerSettings, BaseSettings):
 _OF_MAILER: Tree = {
     **{field.rstrip("_"): None for field in MailerSettings.model_fields},
     "retry": dict.fromkeys((WHOLE, *RetrySettings.model_fields)),
+    "oauth2": dict.fromkeys((WHOLE, *OAuth2Settings.model_fields)),
 }
 _TREE: Tree = {**_OF_MAILER, "env": None, "mailers": {ANY: _OF_MAILER}}
 
@@ -351,11 +428,16 @@ def _problems(error: ValidationError, found: Mapping[tuple[str, ...], Found]) ->
     problems = {}
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         location = tuple(map(str, problem["loc"]))
-        while location not in found:  # it may lead into the value
+        while location and location not in found and not _below(location, found):  # it may lead into the value
             location = location[:-1]
-        named = found[location].origin
+        # What is missing from a table is told at the first setting that stands in it.
+        named = found[location if location in found else _below(location, found)[0]].origin
         problems[named] = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
     return "; ".join(f"{named}: {text}" for named, text in problems.items())
+
+
+def _below(table: tuple[str, ...], found: Mapping[tuple[str, ...], Found]) -> list[tuple[str, ...]]:
+    return [path for path in found if path[: len(table)] == table]
 
 
 def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

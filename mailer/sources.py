@@ -216,7 +216,10 @@ def read_settings(places: Sequence[Place]) -> Read:
     inherited: set[_Path] = set()
     for mailer in dict.fromkeys(path[:2] for path in found if path[0] == "mailers"):
         own = {path: one for path, one in found.items() if path[:2] == mailer}
-        whole = _laid_over({(*mailer, *path): one for path, one in top.items()}, own)
+        # Access tokens belong to their URL: another URL is another server, which must not get them.
+        left_out = ("oauth2",) if (*mailer, "url") in own else ()
+        taken = {(*mailer, *path): one for path, one in top.items() if path[0] not in left_out}
+        whole = _laid_over(taken, own)
         inherited |= whole.keys() - own.keys()
         found |= whole
     return Read(found, frozenset(inherited), sections)

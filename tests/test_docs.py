@@ -260,16 +260,21 @@ def test_every_command_is_documented():
 
 
 def test_the_table_of_settings_is_that_of_the_code():
-    from mailer.settings import MailerSettings, RetrySettings, Settings
+    from mailer.settings import MailerSettings, OAuth2Settings, RetrySettings, Settings
 
     rows = []
-    models = ((Settings, ""), (RetrySettings, "retry."), (MailerSettings, "mailers.NAME."))
+    models = (
+        (Settings, ""),
+        (RetrySettings, "retry."),
+        (OAuth2Settings, "oauth2."),
+        (MailerSettings, "mailers.NAME."),
+    )
     for model, above in models:
         for field, info in model.model_fields.items():
             if info.exclude or field == "mailers":
                 continue
             name = above + field.rstrip("_")
-            is_plain = isinstance(info.default, (str, int, float)) and model is not MailerSettings
+            is_plain = info.default and isinstance(info.default, (str, int, float)) and model is not MailerSettings
             default = f"`{info.default}`" if is_plain else "-"
             what = info.description if model is not MailerSettings else "As above; else the default mailer's."
             rows.append(f"| `{name}` | `MAILER_{name.upper().replace('.', '__')}` | {default} | {what} |")

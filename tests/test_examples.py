@@ -54,6 +54,11 @@ SHOWS = {
         "at once: 4 accepted",
         "the server has 8 mails",
     ],
+    "oauth2_gmail.py": [
+        "<TokenProvider 127.0.0.1 client_id=1234.apps.googleusercontent.com client_secret=*** refresh_token=***>\n",
+        "ann@example.org: accepted (250 ",
+        "the token server was asked 2 times",
+    ],
     "failover.py": [
         "tried busy: 2 deferred\ntried well: 1 accepted, 1 rejected\n",
         "ann@example.org: accepted (250 ",

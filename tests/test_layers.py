@@ -78,6 +78,11 @@ LAYERS = {
     "smtp/transaction.py": 2,
     "smtp/wire.py": 2,
     "relay/": 2,
+    "oauth2/token.py": 1,
+    "oauth2/answer.py": 2,
+    "oauth2/grant.py": 2,
+    "oauth2/": 3,
+    "smtp/presets.py": 2,
     "outbox/__init__.py": 2,
     "outbox/job.py": 2,
     # 3: what waits

@@ -19,7 +19,15 @@ from mailer import Mailer, Message, MessageError, Receipt
 from mailer.log import EVENTS, REQUEST, SEALED, Event, logger
 from mailer.testing import ScriptedServer
 
-LOGGERS = ("mailer.mail", "mailer.connection", "mailer.smtp", "mailer.http", "mailer.hooks", "mailer.settings")
+LOGGERS = (
+    "mailer.mail",
+    "mailer.connection",
+    "mailer.smtp",
+    "mailer.http",
+    "mailer.hooks",
+    "mailer.settings",
+    "mailer.oauth2",
+)
 SECRET_SUBJECT, SECRET_TEXT = "subject-5f21", "content-8e07"
 
 

@@ -14,10 +14,10 @@ import pytest
 import mailer
 
 NAMES = """
-Address AddressError AsyncMailer Attachment Attempt AuthError Backend BackendURL ConfigError ConnectError Content Context DeadlineExceeded
+AccessToken Address AddressError AsyncMailer Attachment Attempt AuthError Backend BackendURL ConfigError ConnectError Content Context DeadlineExceeded
 DeliveryDeferred DeliveryError DeliveryOptions DeliveryRefused DeliveryUnknown Envelope Features HeaderError Health HookError Hooks Mail
 Mailer MailerError Message MessageError NULL_SENDER Outcome OutboxError ProtocolError Provider Receipt RecipientResult RetryPolicy Scope Settings
-StoredTemplate TemplateError TemplateLimits Templates TlsError TransportError UnsupportedFeature backend_from_url close configure get register_backend send
+StoredTemplate TemplateError TemplateLimits Templates TlsError TokenProvider TransportError UnsupportedFeature backend_from_url close configure get register_backend send
 """.split()  # noqa: E501
 SOURCE = Path(mailer.__file__)
 

@@ -585,3 +585,84 @@ def test_a_named_mailer_without_any_url() -> None:
     settings = Settings({"mailers": {"news": {"from": "a@b.test"}}})
     with pytest.raises(ConfigError, match="MAILER_MAILERS__NEWS__URL"):
         Mailer(settings=settings, name="news")
+
+
+# --- access tokens ----------------------------------------------------------------------------------------------------
+
+CONSENT = {"service": "google", "client_id": "app", "client_secret": SECRET, "refresh_token": f"1//{SECRET}"}
+
+
+def test_oauth2_is_told_by_its_parts_its_secrets_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "refresh").write_text(f"1//{SECRET}\n")
+    (tmp_path / "mailer.toml").write_text("url = 'smtp+gmail://me@default'\n[oauth2]\nservice = 'google'\n")
+    set_variables(
+        monkeypatch,
+        MAILER_OAUTH2__CLIENT_ID="app",
+        MAILER_OAUTH2__CLIENT_SECRET=SECRET,
+        MAILER_OAUTH2__REFRESH_TOKEN_FILE=str(tmp_path / "refresh"),
+    )
+    settings = Settings()
+    assert settings.oauth2._source.form(0, None) == {
+        "grant_type": "refresh_token",
+        "client_id": "app",
+        "client_secret": SECRET,
+        "refresh_token": f"1//{SECRET}",
+    }
+    shown = f"{settings!r} {settings.model_dump_json()} {settings.rows()}"
+    assert SECRET not in shown
+    assert ("oauth2.client_id", "app", "MAILER_OAUTH2__CLIENT_ID") in settings.rows()
+    assert ("oauth2.refresh_token", "***", "MAILER_OAUTH2__REFRESH_TOKEN_FILE") in settings.rows()
+    assert Mailer(settings=settings).backend.endpoint.tokens is settings.oauth2
+    assert AsyncMailer(settings=settings).backend.endpoint.tokens is settings.oauth2, "one for both: asked once"
+
+
+def test_what_is_given_says_which_grant() -> None:
+    robot = json.dumps({"type": "service_account"})
+    app = Settings(url="null:", oauth2={**CONSENT, "service": "microsoft", "tenant": "x.test", "refresh_token": ""})
+    assert type(app.oauth2._source).__name__ == "ClientCredentialsGrant"
+    with pytest.raises(ConfigError, match=r"oauth2\.service_account: service_account: the key has no client_email"):
+        Settings(url="null:", oauth2={"service_account": robot})
+    tokens = mailer.TokenProvider(lambda: "t")
+    assert Settings(url="null:", oauth2=tokens).oauth2 is tokens
+    assert "<lambda>" in Settings(url="null:", oauth2=tokens).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("oauth2", "says"),
+    [
+        ({"servise": "google"}, "oauth2.servise: .*did you mean 'service'"),
+        ({"service": "google"}, "oauth2.service: client_id is missing"),
+        ({"client_id": "a", "refresh_token": SECRET}, "oauth2.client_id: service is missing"),
+        ({**CONSENT, "service": "gogle"}, "'google' or 'microsoft'"),
+        ({**CONSENT, "subject": "me@x.test"}, "subject cannot stand beside refresh_token"),
+        ({**CONSENT, "service_account": SECRET}, "client_id and client_secret and refresh_token and service cannot"),
+        ({"service_account": SECRET}, "cannot be read"),
+        ({**CONSENT, "cache": "no/such/folder/tokens"}, "there is no folder"),
+        ({**CONSENT, "client_secret": [SECRET]}, "oauth2.client_secret: must be a valid string"),
+        (SECRET, "must be a table or a TokenProvider"),
+    ],
+)
+def test_what_oauth2_cannot_be_is_told_with_its_place_and_no_secret(oauth2: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        Settings(url="null:", oauth2=oauth2)
+    assert SECRET not in whole(caught.value)
+
+
+def test_tokens_belong_to_their_url() -> None:
+    """They are not taken over by a named mailer with another URL, nor given to a backend that wants none."""
+    settings = Settings(
+        {
+            "url": "smtp+gmail://me@default",
+            "oauth2": CONSENT,
+            "mailers": {
+                "same": {"from": "same@example.com"},
+                "other": {"url": "smtp://me@other.example.com?auth=xoauth2"},
+                "own": {"url": "smtp+outlook://me@default", "oauth2": {**CONSENT, "service": "microsoft"}},
+            },
+        }
+    )
+    assert Mailer(settings=settings, name="same").backend.endpoint.tokens.shown["client_id"] == "app"
+    with pytest.raises(ConfigError, match="no password"):
+        Mailer(settings=settings, name="other")
+    assert Mailer(settings=settings, name="own").backend.endpoint.tokens is settings.of("own").oauth2
+    assert str(Mailer(settings=Settings({"url": "memory:", "oauth2": CONSENT})).backend) == "memory:"

@@ -18,6 +18,7 @@ from ..redaction import Unpickled, words_of
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 
 if TYPE_CHECKING:
+    from ..oauth2.token import TokenSource
     from ..runtime import Runtime
 
 __all__ = ["Backend", "Health", "called", "carry", "carry_many", "examine"]
@@ -85,6 +86,19 @@ class Backend(Unpickled):
         if bound is None:
             self.runtime = runtime
         self.unsupported = unsupported
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether it logs in with OAuth 2 access tokens, and has no source of them yet."""
+        return False
+
+    def use_tokens(self, tokens: TokenSource) -> None:
+        """Log in with access tokens from there; called by the mailer that was given them, before anything is sent.
+
+        Raises:
+            ConfigError: It has no use for them.
+        """
+        raise ConfigError(f"{self} has no use for access tokens: it does not log in with any")
 
     def left_out(self, mail: Mail) -> tuple[str, ...]:
         """What it leaves out of this mail, a line each, fit for ``receipt.notes``. Asked before ``send``.

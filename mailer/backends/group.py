@@ -21,6 +21,7 @@ from ..verdict import Scope
 from .base import Backend, Health, called, carry_many, check_batch_size, examine
 
 if TYPE_CHECKING:
+    from ..oauth2.token import TokenSource
     from ..runtime import Lock, Runtime
 
 __all__ = ["FailoverBackend", "GroupBackend", "RoundRobinBackend", "WeightedBackend"]
@@ -90,6 +91,21 @@ class GroupBackend(Backend):
         for member in self.members:
             member.transcript = member.transcript or self.transcript
             member.attach(runtime, unsupported)
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether a member does."""
+        return any(member.wants_tokens for member in self.members)
+
+    def use_tokens(self, tokens: TokenSource) -> None:
+        """Give them to the one member that wants them; to two, one's token would get to the other."""
+        wanting = [member for member in self.members if member.wants_tokens]
+        if len(wanting) != 1:
+            raise ConfigError(
+                f"{self}: access tokens are for one member, and {len(wanting)} log in with them: make the group of"
+                " backends that have their own: FailoverBackend([...])"
+            )
+        wanting[0].use_tokens(tokens)
 
     # --- sending ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
 from ..smtp.fingerprint import fingerprints_from
 from ..smtp.pool import Pool, PoolLimits
+from ..smtp.presets import preset_of
 from ..smtp.session import Session
 from ..smtp.trace import Trace
 from ..smtp.transaction import Transaction
@@ -26,11 +28,14 @@ from .options import BackendURL, choice, flag, ip_addresses, seconds, text, whol
 if TYPE_CHECKING:
     import ssl
 
+    from ..oauth2.token import TokenSource
     from ..runtime import Runtime
 
 __all__ = ["SmtpBackend", "smtp_from_url"]
 
 _DEFAULT_PORT = {"smtp": 587, "smtps": 465, "lmtp": 24}
+#: Mechanisms that prove the user by an OAuth 2 access token.
+_BY_TOKEN = ("OAUTHBEARER", "XOAUTH2")
 #: URL options and the fields that they set.
 _TIMEOUTS = {
     "timeout": "total_s",
@@ -108,6 +113,21 @@ class SmtpBackend(Backend):
         if endpoint.ca_file is not None or endpoint.cert_file is not None:
             self._tls_context()  # what is wrong with a file is to be known now
         self._cut_short: dict[str, Receipt] = {}
+
+    # --- access tokens ------------------------------------------------------------------------------------------------
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether there is a user, and neither password nor tokens."""
+        endpoint = self.endpoint
+        return endpoint.username is not None and endpoint.password is None and endpoint.tokens is None
+
+    def use_tokens(self, tokens: TokenSource) -> None:
+        """Log in with access tokens from there."""
+        if not self.wants_tokens:
+            why = "the URL names no user" if self.endpoint.username is None else "it has a password or tokens already"
+            raise ConfigError(f"{self} has no use for access tokens: {why}")
+        self.endpoint = replace(self.endpoint, tokens=tokens)
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -276,6 +296,9 @@ def _needs_tls(options: Mapping[str, object]) -> bool:
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
     """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
+    ``smtp+NAME://user:password@default`` is a well-known service (:mod:`mailer.smtp.presets`). A user without a
+    password logs in with access tokens, where the service or ``auth`` says that they are taken.
+
     Options: ``tls`` (required, opportunistic, none), ``verify``, ``ca_file``, ``fingerprint`` (SHA-256, several with
     commas), ``cert_file``, ``key_file``, ``key_password``, ``tls_min`` (1.2, 1.3); ``auth_in_clear``, ``auth`` (the
     only mechanism to use), ``helo``, ``source_address``, ``proxy``; ``max_connections``, ``max_messages`` (for each
@@ -283,17 +306,19 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
     attempt in all), ``connect_timeout``, ``command_timeout``, ``final_timeout`` and one for each step
     (:class:`~mailer.smtp.endpoint.Timeouts`).
     """
+    shown = str(url)
+    preset = preset_of(url.scheme)
+    if preset is not None:
+        url = preset.applied(url)
     is_lmtp = url.scheme == "lmtp"
     path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
     url.refuse(*(("host", "port") if path else ("path",)))
     if not url.host and not path:
         raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
-    implicit = url.scheme == "smtps"
-    if url.username == "" or (url.username is not None and url.password is None):
-        raise ConfigError(f"{url.scheme}: a login needs user and password: {url.scheme}://user:password@{url.host}")
     port = url.port or _DEFAULT_PORT[url.scheme]
+    implicit = url.scheme == "smtps" or (preset is not None and port == 465)
     options = url.options(
-        tls=choice("required") if implicit else choice("required", "opportunistic", "none"),
+        tls=choice("required") if implicit or preset else choice("required", "opportunistic", "none"),
         verify=flag,
         ca_file=text,
         fingerprint=fingerprints_from,
@@ -314,6 +339,14 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         transcript=flag,
         **dict.fromkeys(_TIMEOUTS, seconds),
     )
+    auth = options.get("auth", "").upper()
+    if url.username is not None and url.password is None:
+        auth = auth or (preset.oauth2 if preset else "")
+    if url.username == "" or (url.username is not None and url.password is None and auth not in _BY_TOKEN):
+        raise ConfigError(
+            f"{url.scheme}: a login needs user and password: {url.scheme}://user:password@{url.host}"
+            " (with access tokens from elsewhere, a user and auth=xoauth2 or auth=oauthbearer)"
+        )
     timeouts = {field: options[name] for name, field in _TIMEOUTS.items() if name in options}
     limits = {field: options[name] for name, field in _LIMITS.items() if name in options}
     secure_by_default = (
@@ -346,13 +379,13 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             username=url.username,
             password=url.password,
             auth_in_clear=options.get("auth_in_clear", False),
-            auth=options.get("auth", "").upper(),
+            auth=auth,
             helo=helo,
             source_address=options.get("source_address", ()),
             proxy=Proxy.parse(options["proxy"]) if "proxy" in options else None,
             timeouts=Timeouts(**timeouts),
         ),
-        url=str(url),
+        url=shown,
         limits=PoolLimits(**limits),
         window=options.get("window", WINDOW),
         transcript=options.get("transcript", False),

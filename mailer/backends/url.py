@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import ConfigError, MailerError
 from ..redaction import forgets_arguments
 from ..relay import PROVIDERS
+from ..smtp.presets import PREFIX, PRESETS, preset_of
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
@@ -51,7 +52,7 @@ def register_backend(name: str, factory: BackendFactory) -> None:
     """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9+.-]*", name, re.ASCII):
         raise ConfigError(f"{name!r} is not a URL scheme: lower-case letters, digits, '+', '.', '-'")
-    if name in _BUILT_IN or name in _GROUPS:
+    if name in _BUILT_IN or name in _GROUPS or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in PRESETS):
         raise ConfigError(f"{name!r} is built in")
     _registered[name] = factory
 
@@ -74,14 +75,16 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
     parsed = BackendURL.parse(url)
     factory = _registered.get(parsed.scheme)
     if factory is None:
+        # A preset of a service is SMTP; an unknown one is refused here, with the nearest.
+        scheme = parsed.scheme if preset_of(parsed.scheme) is None else "smtp"
         if parsed.scheme in _GROUPS:
             raise ConfigError(f"{parsed.scheme} is a group: its members stand in parentheses: {parsed.scheme}(URL URL)")
-        if parsed.scheme not in _BUILT_IN:
+        if scheme not in _BUILT_IN:
             known = [*_BUILT_IN, *_registered, *_GROUPS]
             near = difflib.get_close_matches(parsed.scheme, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
             raise ConfigError(f"there is no backend {parsed.scheme!r}; {hint}")
-        module, name = _BUILT_IN[parsed.scheme]
+        module, name = _BUILT_IN[scheme]
         factory = cast(BackendFactory, getattr(importlib.import_module(f"{__package__}.{module}"), name))
     try:
         backend = factory(parsed, runtime)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
 from .fingerprint import fingerprints_from
 
 if TYPE_CHECKING:
+    from ..oauth2.token import TokenSource
     from ..proxy import Proxy
-    from ..runtime import AddrInfo, Runtime
+    from ..runtime import AddrInfo
 
-__all__ = ["Endpoint", "Timeouts", "TlsMode", "TokenSource"]
+__all__ = ["Endpoint", "Timeouts", "TlsMode"]
 
 #: "required": TLS or nothing. "opportunistic": TLS where it is offered. "none": never.
 TlsMode = Literal["required", "opportunistic", "none"]
@@ -82,22 +83,6 @@ class Timeouts:
         if own is not None:
             return own
         return self.final_s if step == "the mail" else self.command_s
-
-
-class TokenSource(Protocol):
-    """Gives access tokens, and knows when they end."""
-
-    async def token(self, runtime: Runtime, deadline: float, *, stale: str | None = None) -> str:
-        """A token that is good now.
-
-        Args:
-            stale: One that the server has just refused: not to be given again if another can be had.
-
-        Raises:
-            AuthError: There is none to be had: the grant was refused.
-            TransportError: The token server could not be asked.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
