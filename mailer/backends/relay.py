@@ -28,6 +28,7 @@ from ..relay import PROVIDERS
 from ..relay.exchange import Request, Response
 from ..relay.meaning import meaning_of
 from ..relay.provider import Provider
+from ..tls import tls_context
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 from .base import Backend, Health
 from .options import BackendURL, choice, seconds, text
@@ -79,6 +80,8 @@ class RelayBackend(Backend):
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._ca_file = ca_file
+        if ca_file is not None:
+            tls_context(ca_file=ca_file)  # what is wrong with it is to be known now
         self._client = client
         self._proxy = Proxy.parse(proxy) if isinstance(proxy, str) else proxy
         if client is not None and proxy is not None:

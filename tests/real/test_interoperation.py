@@ -14,6 +14,7 @@ import pytest
 from worlds import World
 
 import mailer
+from mailer.stream import Stream
 
 from .peers import Peer
 
@@ -212,6 +213,34 @@ def test_a_certificate_of_another_authority_is_a_tls_error(
     assert isinstance(caught.value.__cause__, mailer.TlsError)
     assert [result.outcome for result in caught.value.receipt.results] == [mailer.Outcome.DEFERRED]
     assert peer.received(0, having=token.encode()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "resumes"), [("postfix", True), ("exim", False)]
+)  # Exim's tls_resumption_hosts is empty
+def test_a_pinned_certificate_and_a_resumed_session(
+    name: str, resumes: bool, world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer: Peer = request.getfixturevalue(name)
+    begin, reused = Stream.start_tls, []
+
+    async def watched(stream: Stream, *args: Any, **keywords: Any) -> None:
+        await begin(stream, *args, **keywords)
+        reused.append(stream._tls is not None and stream._tls.session_reused)
+
+    monkeypatch.setattr(Stream, "start_tls", watched)
+    with world.mailer(peer.url) as client:
+        pin = client.check().facts["certificate"].split()[0]
+    with world.mailer(f"{peer.url}&verify=no&max_messages=1&fingerprint={pin}") as client:
+        assert [client.send(_small(uuid.uuid4().hex)).ok for _ in range(3)] == [True] * 3
+    assert reused == [False, False, resumes, resumes]
+    other = ("0" if pin[0] != "0" else "1") + pin[1:]
+    with (
+        world.mailer(f"{peer.url}&verify=no&fingerprint={other}") as client,
+        pytest.raises(mailer.DeliveryDeferred) as no,
+    ):
+        client.send(_small(uuid.uuid4().hex))
+    assert "not the pinned one" in str(no.value.__cause__)
 
 
 def test_the_health_of_a_peer_is_good(peer: Peer, world: World) -> None:

@@ -206,6 +206,11 @@ def test_an_unreadable_file_is_named(identity: Path, monkeypatch: pytest.MonkeyP
         backend_from_url(f"smtps://h?ca_file={identity}/cert.pem")
 
 
+def test_a_relay_with_a_file_that_cannot_serve_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match=r"ca_file: '/nowhere/ca\.pem' cannot be read"):
+        backend_from_url("postmark://TOKEN@default?ca_file=/nowhere/ca.pem")
+
+
 def test_settings_that_name_a_missing_file_fail_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"url: ca_file: '/nowhere/ca.pem' cannot be read: No such file"):
         Settings(url="smtps://h?ca_file=/nowhere/ca.pem", _env_file=None, _toml_file=None)
