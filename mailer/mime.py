@@ -126,7 +126,7 @@ class Plan:
             else:
                 pieces += (b"".join(small), item)
                 small = []
-        if not frame.is_multipart and not texts[0][1].endswith(b"\r\n"):
+        if not frame.is_multipart and texts[0][1][-2:] not in (b"", b"\r\n"):
             small.append(b"\r\n")
         pieces.append(b"".join(small))
         return Content(pieces, has_8bit=frame.has_8bit, has_utf8_headers=utf8 and not head.isascii())
@@ -258,7 +258,7 @@ class _Frame:
         if attached:
             parts = [_multipart("mixed", f"=_3_{boundary}", [*parts, *map(_items, attached)])]
         self.items = _joined(parts[0])
-        self.is_multipart = len(self.items) > 1
+        self.is_multipart = self.items != [0]
 
 
 def _same(those: Sequence[object], these: Sequence[object]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from made_messages import BOUNDARY, DATE, MESSAGE_ID, check_composed, composed, messages
 from strict_reader import Part, decoded, mailboxes, read
 
@@ -17,6 +18,7 @@ from mailer.address import Address
 from mailer.attachment import Attachment
 from mailer.errors import HeaderError, MessageError, TemplateError
 from mailer.message import Message
+from mailer.mime import Plan
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = 1000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 60
@@ -45,6 +47,30 @@ def test_checks_55_to_65_any_message_is_read_back(message):
 @settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
 def test_check_66_any_message_with_wide_addresses_is_read_back(message):
     check_composed(message)
+
+
+@given(messages(), messages(wide=True), st.lists(st.integers(0, 9), min_size=4, max_size=8))
+@settings(max_examples=EXAMPLES // 5, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_plan_changes_no_byte_of_any_message(first, other, order):
+    """Messages that share much, little and nothing, in any order, over and over."""
+    several = [
+        first,
+        other,
+        first.with_(to="zoe@c.test", subject="other"),
+        first.with_(to="jösé@c.test"),
+        first.with_(text=f"--=_3_{BOUNDARY}", html=None, alternatives=()),
+        first.with_(headers={"X-Order": "7"}, cc=(), priority=None),
+        first.with_(attachments=first.attachments[:1]),
+        first.with_(attachments=[a.with_(inline=not a.inline) for a in first.attachments], html="<p>"),
+        first.with_(text="", html=None, amp_html=None, alternatives=()),
+        first.with_(text=None, html=None, amp_html=None, alternatives=()),
+    ]
+    plan = Plan(BOUNDARY)
+    for message in map(several.__getitem__, order):
+        content = plan.content(message, message_id=MESSAGE_ID, date=DATE)
+        alone = composed(message)
+        assert bytes(content) == bytes(alone)
+        assert (content.has_8bit, content.has_utf8_headers) == (alone.has_8bit, alone.has_utf8_headers)
 
 
 # --- golden files: the same bytes on every Python ---------------------------------------------------------------------
@@ -254,6 +280,15 @@ def test_check_62_a_text_that_holds_the_boundary_does_not_end_its_part(level):
     message = hello(text=text, html=text, attachments=[PDF]).inline(Attachment.from_message(text.encode() + b"\n"))
     bodies = [p.text for p in parts_of(message).walk() if p.content_type in ("text/plain", "text/html")]
     assert bodies == [text.replace("\r\n", "\n")] * 2
+
+
+def test_check_62_an_attached_message_may_be_all_there_is():
+    part = parts_of(hello(text=None, attachments=[Attachment.from_message(b"Subject: x\n\ny\n")]))
+    assert part.shape() == ("multipart/mixed", "message/rfc822")
+
+
+def test_check_62_an_empty_text_is_nothing_behind_the_header():
+    assert bytes(composed(hello(text=""))).endswith(b"7bit\r\n\r\n")
 
 
 def test_check_62_an_attached_message_that_holds_the_boundary_does_not_end_its_part():
