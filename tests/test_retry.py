@@ -396,7 +396,7 @@ RSET = "C: RSET\nS: 250 ok\n"
     ],
     ids="mail data dot greeting lost 421 junk greylisted refused login unknown blocked no-hello".split(),
 )
-def test_what_a_server_says_decides_whether_it_is_tried_again(
+def test_f42_what_a_server_says_decides_whether_it_is_tried_again(
     world: World, clock: Clock, first: str, is_retried: bool
 ) -> None:
     second = HI + EHLO + MAIL + RCPT + DATA + OK + QUIT

@@ -16,7 +16,7 @@ from worlds import World
 from mailer import Message, Outcome
 from mailer.backends.mx import MxBackend
 from mailer.dns import DnsClient
-from mailer.errors import ConfigError, ConnectError, TlsError
+from mailer.errors import ConfigError, ConnectError, DeadlineExceeded, TlsError
 from mailer.mailbox import Mailbox
 from mailer.smtp.endpoint import Timeouts
 from mailer.testing import ScriptedServer
@@ -139,6 +139,18 @@ def test_f1_f71_a_host_that_fails_leads_to_the_next_in_the_same_attempt(world: W
     assert len(spare.mails) == 1
     assert len(receipt.attempts) == 2
     assert receipt.attempts[0].cause is not None
+
+
+def test_f06_a_silent_host_is_given_up_at_its_timer_and_the_next_delivers(world: World) -> None:
+    timeouts = Timeouts(connect_s=5, command_s=10, final_s=10, total_s=30, greeting_s=0.2)
+    with hosts("S: hold\n", "mailbox") as (port, (_, spare)), mx(world, port, timeouts=timeouts) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert receipt.ok
+    assert len(spare.mails) == 1
+    first, second = receipt.attempts
+    assert isinstance(first.cause, DeadlineExceeded)
+    assert first.timings["greeting"] >= 0.19
+    assert second.cause is None
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ from mailer.smtp.reply import Reply
         ),
     ],
 )
-def test_commands_are_exact_bytes(written: bytes, expected: bytes) -> None:
+def test_check_14_commands_are_exact_bytes(written: bytes, expected: bytes) -> None:
     assert written == expected
 
 
@@ -155,7 +155,7 @@ def test_the_command_line_limit_grows_with_its_parameters() -> None:
         command.ehlo("x" * 600)
 
 
-def test_an_auth_line_holds_12288_bytes() -> None:
+def test_check_31_an_auth_line_holds_12288_bytes() -> None:
     assert len(command.response(b"x" * 9213)) == 12286
     with pytest.raises(MessageError):
         command.response(b"x" * 9216)
@@ -211,12 +211,12 @@ def test_parameters_outside_their_grammar_are_refused(build) -> None:  # type: i
         ("[IPv6:2001:db8::7]", "192.0.2.1", "[IPv6:2001:db8::7]"),
     ],
 )
-def test_helo_name_is_a_domain_or_an_address_literal(hostname: str, ip: str, expected: str) -> None:
+def test_check_08_helo_name_is_a_domain_or_an_address_literal(hostname: str, ip: str, expected: str) -> None:
     assert helo_name(hostname, ip) == expected
     assert command.ehlo(expected)
 
 
-def test_helo_name_defaults_to_loopback_and_needs_some_address() -> None:
+def test_check_08_helo_name_defaults_to_loopback_and_needs_some_address() -> None:
     assert helo_name("laptop") == "[127.0.0.1]"
     with pytest.raises(MessageError):
         helo_name("laptop", "nowhere")

@@ -250,7 +250,7 @@ def test_recipients_are_parted_by_number_and_by_domain(
     assert [" ".join(a.addr_spec.removesuffix(".test") for a in part) for part in parts] == [share, rest]
 
 
-def test_rfc_9422_rcptdomainmax_and_rcptmax_split_a_mail(world: World) -> None:
+def test_check_17_rfc_9422_rcptdomainmax_and_rcptmax_split_a_mail(world: World) -> None:
     script = HI + hello("LIMITS RCPTMAX=2 RCPTDOMAINMAX=1 X=9 RCPTMAX=x")
     for group in (("a@x.test", "c@x.test"), ("e@x.test",), ("b@y.test", "d@y.test")):
         script += MAIL + "".join(f"C: RCPT TO:<{name}>\nS: 250 ok\n" for name in group) + DATA + OK

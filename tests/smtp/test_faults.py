@@ -175,7 +175,7 @@ def test_f55_the_final_reply_has_a_timer_of_its_own(world: World) -> None:
 
 
 @pytest.mark.parametrize("step", ["reset", "nothing", "421"])
-def test_f47_f48_check_18_what_comes_after_the_250_changes_nothing(world: World, step: str) -> None:
+def test_f47_f48_check_18_check_23_what_comes_after_the_250_changes_nothing(world: World, step: str) -> None:
     after = {"reset": "S: reset\n", "nothing": QUIT + "S: hold\n", "421": QUIT + "S: 421 4.3.2 no\nS: hold\n"}[step]
     script = HI + EHLO + MAIL + RCPT + DATA + OK + after
     started = time.monotonic()

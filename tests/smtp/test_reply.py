@@ -177,7 +177,7 @@ def test_enhanced_code_and_text(reply: Reply, enhanced: str | None, text: str) -
 
 
 @pytest.mark.parametrize("code", range(200, 600, 7))
-def test_the_first_digit_alone_decides(code: int) -> None:
+def test_check_03_check_19_the_first_digit_alone_decides(code: int) -> None:
     reply = Reply(code, ("x",))
     judged = [reply.is_positive, reply.is_intermediate, reply.is_transient, reply.is_permanent]
     assert judged.index(True) == code // 100 - 2

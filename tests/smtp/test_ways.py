@@ -202,7 +202,7 @@ def test_at_most_the_window_is_unknown_when_the_link_dies(world: World) -> None:
     assert len(server.commands) == 2
 
 
-def test_a_host_that_breaks_every_connection_gets_few(world: World) -> None:
+def test_check_20_a_host_that_breaks_every_connection_gets_few(world: World) -> None:
     script = HI + EHLO + "C: MAIL *\nS: close\n"
     with exchange(world, script) as (peer, mailer):
         receipts = mailer.send_many([message() for _ in range(50)])
