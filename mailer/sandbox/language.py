@@ -15,7 +15,7 @@ from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
 from ..rendering import Refused, Strict, undefined_name
-from .meter import CHARS_A_STEP, NUMBERS, current, listed, product
+from .meter import CHARS_A_STEP, MAX_WRITTEN, NUMBERS, current, listed, product
 from .vocabulary import FILTERS, TESTS, bounded_range
 
 __all__ = ["environment_of"]
@@ -250,6 +250,8 @@ def _refusal(node: nodes.Node) -> str:
         return f"{words.get(type(node).__name__, type(node).__name__.lower())} is not for stored templates"
     if isinstance(node, nodes.Name) and node.name in _KEPT_NAMES:
         return f"{node.name!r} is not for stored templates"
+    if isinstance(node, nodes.Const) and isinstance(node.value, NUMBERS) and abs(node.value) > MAX_WRITTEN:
+        return "a number is too large"
     if isinstance(node, nodes.For) and node.recursive:
         return "a loop may not be recursive"
     if isinstance(node, (nodes.Call, nodes.Filter, nodes.Test)) and (node.dyn_args or node.dyn_kwargs):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..rendering import Refused
 
-__all__ = ["CHARS_A_STEP", "NUMBERS", "Meter", "TemplateLimits", "current", "listed", "product"]
+__all__ = ["CHARS_A_STEP", "MAX_WRITTEN", "NUMBERS", "Meter", "TemplateLimits", "current", "listed", "product"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,9 @@ class TemplateLimits:
 
 CHARS_A_STEP = 16
 _MAX_NUMBER = 10**30
+MAX_WRITTEN = 10**18
+"""What a template may write, or count with ``range``. From 2**61 on there are numbers of one hash, and each that goes
+into a mapping or through ``unique`` is compared with all before it."""
 
 
 class Meter:

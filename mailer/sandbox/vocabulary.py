@@ -11,7 +11,7 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 
 from ..rendering import Refused, Strict
-from .meter import NUMBERS, current, listed, product
+from .meter import MAX_WRITTEN, NUMBERS, current, listed, product
 
 __all__ = ["FILTERS", "TESTS", "bounded_range"]
 
@@ -19,28 +19,37 @@ _MAX_RANGE = 100_000
 
 
 def bounded_range(*numbers: int) -> range:
-    """``range``, of 100,000 at most."""
+    """``range``, of 100,000 at most, and of numbers that a template may write."""
+    if any(isinstance(number, int) and abs(number) > MAX_WRITTEN for number in numbers):
+        raise Refused("a number is too large for range()")
     made = range(*numbers)
     if abs(made.stop - made.start) // abs(made.step) > _MAX_RANGE:
         raise Refused(f"range() gives {_MAX_RANGE} at most")
     return made
 
 
-def _metered(function: Any, factor: Callable[[int], int] | None = None) -> Callable[..., Any]:
-    """A filter or test that pays for what goes in and what comes out."""
+def _metered(function: Any, work: Callable[..., int] | None = None) -> Callable[..., Any]:
+    """A filter or test that pays for what goes in and what comes out; with ``work``, for that of these sizes."""
 
     @functools.wraps(function)  # with the mark that says whether it takes the environment
     def metered(*arguments: Any, **named: Any) -> Any:
         meter = current.get()
-        for value in (*arguments, *named.values()):
-            if not isinstance(value, (Environment, EvalContext, Context)):
-                size = meter.size(value)
-                meter.take(value)
-                if factor is not None:
-                    meter.spend(factor(size))
+        given = [v for v in (*arguments, *named.values()) if not isinstance(v, (Environment, EvalContext, Context))]
+        for value in given:
+            meter.take(value)
+        if work is not None:
+            meter.spend(work(*given))
         return meter.take(listed(function(*arguments, **named)))
 
     return metered
+
+
+def _comparing(value: Any = None, *options: Any) -> int:
+    """What it costs to put a value in order, each item by all the parts of ``attribute="a.b,c.d"``."""
+    meter = current.get()
+    size = meter.size(value)
+    parts = 1 + sum(option.count(".") + option.count(",") for option in options if isinstance(option, str))
+    return size * max(size.bit_length(), parts)
 
 
 def _number(value: Any) -> Any:
@@ -95,7 +104,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     },
     # Comparing costs more than looking.
     **{
-        name: _metered(filters.FILTERS[name], lambda size: size * size.bit_length())
+        name: _metered(filters.FILTERS[name], _comparing)
         for name in ("max", "min", "sort", "unique")
     },
     "abs": _metered(lambda value: abs(_number(value))),
