@@ -18,7 +18,8 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 # Shown as nothing: what preheaders are padded with, soft hyphens, byte order marks.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b\u2060-\u2064\ufeff]")
 # Joiners mean something inside a word only; single no-break spaces keep words together, several are padding.
-_PADDING = re.compile("(?:(?<=\\s)|^)[\u200c\u200d]+|[\u200c\u200d]+(?=\\s|$)")
+# Looked at from their first only, or a long run of them would take the square of its length.
+_PADDING = re.compile("(?:(?<=\\s)|^)[\u200c\u200d]+|(?<![\u200c\u200d])[\u200c\u200d]++(?=\\s|$)")
 _NO_BREAK = re.compile("[ \u00a0\u2007\u202f]{2,}")
 _MAX_MARKS = 8  # quotes and lists within each other that are still indented: the cost of a line is bounded
 _MIN_WIDTH = 16

@@ -250,3 +250,11 @@ def test_it_is_linear(piece):
     start = time.process_time()
     html_to_text(piece * 5_000)
     assert time.process_time() - start < 5
+
+
+def test_a_long_run_of_joiners_is_read_once():
+    """Joiners are looked at for the blank behind them: from each of them anew it took minutes."""
+    start = time.process_time()
+    assert html_to_text("<p>a" + "\u200d" * 100_000 + "a") == "a" + "\u200d" * 100_000 + "a"
+    assert html_to_text("<p>a" + "\u200c" * 100_000 + " b") == "a b"
+    assert time.process_time() - start < 5

@@ -103,10 +103,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         " truncate upper urlencode wordcount".split()
     },
     # Comparing costs more than looking.
-    **{
-        name: _metered(filters.FILTERS[name], _comparing)
-        for name in ("max", "min", "sort", "unique")
-    },
+    **{name: _metered(filters.FILTERS[name], _comparing) for name in ("max", "min", "sort", "unique")},
     "abs": _metered(lambda value: abs(_number(value))),
     "float": _metered(_as_float),
     "int": _metered(_as_int),
