@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailer.errors import TemplateError
@@ -490,6 +490,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=25), st.booleans())
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 def test_any_source_ends_in_a_text_or_a_template_error(pieces, joined_by_blanks):
     source = (" " if joined_by_blanks else "").join(pieces)
     try:
