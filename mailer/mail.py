@@ -119,6 +119,14 @@ class Mail:
         given: object = self.content
         if isinstance(given, bytes):
             object.__setattr__(self, "content", Content.of(given))
+        if (
+            type(self.id) is str
+            and type(self.envelope) is Envelope
+            and (type(self.message) is Message or self.message is None)
+            and type(self.content) is Content
+            and type(self.is_altered) is bool
+        ):
+            return  # as nearly all are; below, who is wrong
         for name, kind in _KINDS.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise MessageError(f"must be {_named(kind)}, not {type(value).__name__}", field=name)

@@ -70,23 +70,32 @@ class _Unit:
         mail: Once it is sealed.
         receipt: What became of it, or why it was not sent.
         error: Why there is no receipt.
+        attempt: How often it was tried; None before it is sealed.
         is_begun: The backend has been called with it.
     """
 
-    __slots__ = ("backend", "context", "error", "is_begun", "mail", "receipt")
+    __slots__ = ("_context", "attempt", "backend", "error", "is_begun", "mail", "receipt")
 
     def __init__(self, context: Context) -> None:
-        self.context = context
+        self._context = context
         self.mail: Mail | None = None
         self.backend: Backend | None = context.backend
         self.receipt: Receipt | None = None
         self.error: MailerError | None = None
+        self.attempt: int | None = None
         self.is_begun = False
+
+    def context(self, **known: Any) -> Context:
+        """What a hook is told: made for each that somebody listens to, and for no other."""
+        now: dict[str, Any] = {"mail": self.mail, "backend": self.backend, "attempt": self.attempt}
+        if self.mail is not None:
+            now["message"] = self.mail.message
+        return knowing(self._context, **{**now, **known})
 
     def forget(self) -> None:
         """Let go of the mail, once all is told: of ten thousand only the receipts are kept."""
         self.mail = None
-        self.context = knowing(self.context, mail=None, message=None)
+        del self._context
 
     @property
     def said(self) -> Receipt | MailerError:
@@ -257,21 +266,21 @@ class Pipeline:
 
     async def _prepared(self, seal: _Seal, message: Message | None) -> _Unit:
         """Seal, choose the backend and say that it is about to be sent; or why not."""
-        unit = _Unit(self._context(message if isinstance(message, Message) else None))
+        context = self._context(message if isinstance(message, Message) else None)
+        unit = _Unit(context)
         try:
-            sealed = await seal(unit.context)
+            sealed = await seal(context)
             if isinstance(sealed, Receipt):
                 unit.receipt = sealed
                 if SKIPPED.wanted():
                     SKIPPED(mail_id=sealed.id)
                 await self._do("skipped", unit, receipt=sealed)
                 return unit
-            unit.mail = sealed
-            unit.context = knowing(unit.context, mail=sealed, message=sealed.message, attempt=1)
+            unit.mail, unit.attempt = sealed, 1
             if self.hooks.listens("backend"):
-                unit.backend = await self._chosen(unit.context)
-                unit.context = knowing(unit.context, backend=unit.backend)
-            await self._do("sending", unit)
+                unit.backend = await self._chosen(unit.context(attempt=None))
+            if self.hooks.listens("sending"):
+                await self.hooks.do("sending", unit.context())
         except MailerError as error:
             unit.mail, unit.error = None, error
             await self._failed(unit)
@@ -281,7 +290,7 @@ class Pipeline:
         return unit
 
     async def _chosen(self, context: Context) -> Backend:
-        backend = await self.hooks.apply("backend", self.backend, knowing(context, attempt=None), Backend)
+        backend = await self.hooks.apply("backend", self.backend, context, Backend)
         if backend is not self.backend:
             backend.attach(self._runtime, self.backend.unsupported)
         return backend
@@ -344,7 +353,7 @@ class Pipeline:
         async def carry_again(parts: Sequence[tuple[Tally, Mail]]) -> None:
             for tally, mail in parts:
                 unit = unit_of[tally]
-                unit.context = knowing(unit.context, attempt=len(tally.receipts) + 1)
+                unit.attempt = len(tally.receipts) + 1
                 await self._do("sending", unit, mail=mail)
             try:
                 said = await carry_many(backend, [mail for _, mail in parts])
@@ -371,13 +380,13 @@ class Pipeline:
                 await self._do(name, unit, **known)
         except BaseException:  # cancelled in one hook: the other outcomes are told all the same
             for name, known in waiting:
-                self.hooks.do_now(name, knowing(unit.context, **known))
+                self.hooks.do_now(name, unit.context(**known))
             raise
 
     async def _failed(self, unit: _Unit) -> None:
         if FAILED.wanted():
             field = getattr(unit.error, "field", None)
-            FAILED(mail_id=unit.context.mail_id, error=type(unit.error).__name__, field=field)
+            FAILED(mail_id=unit.context().mail_id, error=type(unit.error).__name__, field=field)
         await self._do("failed", unit, error=unit.error)
 
     def _tell_cut_short(self, unit: _Unit) -> None:
@@ -390,20 +399,22 @@ class Pipeline:
         elif unit.receipt is None:
             unit.receipt = Receipt.for_all(unit.mail, Outcome.DEFERRED, text="cut short", backend=str(backend))
         for name, known in _told(unit.receipt):
-            self.hooks.do_now(name, knowing(unit.context, **known))
+            self.hooks.do_now(name, unit.context(**known))
 
     async def _do(self, name: str, unit: _Unit, **known: object) -> None:
         """Run an action; its context is made only where somebody reads it."""
         if self.hooks.listens(name):
-            await self.hooks.do(name, knowing(unit.context, **known) if known else unit.context)
+            await self.hooks.do(name, unit.context(**known))
 
 
 def _told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
     """Log the outcome; the result actions of the receipt, and what their contexts know beside the mail."""
+    results = receipt.results
+    outcomes = [result.outcome for result in results]
     told = []
     for outcome, name in _ACTION_OF.items():
-        recipients = tuple([result.address for result in receipt.results if result.outcome is outcome])
-        if recipients:
+        if outcome in outcomes:
+            recipients = tuple([result.address for result in results if result.outcome is outcome])
             told.append((name, {"receipt": receipt, "recipients": recipients}))
     log_outcome(receipt, is_all_well=len(told) == 1 and told[0][0] == "sent")
     return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +213,7 @@ class Receipt:
         )
 
     def _with_outcome(self, outcome: Outcome) -> tuple[RecipientResult, ...]:
-        return tuple(result for result in self.results if result.outcome is outcome)
+        return tuple([result for result in self.results if result.outcome is outcome])
 
     @property
     def accepted(self) -> tuple[RecipientResult, ...]:
@@ -238,7 +238,7 @@ class Receipt:
     @property
     def ok(self) -> bool:
         """Whether there are recipients and every one of them is ACCEPTED."""
-        return bool(self.results) and all(result.outcome is Outcome.ACCEPTED for result in self.results)
+        return bool(self.results) and all([result.outcome is Outcome.ACCEPTED for result in self.results])
 
     @property
     def provider_ids(self) -> tuple[str, ...]:
@@ -266,7 +266,12 @@ class Receipt:
 
     def with_(self, **changes: Any) -> Receipt:
         """A copy with other values for the fields named."""
-        return replace(self, **changes)
+        if not changes.keys() <= _RECEIPT_SLOTS.keys():
+            raise TypeError(f"Receipt has no field {', '.join(changes.keys() - _RECEIPT_SLOTS.keys())}")
+        copy = object.__new__(Receipt)
+        for name, (put, get) in _RECEIPT_SLOTS.items():  # half of dataclasses.replace, and done for each mail
+            put(copy, changes[name] if name in changes else get(self))
+        return copy
 
     def raise_for_rejected(self) -> Receipt:
         """Return self, or raise :class:`DeliveryRefused` if any recipient is REJECTED."""
@@ -333,3 +338,8 @@ class Receipt:
             error=_cause_from(data.get("error")),
             message_index=data.get("message_index"),
         )
+
+
+_RECEIPT_SLOTS = {
+    name: (slot.__set__, slot.__get__) for name in Receipt.__slots__ for slot in (getattr(Receipt, name),)
+}

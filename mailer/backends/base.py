@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -162,7 +161,7 @@ def check_batch_size(backend: Backend) -> int:
 
 async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
     """Call a backend's method, plain or async; a plain one runs in a thread where the runtime is async."""
-    if inspect.iscoroutinefunction(method) or not runtime.is_async:
+    if not runtime.is_async or inspect.iscoroutinefunction(method):
         value = method(*args)
     else:
         value = await runtime.run(lambda: method(*args))
@@ -275,11 +274,14 @@ async def _attempted(
             settled.append(receipt)
             continue
         receipt = _complete(receipt, mail)
+        known: dict[str, Any] = {}
         if not backend.is_group:
-            outcomes = Counter([result.outcome for result in receipt.results])
-            attempt = Attempt(name, started_at, duration_s, dict(outcomes), cause, *_observed(receipt))
+            outcomes: dict[Outcome, int] = {}
+            for result in receipt.results:
+                outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
+            attempt = Attempt(name, started_at, duration_s, outcomes, cause, *_observed(receipt))
             results = receipt.results if cause is None else _scoped(receipt.results, _verdict_of(cause).scope)
-            receipt = receipt.with_(results=results, attempts=(attempt,), error=None)
+            known = {"results": results, "attempts": (attempt,), "error": None}
             if ATTEMPT.wanted():
                 ATTEMPT(
                     mail_id=mail.id,
@@ -289,7 +291,7 @@ async def _attempted(
                     error=None if cause is None else type(cause).__name__,
                     reason=cause,
                 )
-        settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes)))
+        settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes), **known))
     return settled
 
 
