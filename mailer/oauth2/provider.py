@@ -337,8 +337,9 @@ class TokenProvider(Unpickled):
             return await http.send(
                 "POST", grant.token_url, content=urlencode(form).encode(), headers=_HEADERS, deadline=deadline
             )
-        except ProtocolError as error:
-            raise TransportError(str(error)) from error
+        except (TransportError, ProtocolError) as error:
+            kind = type(error) if isinstance(error, TransportError) else TransportError
+            raise kind(f"no access token: {error}") from error
         finally:
             await http.aclose()
 

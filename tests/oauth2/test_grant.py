@@ -12,6 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mailer import AuthError, ConfigError, TokenProvider, TransportError
 from mailer.oauth2.answer import Refused, Tokens, answered, life_s
@@ -274,6 +276,31 @@ def test_b45_what_the_server_says_back_is_hidden(secret: str, echo: Any) -> None
         assert isinstance(got, Refused)
         assert "cret" not in str(got.error).lower().replace("client_secret", "")
         assert echo(secret) not in str(got.error)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+NAMES = ("access_token", "token_type", "expires_in", "refresh_token", "error", "error_description")
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    status=st.integers(100, 999),
+    body=st.dictionaries(st.sampled_from(NAMES), JSON) | JSON,
+    headers=st.dictionaries(st.just("retry-after"), st.text(max_size=9)),
+)
+def test_whatever_is_answered_is_a_token_or_one_of_two_errors(status: int, body: Any, headers: dict[str, str]) -> None:
+    got = answered(CONSENT, Response(status, headers, json.dumps(body).encode()), NOW)
+    if isinstance(got, Tokens):
+        assert 200 <= status <= 299
+        assert got.access.value.isascii()
+        assert NOW <= (got.access.expires_at or 0) <= NOW + 31_536_000
+    else:
+        assert type(got.error) in (AuthError, TransportError)
+        assert str(got.error).isprintable()
 
 
 def test_no_grant_shows_its_secrets() -> None:
