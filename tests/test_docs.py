@@ -212,6 +212,18 @@ def test_every_scheme_and_option_is_documented():
         assert f"`{option}`" in text, option
 
 
+def test_every_extension_is_documented_and_no_other():
+    from mailer.smtp.extensions import _ASKED
+
+    source = "".join(
+        (ROOT / f"mailer/smtp/{name}.py").read_text(encoding="utf-8") for name in ("capabilities", "exchange")
+    )
+    used = {"AUTH", "SIZE", "REQUIRETLS", *(keyword for _, keyword, _ in _ASKED)}
+    used |= {a or b for a, b in re.findall(r'"([A-Z0-9-]+)" in self\.keywords|keywords\.get\("([A-Z0-9-]+)"', source)}
+    table = page("howto/smtp.md").partition("## What servers can do")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z0-9-]+)` \|", table, re.M)) == used
+
+
 def test_every_option_of_a_relay_is_documented():
     from mailer.relay.postmark import Postmark
 

@@ -54,6 +54,12 @@ SHOWS = {
         "at once: 4 accepted",
         "the server has 8 mails",
     ],
+    "bulk_send.py": [
+        "490 accepted, 5 rejected\n",
+        "to be sent again: [8, 108, 208, 308, 408], in doubt: []\n",
+        "the server has 490 mails by 5 connections\n",
+        "sent again: 5\n",
+    ],
     "oauth2_gmail.py": [
         "<TokenProvider 127.0.0.1 client_id=1234.apps.googleusercontent.com client_secret=*** refresh_token=***>\n",
         "ann@example.org: accepted (250 ",
