@@ -111,8 +111,13 @@ class DnsClient:
         Raises:
             ConnectError, DeadlineExceeded: As :meth:`look_up`, if neither kind could be learnt.
         """
-        found: list[list[AddrInfo]] = []
+        return (await self.located(runtime, host, port, deadline))[0]
+
+    async def located(self, runtime: Runtime, host: str, port: int, deadline: float) -> tuple[Sequence[AddrInfo], bool]:
+        """The same, and whether DNSSEC vouches for all of them."""
+        found: list[AddrInfo] = []
         failure: TransportError | None = None
+        is_authentic = True
         for kind, family in (("AAAA", socket.AF_INET6), ("A", socket.AF_INET)):
             try:
                 answer = await self.look_up(runtime, host, kind, deadline)
@@ -120,10 +125,17 @@ class DnsClient:
                 failure = error
                 continue
             tail = (0, 0) if family == socket.AF_INET6 else ()
-            found.append([AddrInfo(family, (address, port, *tail)) for address in answer.records])
-        if failure is not None and not any(found):
+            found += [AddrInfo(family, (address, port, *tail)) for address in answer.records]
+            is_authentic = is_authentic and answer.is_authentic
+        if failure is not None and not found:
             raise failure
-        return interleaved([address for group in found for address in group])
+        return interleaved(found), is_authentic
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its servers' word that an answer is authentic is taken."""
+        self._recursive_servers()
+        return bool(self._trusts_ad)
 
     # --- one question -------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ import contextlib
 import errno
 import itertools
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ConnectError, DeadlineExceeded, TlsError, TransportError
 from .log import CLOSED, OPENED, SECURED
@@ -205,6 +206,19 @@ class Stream:
         """What the next connection to this peer may resume; None if the peer has given nothing for that (yet)."""
         session = None if self._tls is None or self.closed else self._tls.session
         return session if session is not None and session.has_ticket else None
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates that the peer showed, DER, its own first; unchecked, but for what the handshake did."""
+        if self._tls is None or self.closed:
+            return ()
+        if sys.version_info >= (3, 13):
+            return tuple(self._tls.get_unverified_chain())
+        import _ssl
+
+        # What became public with Python 3.13.
+        found: Any = self._tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
+        return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in found)
 
     @property
     def binding(self) -> ChannelBinding | None:

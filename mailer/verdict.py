@@ -71,6 +71,7 @@ VERDICTS: dict[str, Verdict] = {
     "domain takes no mail": Verdict(_R, Scope.DOMAIN),
     "mail loops": Verdict(_R, Scope.DOMAIN),
     "name server failed": Verdict(_D, Scope.DOMAIN),
+    "host not allowed": Verdict(_D, Scope.DOMAIN),  # by the domain's own MTA-STS policy
     # The connection
     "no connection": Verdict(_D, Scope.HOST),
     "greeting 4xx": Verdict(_D, Scope.HOST),

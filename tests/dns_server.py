@@ -40,6 +40,7 @@ class DnsServer:
         authentic: Set the AD bit.
 
     Attributes:
+        unsigned: Names whose answers have no AD bit all the same.
         asked: (name, type, "udp" or "tcp") in order.
     """
 
@@ -53,6 +54,7 @@ class DnsServer:
                 self.records.setdefault((name.lower(), kind), []).append(f"{ttl} {data}")
         self.faults = faults or {}
         self.authentic = authentic
+        self.unsigned: set[str] = set()
         self.asked: list[tuple[str, str, str]] = []
         self._tcp, self._udp = _both()
         self.address: tuple[str, int] = self._tcp.getsockname()
@@ -112,7 +114,7 @@ class DnsServer:
         if fault == "junk":
             return [b"", b"\xff" * 40, wire[:5]]
         reply = dns.message.make_response(query, recursion_available=True)
-        if self.authentic:
+        if self.authentic and name not in self.unsigned:
             reply.flags |= dns.flags.AD
         if fault in ("servfail", "refused"):
             reply.set_rcode(dns.rcode.SERVFAIL if fault == "servfail" else dns.rcode.REFUSED)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import ipaddress
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,24 +15,30 @@ from ..errors import ConfigError, MailerError, Outcome, TlsError, TransportError
 from ..features import Features
 from ..mail import Mail
 from ..proxy import Proxy
-from ..receipt import Receipt
+from ..receipt import Receipt, RecipientResult
 from ..smtp.command import helo_name
-from ..smtp.endpoint import Endpoint, Timeouts
-from ..smtp.route import NoRoute, hosts_for
+from ..smtp.endpoint import Endpoint, Timeouts, TlsMode
+from ..smtp.pool import PoolLimits
+from ..smtp.route import NoRoute
 from ..tally import Tally
 from ..verdict import VERDICTS, Scope
 from .base import Backend, Health, called, carry
-from .options import BackendURL, choice, flag, ip_addresses, seconds, text
-from .smtp import SmtpBackend
+from .hop import Hop, HopFinder
+from .options import BackendURL, choice, dns_servers, flag, ip_addresses, seconds, text, whole
+from .smtp import LIMIT_OPTIONS, TIMEOUT_OPTIONS, SmtpBackend
 
 if TYPE_CHECKING:
     from ..dns import DnsClient
+    from ..http import HttpClient
     from ..runtime import AddrInfo, Runtime
+    from ..smtp.mta_sts import MtaSts
 
 __all__ = ["MxBackend", "mx_from_url"]
 
 #: RFC 5321 section 4.5.3.2: a server on the other side of the world may be this slow, and nobody waits for a page.
-_TIMEOUTS = Timeouts(connect_s=30.0, command_s=300.0, final_s=600.0, total_s=1800.0)
+_TIMEOUTS = Timeouts.rfc5321()
+#: For each host: one receiver's limit is rarely below 5 at once, and idle connections are the receiver's cost.
+_LIMITS = PoolLimits(connections=5, messages=100, age_s=300.0, idle_s=5.0)
 #: Hosts tried for one domain in one attempt; more are left for the next (Postfix: smtp_mx_session_limit).
 _MAX_HOSTS = 5
 _MAX_KEPT_HOSTS = 100
@@ -50,12 +56,14 @@ class MxBackend(Backend):
 
     Recipients of one domain share a transaction. The hosts of the best preference come first, equal ones in random
     order; another is tried when one cannot be reached or will not talk, and not when it has answered for the recipient.
-    TLS is used wherever it is offered, the certificate is not checked, and a host whose TLS fails is spoken to without
-    (RFC 7435): what goes between strangers is protected from listening, not from lying.
+    How each has to be spoken to, :mod:`mailer.backends.hop` finds out: by DANE, by MTA-STS, or else by TLS wherever it
+    is offered, unchecked, and without where it fails (RFC 7435): what goes between strangers is protected from
+    listening, not from lying. ``RecipientResult.remote_mta`` and ``.tls`` say what it came to.
 
     Attributes:
         port: 25, but for tests.
-        helo: What EHLO says; receivers expect a name whose address leads back here.
+        helo: What EHLO says; receivers expect a name whose address leads back here. A domain whose best mail host bears
+            it is a loop.
         concurrency: Domains served at once for one mail.
         source_address: IP addresses of this machine to connect from, at most one of each family; (): any.
         proxy: By way of which hosts are reached; None: straight. DNS is asked straight.
@@ -71,13 +79,35 @@ class MxBackend(Backend):
         source_address: str | Sequence[str] = (),
         proxy: str | Proxy | None = None,
         port: int = 25,
-        tls: str = "opportunistic",
+        tls: TlsMode = "opportunistic",
+        dane: bool = True,
+        mta_sts: bool | MtaSts = True,
+        mta_sts_cache: str | None = None,
+        ca_file: str | None = None,
         concurrency: int = 1,
         timeouts: Timeouts = _TIMEOUTS,
+        limits: PoolLimits = _LIMITS,
         dns: DnsClient | None = None,
         shuffle: Callable[[list[str]], None] = random.shuffle,
         url: str = "mx:",
     ) -> None:
+        """Make it. Opens no connection.
+
+        Args:
+            helo, source_address, proxy, port, concurrency: See the attributes.
+            tls: "opportunistic" leaves it to each domain; "required" wants TLS and a certificate that holds, "none" no
+                TLS.
+            dane: Whether TLSA records count. They do only where ``dns`` is trusted to have validated them.
+            mta_sts: Whether MTA-STS policies count, or who finds them.
+            mta_sts_cache: A file where policies are kept; None: in memory.
+            ca_file: A PEM file with the only authorities to trust, for policies and for what they and "required" ask
+                for; None: the system's.
+            timeouts: For each step; ``total_s`` for the mail in all.
+            limits: Of the connections to each host.
+            dns: Whom to ask; None: the servers of /etc/resolv.conf.
+            shuffle: Mixes hosts of one preference in place.
+            url: How it prints itself.
+        """
         if tls not in ("opportunistic", "required", "none"):
             raise ConfigError(f"mx: tls={tls!r}: must be one of opportunistic, required, none")
         if dns is None:
@@ -91,11 +121,40 @@ class MxBackend(Backend):
         self.concurrency = concurrency
         self.url = url
         self._tls = tls
+        self._ca_file = ca_file
         self._timeouts = timeouts
+        self._limits = limits
         self._dns = dns
-        self._shuffle = shuffle
-        self._hosts: OrderedDict[tuple[str, str], SmtpBackend] = OrderedDict()
+        sts = self._sts(mta_sts_cache) if mta_sts is True else mta_sts or None
+        self._finder = HopFinder(
+            dns,
+            port=port,
+            tls=tls,
+            own_names={helo.lower().rstrip(".")} - {""},
+            shuffle=shuffle,
+            uses_dane=dane,
+            sts=sts,
+        )
+        self._facts = {"tls": tls, "dane": "yes" if dane else "no", "mta_sts": "no" if sts is None else "yes"}
+        self._hosts: OrderedDict[Hop, SmtpBackend] = OrderedDict()
         self._cut_short: dict[str, Receipt] = {}
+
+    def _sts(self, cache: str | None) -> MtaSts:
+        from ..smtp.mta_sts import MtaSts, StsCache
+
+        def client(runtime: Runtime, max_bytes: int) -> HttpClient:
+            from ..http import HttpClient
+
+            return HttpClient(
+                runtime,
+                connect_timeout_s=self._timeouts.connect_s,
+                ca_file=self._ca_file,
+                proxy=self.proxy,
+                resolve=functools.partial(self._dns.addresses, runtime),
+                max_answer_bytes=max_bytes,
+            )
+
+        return MtaSts(self._dns, client, cache=StsCache(cache))
 
     async def send(self, mail: Mail) -> Receipt:
         """One attempt for every domain."""
@@ -132,7 +191,9 @@ class MxBackend(Backend):
             answer = await self._dns.look_up(self.runtime, "", "NS", self.runtime.now() + self._timeouts.connect_s)
         except MailerError as error:
             return Health(ok=False, backend=self.url, cause=error)
-        facts = {"dns": answer.status, "helo": self.helo or "the local address as a literal"}
+        facts = {"dns": answer.status, "helo": self.helo or "the local address as a literal", **self._facts}
+        if not self._dns.is_trusted:
+            facts["dane"] = "no: the resolver is not on this machine, so its word on DNSSEC is not taken"
         return Health(ok=True, backend=self.url, facts=facts)
 
     async def close(self) -> None:
@@ -146,95 +207,122 @@ class MxBackend(Backend):
     async def _to_domain(self, domain: str, tally: Tally, deadline: float) -> None:
         """Try the domain's hosts until every recipient has an answer that another host would not change."""
         try:
-            hosts = await self._route(domain, deadline)
+            route = await self._finder.route(self.runtime, domain, deadline)
         except NoRoute as none:
             return tally.add(_for_all(tally.mail, none.event, none.text, self.url, none.enhanced_code))
         except TransportError as error:
             return tally.add(_for_all(tally.mail, "name server failed", str(error), self.url).with_(error=error))
+        tally.notes += route.notes
         failure: TransportError | None = None
         tried = 0
-        for host in hosts:
+        for host in route.hosts:
             left = [r.address for r in tally.latest() if not tally.receipts or (r.outcome, r.scope) in _MOVES_ON]
             part = tally.mail_to(left)
             if part is None or tried == _MAX_HOSTS:
                 return None
             try:
-                addresses = await self._addresses(host, deadline)
+                hop, addresses = await self._finder.hop(self.runtime, route, host, deadline)
             except TransportError as error:
                 failure = error
+                tally.notes.append(str(error))
                 continue
             if addresses:
                 tried += 1
-                await self._to_host(host, addresses, part, tally)
+                tally.notes += hop.notes
+                await self._to_host(hop, addresses, part, tally, deadline)
         if tally.receipts:
             return None
         if failure is not None:
-            return tally.add(_for_all(tally.mail, "name server failed", str(failure), self.url).with_(error=failure))
+            event, code = ("host not allowed", "4.7.5") if isinstance(failure, TlsError) else ("name server failed", "")
+            return tally.add(_for_all(tally.mail, event, str(failure), self.url, code).with_(error=failure))
         # RFC 5321 section 5.1: MX records whose hosts have no address are not replaced by the domain's own address.
-        said = f"{domain}: none of its mail hosts has an address: {', '.join(hosts)}"
+        said = f"{domain}: none of its mail hosts has an address: {', '.join(route.hosts)}"
         return tally.add(_for_all(tally.mail, "domain does not exist", said, self.url, "5.4.4"))
 
-    async def _route(self, domain: str, deadline: float) -> list[str]:
-        if domain.startswith("["):
-            return [domain]
-        answer = await self._dns.look_up(self.runtime, domain, "MX", deadline)
-        if answer.status == "missing":
-            raise NoRoute("domain does not exist", "5.1.2", f"{domain} does not exist")
-        own_names = {self.helo.lower()} - {""}
-        return hosts_for(domain, [(mx.preference, mx.host) for mx in answer.records], self._shuffle, own_names)
-
-    async def _addresses(self, host: str, deadline: float) -> Sequence[AddrInfo]:
-        if host.startswith("["):
-            literal = host[1:-1].removeprefix("ipv6:")
-            return await self.runtime.resolve(str(ipaddress.ip_address(literal)), self.port, deadline)
-        return await self._dns.addresses(self.runtime, host, self.port, deadline)
-
-    async def _to_host(self, host: str, addresses: Sequence[AddrInfo], part: Mail, tally: Tally) -> None:
-        receipt = await self._attempt(host, self._tls, addresses, part, tally)
-        if self._tls == "opportunistic" and isinstance(receipt.cause, TlsError) and not part.delivery.require_tls:
+    async def _to_host(
+        self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float
+    ) -> None:
+        receipt = await self._attempt(hop, addresses, part, tally, deadline)
+        if hop.tls == "opportunistic" and isinstance(receipt.cause, TlsError) and not part.delivery.require_tls:
             # RFC 7435 section 3: better without than not at all, as nobody said that there would be TLS.
             again = tally.mail_to([r.address for r in receipt.results if r.outcome is Outcome.DEFERRED])
             if again is not None:
-                await self._attempt(host, "none", addresses, again, tally)
+                await self._attempt(replace(hop, tls="none"), addresses, again, tally, deadline)
 
-    async def _attempt(self, host: str, tls: str, addresses: Sequence[AddrInfo], part: Mail, tally: Tally) -> Receipt:
-        backend = self._backend_for(host, tls, addresses)
+    async def _attempt(
+        self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float
+    ) -> Receipt:
+        attempt = _Attempt(self._backend_for(hop, addresses), deadline)
+        attempt.attach(self.runtime, self.unsupported)
         try:
-            receipt = await carry(backend, part)
+            receipt = await carry(attempt, part)
         except UnsupportedFeature as error:  # found out from this host; the other domains' fare as they may
-            receipt = _for_all(part, "not carried here", str(error), str(backend))
+            receipt = _for_all(part, "not carried here", str(error), str(attempt))
         except BaseException:
-            tally.add(backend.settled(part))
+            tally.add(attempt.settled(part))
             raise
+        receipt = receipt.with_(results=tuple(_said_of(result, receipt, hop) for result in receipt.results))
         tally.add(receipt)
         return receipt
 
-    def _backend_for(self, host: str, tls: str, addresses: Sequence[AddrInfo]) -> SmtpBackend:
-        """The one that keeps this host's connections."""
-        key = (host, tls)
-        backend = self._hosts.get(key)
+    def _backend_for(self, hop: Hop, addresses: Sequence[AddrInfo]) -> SmtpBackend:
+        """The one that keeps this host's connections on these terms."""
+        backend = self._hosts.get(hop)
         if backend is None:
             endpoint = Endpoint(
-                host=host.strip("[]").removeprefix("ipv6:"),
+                host=hop.host.strip("[]").removeprefix("ipv6:"),
                 port=self.port,
-                tls=tls,  # type: ignore[arg-type]  # one of the three
-                verify=tls == "required",
+                tls=hop.tls,
+                verify=hop.verify,
+                ca_file=self._ca_file if hop.verify else None,
+                certificate_check=hop.check,
                 helo=self.helo,
                 source_address=self.source_address,
                 proxy=self.proxy,
                 timeouts=self._timeouts,
             )
-            backend = SmtpBackend(endpoint, url=f"smtp://{host}:{self.port}?tls={tls}")
-            backend.attach(self.runtime, self.unsupported)
-            backend.transcript = self.transcript
-            self._hosts[key] = backend
+            made = SmtpBackend(endpoint, url=f"smtp://{hop.host}:{self.port}?tls={hop.tls}", limits=self._limits)
+            made.attach(self.runtime, self.unsupported)
+            made.transcript = self.transcript
+            backend = self._hosts.setdefault(hop, made)
             while len(self._hosts) > _MAX_KEPT_HOSTS:
                 _, oldest = self._hosts.popitem(last=False)
                 oldest.forget()
-        else:
-            self._hosts.move_to_end(key)
+        with contextlib.suppress(KeyError):  # another thread has just dropped it
+            self._hosts.move_to_end(hop)
         backend.endpoint = replace(backend.endpoint, addresses=tuple(addresses))
         return backend
+
+
+class _Attempt(Backend):
+    """One try at a host, within what is left of the mail's time."""
+
+    def __init__(self, host: SmtpBackend, deadline: float) -> None:
+        self.features = host.features
+        self.url = host.url
+        self._host = host
+        self._deadline = deadline
+
+    def left_out(self, mail: Mail) -> tuple[str, ...]:
+        return self._host.left_out(mail)
+
+    async def send(self, mail: Mail) -> Receipt:
+        return await self._host.send(mail, deadline=self._deadline)
+
+    def settled(self, mail: Mail) -> Receipt:
+        return self._host.settled(mail)
+
+
+def _said_of(result: RecipientResult, receipt: Receipt, hop: Hop) -> RecipientResult:
+    """The result, with which host it was, and how the way there was protected.
+
+    What a server of our choice does wrong is a matter of our account; these are the recipient's, so it is theirs.
+    """
+    came_to_it = receipt.cause is None or result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+    in_clear = hop.tls == "none" or any(note.startswith("tls: none") for note in receipt.notes)
+    scope = Scope.HOST if result.scope is Scope.ACCOUNT and isinstance(receipt.cause, TransportError) else result.scope
+    protection = ("none" if in_clear else hop.protection) if came_to_it else None
+    return replace(result, remote_mta=hop.host, tls=protection, scope=scope)
 
 
 def _sources(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -249,12 +337,18 @@ def _for_all(mail: Mail, event: str, said: str, backend: str, enhanced_code: str
     return Receipt.for_all(mail, outcome, text=said, enhanced_code=enhanced_code or None, scope=scope, backend=backend)
 
 
+#: Options that are the backend's arguments as they stand.
+_AS_GIVEN = ("helo", "source_address", "proxy", "tls", "dane", "mta_sts", "mta_sts_cache", "ca_file", "concurrency")
+
+
 def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     """``mx:`` or ``mx://?helo=mail.example.com``.
 
-    Options: ``helo``, ``source_address``, ``proxy``, ``tls`` (opportunistic, required, none), ``concurrency`` (domains
-    at once), ``transcript``, and in seconds ``timeout`` (one attempt in all), ``connect_timeout``, ``command_timeout``,
-    ``final_timeout``.
+    Options: ``helo``, ``source_address``, ``proxy``; ``tls`` (opportunistic, required, none), ``dane``, ``mta_sts``,
+    ``mta_sts_cache`` (a file), ``ca_file``; ``resolver`` (IP addresses of DNS servers, each with a port or without) and
+    ``trust_resolver`` (they validate DNSSEC, and nobody stands between); ``concurrency`` (domains at once),
+    ``max_connections``, ``max_messages``, ``max_age`` and ``max_idle`` (for each host); ``transcript``; and timeouts in
+    seconds, as for ``smtp``, ``timeout`` for one mail in all.
     """
     url.refuse("username", "host", "port", "path")
     options = url.options(
@@ -262,38 +356,35 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
         source_address=ip_addresses,
         proxy=text,
         tls=choice("opportunistic", "required", "none"),
-        concurrency=_count,
+        dane=flag,
+        mta_sts=flag,
+        mta_sts_cache=text,
+        ca_file=text,
+        resolver=dns_servers,
+        trust_resolver=flag,
+        concurrency=whole(1, 100),
+        max_connections=whole(1, 20),
+        max_messages=whole(1, 1_000_000),
+        max_age=seconds,
+        max_idle=seconds,
         transcript=flag,
-        **dict.fromkeys(_TIMEOUT_OPTIONS, seconds),
+        **dict.fromkeys(TIMEOUT_OPTIONS, seconds),
     )
     helo = options.get("helo", "")
     if helo and helo_name(helo) != helo:
         raise ConfigError(f"mx: option helo={helo!r}: must be a fully qualified host name")
-    timeouts = {field: options[name] for name, field in _TIMEOUT_OPTIONS.items() if name in options}
+    from ..dns import DnsClient
+
+    timeouts = {field: options[name] for name, field in TIMEOUT_OPTIONS.items() if name in options}
+    limits = {field: options[name] for name, field in LIMIT_OPTIONS.items() if name in options}
     backend = MxBackend(
-        helo=helo,
-        source_address=options.get("source_address", ()),
-        proxy=options.get("proxy"),
-        tls=options.get("tls", "opportunistic"),
-        concurrency=options.get("concurrency", 1),
+        **{name: options[name] for name in _AS_GIVEN if name in options},
+        dns=DnsClient(options.get("resolver"), trusts_ad=options.get("trust_resolver")),
         timeouts=replace(_TIMEOUTS, **timeouts),
+        limits=replace(_LIMITS, **limits),
         url=str(url),
     )
     backend.transcript = options.get("transcript", False)
     if runtime is not None:
         backend.attach(runtime)
     return backend
-
-
-_TIMEOUT_OPTIONS = {
-    "timeout": "total_s",
-    "connect_timeout": "connect_s",
-    "command_timeout": "command_s",
-    "final_timeout": "final_s",
-}
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
-        raise ValueError("must be a whole number from 1 to 100")
-    return int(value)

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 from ..errors import ConfigError
 from ..redaction import MASK, Unpickled
 
-__all__ = ["BackendURL", "choice", "flag", "ip_addresses", "seconds", "text", "whole"]
+__all__ = ["BackendURL", "choice", "dns_servers", "flag", "ip_addresses", "seconds", "text", "whole"]
 
 T = TypeVar("T")
 
@@ -272,3 +272,23 @@ def ip_addresses(value: str) -> tuple[str, ...]:
     if len({address.version for address in found}) != len(found):
         raise ValueError("must be at most one address of each family")
     return tuple(str(address) for address in found)
+
+
+_SERVER = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})", re.ASCII)
+
+
+def dns_servers(value: str) -> list[tuple[str, int]]:
+    """IP addresses of DNS servers, parted by commas, each with a port or without."""
+    import ipaddress
+
+    found = []
+    for item in value.split(","):
+        server = _SERVER.fullmatch(item.strip())
+        address, port = (server[1] or server[2], int(server[3])) if server else (item.strip().strip("[]"), 53)
+        try:
+            found.append((str(ipaddress.ip_address(address)), port))
+        except ValueError:
+            raise ValueError("must be IP addresses, each with a port or without: 127.0.0.1,[::1]:5353") from None
+        if not 1 <= port <= 65535:
+            raise ValueError(f"port {port} is not 1-65535")
+    return found

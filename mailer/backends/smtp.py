@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from ..oauth2.token import TokenSource
     from ..runtime import Runtime
 
-__all__ = ["SmtpBackend", "smtp_from_url"]
+__all__ = ["LIMIT_OPTIONS", "TIMEOUT_OPTIONS", "SmtpBackend", "smtp_from_url"]
 
 _DEFAULT_PORT = {"smtp": 587, "smtps": 465, "lmtp": 24}
 #: Mechanisms that prove the user by an OAuth 2 access token.
 _BY_TOKEN = ("OAUTHBEARER", "XOAUTH2")
 #: URL options and the fields that they set.
-_TIMEOUTS = {
+TIMEOUT_OPTIONS = {
     "timeout": "total_s",
     "connect_timeout": "connect_s",
     "command_timeout": "command_s",
@@ -51,7 +52,7 @@ _TIMEOUTS = {
     "data_timeout": "data_s",
     "block_timeout": "block_s",
 }
-_LIMITS = {
+LIMIT_OPTIONS = {
     "max_connections": "connections",
     "max_messages": "messages",
     "max_age": "age_s",
@@ -131,10 +132,15 @@ class SmtpBackend(Backend):
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    async def send(self, mail: Mail) -> Receipt:
-        """One attempt over one connection: the idle one if it still lives, else a new one."""
+    async def send(self, mail: Mail, *, deadline: float = math.inf) -> Receipt:
+        """One attempt over one connection: the idle one if it still lives, else a new one.
+
+        Args:
+            mail: What is sent.
+            deadline: The end of it, if that is before the end of ``Timeouts.total_s``.
+        """
         started_at = self._clock()
-        deadline = self.runtime.now() + self.endpoint.timeouts.total_s
+        deadline = min(deadline, self.runtime.now() + self.endpoint.timeouts.total_s)
         transaction = self._transaction(mail, self.runtime.now(), deadline)
         await self._carry([transaction], window=1)
         said = self._receipt(transaction, started_at)
@@ -337,7 +343,7 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         max_idle=seconds,
         window=whole(1, 1000),
         transcript=flag,
-        **dict.fromkeys(_TIMEOUTS, seconds),
+        **dict.fromkeys(TIMEOUT_OPTIONS, seconds),
     )
     auth = options.get("auth", "").upper()
     if url.username is not None and url.password is None:
@@ -347,8 +353,8 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
             f"{url.scheme}: a login needs user and password: {url.scheme}://user:password@{url.host}"
             " (with access tokens from elsewhere, a user and auth=xoauth2 or auth=oauthbearer)"
         )
-    timeouts = {field: options[name] for name, field in _TIMEOUTS.items() if name in options}
-    limits = {field: options[name] for name, field in _LIMITS.items() if name in options}
+    timeouts = {field: options[name] for name, field in TIMEOUT_OPTIONS.items() if name in options}
+    limits = {field: options[name] for name, field in LIMIT_OPTIONS.items() if name in options}
     secure_by_default = (
         implicit
         or url.username is not None

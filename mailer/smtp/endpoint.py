@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -109,6 +110,8 @@ class Endpoint(Unpickled):
         key_file: A PEM file with its private key; None: it stands in ``cert_file``. Not shown.
         key_password: What the private key is encrypted with. Never shown.
         tls_min: The oldest version of TLS to speak, "1.2" or "1.3".
+        certificate_check: Given the chain that the server shows, DER, its own certificate first, says why that is not
+            taken, or "": what else than ``verify`` may tell who the server is (DANE). None: nothing.
         username: Who logs in; None: nobody. Shown by :attr:`login` only.
         password: The password. Never shown.
         tokens: Where OAuth 2 access tokens come from, in the password's place.
@@ -134,6 +137,7 @@ class Endpoint(Unpickled):
     key_file: str | None = field(default=None, repr=False)
     key_password: str | None = field(default=None, repr=False)
     tls_min: str = "1.2"
+    certificate_check: Callable[[Sequence[bytes]], str] | None = None
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     tokens: TokenSource | None = field(default=None, repr=False)
@@ -168,7 +172,7 @@ class Endpoint(Unpickled):
     @property
     def is_checked(self) -> bool:
         """Whether TLS tells who the server is: nobody else can show a certificate that is taken."""
-        return self.verify or bool(self.fingerprints)
+        return self.verify or bool(self.fingerprints) or self.certificate_check is not None
 
     @property
     def login(self) -> str:

@@ -265,6 +265,9 @@ class Session:
                 f"{self._endpoint}: the certificate is not the pinned one; its SHA-256 fingerprint is {shown}:"
                 " if you know that the server has a new one, pin that"
             )
+        check = self._endpoint.certificate_check
+        if check is not None and (why := check(self._stream.chain)):
+            raise TlsError(f"{self._endpoint}: {why}")
         self._wire.forget()
         if self._wire.is_logged:
             self._wire.log("*", f"{self._stream.tls_version}, {self._stream.cipher}")

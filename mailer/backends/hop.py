@@ -1,0 +1,176 @@
+"""The hop: a host that takes a domain's mail, where it is, and how safely it has to be spoken to.
+
+The domain says all three: MX and address records where (RFC 5321 section 5), TLSA records (DANE, RFC 7672) or a policy
+over HTTPS (MTA-STS, RFC 8461) how safely. DANE goes before MTA-STS; where there is neither, TLS is used if it is
+offered, with any certificate (RFC 7435).
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..errors import TlsError
+from ..smtp import dane
+from ..smtp.endpoint import TlsMode
+from ..smtp.route import NoRoute, hosts_for
+
+if TYPE_CHECKING:
+    from ..dns import DnsClient
+    from ..runtime import AddrInfo, Runtime
+    from ..smtp.mta_sts import MtaSts, StsPolicy
+
+__all__ = ["Hop", "HopFinder", "Route"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a domain.
+
+    Attributes:
+        domain: With A-labels, or an address literal in brackets.
+        hosts: Best first.
+        is_authentic: DNSSEC vouches for them.
+        policy: What the domain wants by MTA-STS, or None.
+        notes: What the receipt is to say of it.
+    """
+
+    domain: str
+    hosts: Sequence[str]
+    is_authentic: bool = False
+    policy: StsPolicy | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One host, and the terms of talking to it. Hashable without its addresses: equal terms share connections.
+
+    Attributes:
+        host: Its name, or an address literal in brackets.
+        tls: What to do about TLS; "opportunistic" goes on in clear where TLS fails.
+        verify: The certificate must be by a trusted authority, for this host.
+        tlsa: Or else it must be one that these name; (): any.
+        names: What an authority's certificate may be for.
+        protection: What TLS on these terms comes to, as :attr:`~mailer.receipt.RecipientResult.tls` says it.
+        notes: What the receipt is to say of it.
+    """
+
+    host: str
+    tls: TlsMode
+    verify: bool = False
+    tlsa: tuple[dane.Tlsa, ...] = ()
+    names: tuple[str, ...] = ()
+    protection: str = "unverified"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def check(self) -> Callable[[Sequence[bytes]], str] | None:
+        """Says why a certificate chain is not taken; None where TLSA records say nothing."""
+        return functools.partial(self._refusal) if self.tlsa else None
+
+    def _refusal(self, chain: Sequence[bytes]) -> str:
+        return dane.refusal(self.tlsa, chain, self.names, datetime.now(UTC))
+
+
+class HopFinder:
+    """Asks a domain for its hops.
+
+    Args:
+        dns: Who is asked.
+        port: Of the hosts.
+        tls: "opportunistic" leaves it to the domain; "required" wants a verified certificate from all, "none" no TLS.
+        own_names: This machine's, in lower case: a host listed no better than we are would send the mail back.
+        shuffle: Mixes hosts of one preference in place.
+        uses_dane: Whether TLSA records count.
+        sts: Who finds MTA-STS policies; None: they do not count.
+    """
+
+    def __init__(
+        self,
+        dns: DnsClient,
+        *,
+        port: int,
+        tls: TlsMode,
+        own_names: Collection[str],
+        shuffle: Callable[[list[str]], None],
+        uses_dane: bool,
+        sts: MtaSts | None,
+    ) -> None:
+        self._dns = dns
+        self._port = port
+        self._tls = tls
+        self._own_names = own_names
+        self._shuffle = shuffle
+        self._uses_dane = uses_dane and tls != "none"
+        self._sts = sts if tls != "none" else None
+
+    async def route(self, runtime: Runtime, domain: str, deadline: float) -> Route:
+        """The hosts of a domain, and its policy.
+
+        Raises:
+            NoRoute: It does not exist, takes no mail, or its mail is for this machine.
+            TransportError: DNS cannot tell now.
+        """
+        if domain.startswith("["):
+            return Route(domain, [domain])
+        answer = await self._dns.look_up(runtime, domain, "MX", deadline)
+        if answer.status == "missing":
+            raise NoRoute("domain does not exist", "5.1.2", f"{domain} does not exist")
+        records = [(mx.preference, mx.host) for mx in answer.records]
+        hosts = hosts_for(domain, records, self._shuffle, self._own_names)
+        policy, said = None, ""
+        if self._sts is not None:
+            policy, said = await self._sts.policy(runtime, domain, deadline)
+        return Route(domain, hosts, answer.is_authentic, policy, (said,) if said else ())
+
+    async def hop(self, runtime: Runtime, route: Route, host: str, deadline: float) -> tuple[Hop, Sequence[AddrInfo]]:
+        """One of the route's hosts, and its addresses, none if it has none.
+
+        Raises:
+            TlsError: The domain's policy does not allow this host.
+            TransportError: DNS cannot tell now where it is, or whether it has TLSA records: then it must be left alone,
+                or an attacker could keep them from us (RFC 7672 section 2.1.2).
+        """
+        if host.startswith("["):
+            literal = str(ipaddress.ip_address(host[1:-1].removeprefix("ipv6:")))
+            return self._by_default(host), await runtime.resolve(literal, self._port, deadline)
+        addresses, is_authentic = await self._dns.located(runtime, host, self._port, deadline)
+        hop: Hop | None = None
+        if self._uses_dane and addresses and route.is_authentic and is_authentic:
+            hop = await self._by_dane(runtime, route, host, deadline)
+        return hop or self._by_policy(route, host), addresses
+
+    async def _by_dane(self, runtime: Runtime, route: Route, host: str, deadline: float) -> Hop | None:
+        answer = await self._dns.look_up(runtime, f"_{self._port}._tcp.{host}", "TLSA", deadline)
+        if not (answer.is_authentic and answer.records):
+            return None
+        # In one order, so that equal sets are equal terms.
+        records = tuple(sorted(dane.usable(answer.records), key=str))
+        if not records:
+            # RFC 7672 section 2.2: TLS is mandatory then, and cannot be authenticated.
+            note = f"{host}: none of its TLSA records can be used; its certificate was not checked"
+            return Hop(host, "required", notes=(note,))
+        names = tuple(dict.fromkeys((host, route.domain))) if dane.names_an_authority(records) else ()
+        return Hop(host, "required", tlsa=records, names=names, protection="dane")
+
+    def _by_policy(self, route: Route, host: str) -> Hop:
+        policy, hop = route.policy, self._by_default(host)
+        if policy is None or policy.mode == "none":
+            return hop
+        allowed = policy.allows(host)
+        refused = f"{host} is no mail host of {route.domain} by its MTA-STS policy ({', '.join(policy.mx)})"
+        if policy.mode == "testing":
+            return hop if allowed else replace(hop, notes=(f"mta-sts testing: {refused}",))
+        if not allowed:
+            raise TlsError(refused)
+        return Hop(host, "required", verify=True, protection="mta-sts")
+
+    def _by_default(self, host: str) -> Hop:
+        if self._tls == "required":
+            return Hop(host, "required", verify=True, protection="verified")
+        return Hop(host, self._tls)
