@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from dns_server import DnsServer
 from worlds import World
 
 from mailer import Message
@@ -18,8 +17,9 @@ from mailer.dns import DnsClient
 from mailer.mailbox import Mailbox
 from mailer.smtp.endpoint import Timeouts
 from mailer.testing import ScriptedServer
+from mailer.testing.dns import DnsServer
 
-__all__ = ["ZONE", "hosts", "message", "mx", "outcomes"]
+__all__ = ["TIMEOUTS", "ZONE", "hosts", "message", "mx", "outcomes"]
 
 ZONE = """
 one.test 60 IN MX 10 mx1.one.test.

@@ -6,11 +6,11 @@ import socket
 from typing import Any
 
 import pytest
-from dns_server import DnsServer
 from worlds import World
 
 from mailer.dns import Answer, DnsClient, Mx, Tlsa
 from mailer.errors import ConnectError, DeadlineExceeded
+from mailer.testing.dns import DnsServer
 
 ZONE = """
 a.test 60 IN MX 20 Mx2.A.test.

@@ -205,10 +205,14 @@ def test_every_scheme_and_option_is_documented():
     text = page("backends.md")
     for scheme in (*url._BUILT_IN, *url._GROUPS):
         assert re.search(rf"`{scheme}[:(]", text), scheme
-    source = (ROOT / "mailer/backends/smtp.py").read_text(encoding="utf-8")
-    options = re.findall(r"^        (\w+)=(?:flag|text|seconds|choice|whole)", source, re.M)
-    assert len(options) >= 9
-    for option in (*options, *smtp._TIMEOUTS, "on_unknown", "rest", "format="):
+    options = []
+    for file in ("smtp", "mx"):
+        source = (ROOT / f"mailer/backends/{file}.py").read_text(encoding="utf-8")
+        options += re.findall(
+            r"^        (\w+)=(?:flag|text|seconds|choice|whole|ip_addresses|dns_servers)", source, re.M
+        )
+    assert len(options) >= 20
+    for option in (*options, *smtp.TIMEOUT_OPTIONS, "on_unknown", "rest", "format="):
         assert f"`{option}`" in text, option
 
 
@@ -227,7 +231,7 @@ def test_every_extension_is_documented_and_no_other():
 def test_every_option_of_a_relay_is_documented():
     from mailer.relay.postmark import Postmark
 
-    options = {"timeout", "connect_timeout", "ca_file", "scheme", *Postmark.options}
+    options = {"timeout", "connect_timeout", "ca_file", "proxy", "scheme", *Postmark.options}
     for option in options:
         assert f"| `{option}` |" in page("howto/relays.md"), option
 

@@ -20,6 +20,14 @@ SHOWS = {
         "everybody accepted: False",
         "for ann@example.org, archive@example.com",
     ],
+    "direct_mx.py": [
+        "ann@example.org: accepted, host mx1.example.org, tls none\n",
+        "bob@example.org: deferred, host mx1.example.org, tls none\n    4.7.1 greylisted",
+        "carol@nomail.example: rejected, host None, tls None\n    5.1.10 ",
+        "dave@nowhere.example: rejected, host None, tls None\n    5.1.2 ",
+        "the server has a mail for ann@example.org\n",
+        "Final-Recipient: rfc822; ann@example.org\nAction: relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx1.example.org\n",
+    ],
     "send_relay.py": [
         "ann@example.org: accepted (m-7)",
         "bob@example.org: rejected (None)",

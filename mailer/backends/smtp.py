@@ -270,7 +270,8 @@ class SmtpBackend(Backend):
         session = Session(stream, self.runtime, endpoint, learnt=self._pool.learnt, trace=trace)
         resumed, self._tls_session = self._tls_session, None  # if it comes to nothing, not for this
         await session.begin(context, deadline, tls_session=resumed)
-        self._tls_session = session.tls_session
+        if endpoint.certificate_check is None:  # a resumed session shows no chain
+            self._tls_session = session.tls_session
         return session
 
     def _tls_context(self) -> ssl.SSLContext | None:

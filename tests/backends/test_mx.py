@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from exchange import DATA, EHLO, HI, OK, QUIT, sent
-from mx_hosts import ZONE, hosts, message, mx, outcomes
+from mx_hosts import TIMEOUTS, ZONE, hosts, message, mx, outcomes
 from worlds import World
 
 from mailer import Outcome
@@ -72,7 +73,7 @@ def test_f1_f71_a_host_that_fails_leads_to_the_next_in_the_same_attempt(world: W
 
 
 def test_f06_a_silent_host_is_given_up_at_its_timer_and_the_next_delivers(world: World) -> None:
-    timeouts = Timeouts(connect_s=5, command_s=10, final_s=10, total_s=30, greeting_s=0.2)
+    timeouts = replace(TIMEOUTS, greeting_s=0.2)
     with hosts("S: hold\n", "mailbox") as (port, (_, spare)), mx(world, port, timeouts=timeouts) as mailer:
         receipt, _ = sent(mailer, message("a@one.test"))
     assert receipt.ok
@@ -166,15 +167,54 @@ def test_ourselves_among_the_hosts_is_a_loop(world: World) -> None:
     assert not any(box.mails for box in boxes)
 
 
+def test_the_deadline_is_the_mails_and_not_each_hosts(world: World) -> None:
+    timeouts = replace(TIMEOUTS, total_s=0.3)
+    with hosts("S: hold\n", "S: hold\n") as (port, _), mx(world, port, timeouts=timeouts) as mailer:
+        start = world.runtime.now()
+        receipt, _ = sent(mailer, message("a@one.test", "b@two.test"))
+        assert world.runtime.now() - start < 3
+    assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED] * 2
+
+
+def test_f3_what_a_strangers_greeting_refuses_is_the_hosts_affair(world: World) -> None:
+    """At a smarthost it pauses the account; here the next try may go elsewhere."""
+    with hosts("S: 554 no service\n" + QUIT, "S: 421 later\n") as (port, _), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test"))
+        assert [(r.outcome.value, r.scope.value) for r in receipt.results] == [("deferred", "host")]
+        mailer.dns.records["one.test", "MX"].pop()
+        mailer.backend._dns._cache.clear()
+        receipt, _ = sent(mailer, message("a@one.test"))
+    assert [(r.outcome.value, r.scope.value) for r in receipt.results] == [("deferred", "host")]
+
+
+def test_names_that_are_not_ascii_and_aliases_lead_there_too(world: World) -> None:
+    zone = "xn--bcher-kva.test 60 IN CNAME alias.test.\nalias.test 60 IN MX 5 mx.alias.test.\n" + ZONE
+    zone += "mx.alias.test 60 IN CNAME mx1.one.test.\n"
+    with hosts("mailbox") as (port, (one,)), mx(world, port, zone) as mailer:
+        receipt, _ = sent(mailer, message("a@bücher.test"))
+    assert [(r.outcome.value, r.remote_mta) for r in receipt.results] == [("accepted", "mx.alias.test")]
+    assert one.mails[0].recipients == ("a@xn--bcher-kva.test",)
+
+
+def test_the_report_names_host_status_and_words(world: World) -> None:
+    script = HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 550 5.1.1 no such user\nC: RSET\nS: 250 ok\n" + QUIT
+    with hosts(script) as (port, _), mx(world, port) as mailer:
+        receipt, _ = sent(mailer, message("a@one.test", "b@null.test"))
+    text = receipt.delivery_status("mail.x.test")
+    assert "Final-Recipient: rfc822; a@one.test\r\nAction: failed\r\nStatus: 5.1.1\r\n" in text
+    assert "Remote-MTA: dns; mx1.one.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n" in text
+    assert "Final-Recipient: rfc822; b@null.test\r\nAction: failed\r\nStatus: 5.1.10\r\nDiagnostic-Code: x-" in text
+
+
 # --- TLS between strangers --------------------------------------------------------------------------------------------
 
 
 def test_tls_is_used_unchecked_and_done_without_where_it_fails(world: World, server_tls: Any) -> None:
     with hosts("mailbox") as (port, (one,)), mx(world, port) as mailer:
-        assert sent(mailer, message("a@one.test"))[0].ok
+        assert sent(mailer, message("a@one.test"))[0].results[0].tls == "none"
         assert not one.mails[0].is_tls
     with Mailbox(host="127.0.0.2", tls=server_tls) as secure, mx(world, secure.port) as mailer:
-        assert sent(mailer, message("a@one.test"))[0].ok
+        assert sent(mailer, message("a@one.test"))[0].results[0].tls == "unverified"
         assert secure.mails[0].is_tls  # its certificate is for another name, by an unknown authority
     broken = HI + "C: EHLO *\nS: 250-hello\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nS: close\n---\n" + HI
     broken += (
@@ -206,6 +246,11 @@ def test_f19_required_tls_is_never_done_without(world: World, server_tls: Any) -
         ("mx:?concurrency=0", "concurrency"),
         ("mx:?timeout=0", "timeout"),
         ("mx:?prot=1", "prot"),
+        ("mx:?dane=maybe", "dane"),
+        ("mx:?resolver=dns.test", "resolver=.*IP addresses"),
+        ("mx:?resolver=127.0.0.1:0", "resolver=.*port 0"),
+        ("mx:?max_connections=21", "max_connections"),
+        ("mx:?source_address=host", "source_address"),
     ],
 )
 def test_wrong_urls_are_errors(url: str, match: str) -> None:
@@ -222,3 +267,18 @@ def test_it_prints_itself_and_checks_dns(world: World) -> None:
         assert mailer.check().ok
     with mx(world, 1, faults={("", "NS"): "servfail"}) as mailer:
         assert isinstance(mailer.check().cause, ConnectError)
+
+
+def test_settings_arrive_where_they_count() -> None:
+    from mailer import backend_from_url
+
+    backend: Any = backend_from_url(
+        "mx:?resolver=127.0.0.1:5353,[::1]:54,192.0.2.1&trust_resolver=yes&dane=no&mta_sts=no&greeting_timeout=7"
+        "&max_connections=3&source_address=192.0.2.7,2001:db8::7&proxy=socks5://gate.test"
+    )
+    assert backend._dns._recursive_servers() == (("127.0.0.1", 5353), ("::1", 54), ("192.0.2.1", 53))
+    assert backend._dns.is_trusted
+    assert (backend._timeouts.greeting_s, backend._timeouts.data_s, backend._limits.connections) == (7, 120, 3)
+    assert backend.source_address == ("192.0.2.7", "2001:db8::7")
+    assert str(backend.proxy) == "socks5://gate.test:1080"
+    assert (backend._facts["dane"], backend._facts["mta_sts"]) == ("no", "no")

@@ -63,7 +63,7 @@ def test_check_53_the_servers_own_key_by_dane(world: World, secure: tuple[ssl.SS
     with hosts(context) as (port, (one,)):
         zone = tlsa(port, "mx1.one.test", "3 1 1 " + "00" * 32, "3 1 1 " + key_digest(certificate))
         with mx(world, port, zone, authentic=True, limits=PoolLimits(messages=2)) as mailer:
-            for _ in range(4):  # over two connections, the second with the TLS session of the first resumed
+            for _ in range(4):  # over two connections, neither with a TLS session resumed
                 assert became(sent(mailer, message("a@one.test"))[0]) == [("accepted", "mx1.one.test", "dane")]
             assert [mail.is_tls for mail in one.mails] == [True] * 4
             assert mailer.check().facts["dane"] == "yes"

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from dns_server import DnsServer
 from exchange import message, sent
 from worlds import NAMES, World, new_world
 
@@ -28,6 +27,7 @@ from mailer.dns import DnsClient
 from mailer.errors import AuthError, DeadlineExceeded, ProtocolError, TlsError, TransportError
 from mailer.smtp.endpoint import Timeouts
 from mailer.testing import SmtpCommand, SmtpServer
+from mailer.testing.dns import DnsServer
 
 TO = ("ann@y.test", "bob@y.test", "cyd@y.test")
 LETTERS = {"accepted": "a", "deferred": "d", "rejected": "r", "unknown": "u"}

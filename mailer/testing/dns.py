@@ -1,4 +1,10 @@
-"""A DNS server on loopback, UDP and TCP, with a zone in text; and with faults. Its messages are dnspython's."""
+"""A DNS server on loopback, UDP and TCP, with a zone in text; and with faults. Its messages are dnspython's (``dns``).
+
+::
+
+    with DnsServer("one.test 60 IN MX 10 mx.one.test.\\nmx.one.test 60 IN A 127.0.0.2") as server:
+        backend = MxBackend(dns=DnsClient([server.address]), port=2525)
+"""
 
 from __future__ import annotations
 
