@@ -8,6 +8,8 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import SMTP
 
+from ..envelope import Envelope
+
 __all__ = ["ReceivedMail"]
 
 
@@ -34,6 +36,11 @@ class ReceivedMail:
     helo_name: str
     is_tls: bool
     user: str | None
+
+    @property
+    def envelope(self) -> Envelope:
+        """Sender and recipients as a mailer has them; AddressError if they are no addresses with a domain."""
+        return Envelope(self.sender, self.recipients)
 
     @property
     def message(self) -> EmailMessage:

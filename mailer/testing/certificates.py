@@ -12,7 +12,7 @@ import ssl
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -67,10 +67,10 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._certificate = self._signed(self._name, self._key, is_authority=True)
         self.pem = _pem(self._certificate)
-        self._identities: dict[str, Identity] = {}
+        self._made: dict[str, Identity] = {}
 
     def identity(self, fault: str = "good") -> Identity:
-        """The identity of a server, made when it is first asked for.
+        """The identity of a server: the certificate made when it is first asked for, the context each time anew.
 
         Args:
             fault: One of `TLS_FAULTS`.
@@ -80,9 +80,11 @@ class Authority:
         """
         if fault not in TLS_FAULTS:
             raise ValueError(f"there is no TLS fault {fault!r}; there are: {', '.join(TLS_FAULTS)}")
-        if fault not in self._identities:
-            self._identities[fault] = self._made(fault)
-        return self._identities[fault]
+        if fault not in self._made:
+            self._made[fault] = self._new(fault)
+        made = self._made[fault]
+        # A context can be changed by whoever has it; so nobody has another's.
+        return replace(made, context=_context(made.certificate + made.key, is_old=fault == "old_protocol"))
 
     def issue(self, *hosts: str, days: int = 30) -> Identity:
         """An identity for host names or IP addresses: a server's, or a client's for its side of mutual TLS."""
@@ -92,7 +94,7 @@ class Authority:
         """What a client needs that trusts this authority alone: for `smtplib` and the like."""
         return ssl.create_default_context(cadata=self.pem.decode("ascii"))
 
-    def _made(self, fault: str) -> Identity:
+    def _new(self, fault: str) -> Identity:
         if fault == "expired":
             return self._identity(_HOSTS, first=_now() - 10 * _DAY, last=_now() - _DAY)
         if fault == "not_yet_valid":
@@ -103,10 +105,7 @@ class Authority:
             return self._identity(_HOSTS, is_own_issuer=True)
         if fault == "unknown_ca":
             return Authority("nobody's authority").identity()
-        identity = self._identity(_HOSTS)
-        if fault == "old_protocol":
-            _limit_to_old(identity.context)
-        return identity
+        return self._identity(_HOSTS)
 
     def _identity(
         self,
@@ -126,10 +125,8 @@ class Authority:
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _load(context, certificate + secret)
         end_point = server_end_point(made.public_bytes(serialization.Encoding.DER))
-        return Identity(context, end_point, certificate, secret)
+        return Identity(_context(certificate + secret), end_point, certificate, secret)
 
     def _signed(
         self,
@@ -205,8 +202,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _load(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load certificate and key, which `ssl` reads from files only."""
+def _context(pem: bytes, *, is_old: bool = False) -> ssl.SSLContext:
+    """A server's context with this certificate and key, which `ssl` reads from files only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     descriptor, path = tempfile.mkstemp(suffix=".pem")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -214,6 +212,9 @@ def _load(context: ssl.SSLContext, pem: bytes) -> None:
         context.load_cert_chain(path)
     finally:
         os.unlink(path)
+    if is_old:
+        _limit_to_old(context)
+    return context
 
 
 def _limit_to_old(context: ssl.SSLContext) -> None:

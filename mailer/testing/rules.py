@@ -21,7 +21,7 @@ MOMENTS = {
     "TLS": "the handshake, of STARTTLS or implicit TLS",
     "AUTH": "the command, and each further response of the client",
     ".": "the end of the mail, by DATA or BDAT; in LMTP once for each recipient, who is the argument",
-    "*": "everything that is answered",
+    "*": "everything that is answered, the handshake not",
 } | dict.fromkeys("EHLO HELO LHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP".split(), "the command")
 
 
@@ -113,16 +113,16 @@ class Rule:
 
     # ---- What happens ----
 
-    def reply(self, *replies: Saying) -> Self:
+    def reply(self, reply: Saying, *further: Saying) -> Self:
         """Answer this. Several are given in turn, and the last stays.
 
         The command has its effect where the reply is of the same class (2xx, 3xx ...) as the server's own.
 
         Args:
-            replies: ``"550 5.1.1 no such user"``, ``"250-a\\n250 b"``, ``b"250 ok\\n"`` as it is, a `Reply`, an
+            reply, further: ``"550 5.1.1 no such user"``, ``"250-a\\n250 b"``, ``b"250 ok\\n"`` as it is, a `Reply`, an
                 iterable of bytes, None for the server's own; or a function of the `SmtpCommand` that gives one.
         """
-        self._replies = replies
+        self._replies = (reply, *further)
         return self
 
     def delay(self, seconds: float) -> Self:
@@ -191,7 +191,8 @@ class Rule:
     def fits(self, asked: Asked) -> bool:
         """Whether verb and argument fit."""
         return any(
-            self._verb in ("*", verb.upper()) and self._argument.fullmatch(argument) is not None
+            (self._verb == verb or (self._verb == "*" and verb != "TLS"))
+            and self._argument.fullmatch(argument) is not None
             for verb, argument in asked
         )
 

@@ -171,7 +171,7 @@ class SmtpServer(Mailbox):
         if self._ca_file:
             options["ca_file"] = self._ca_file
         login = ""
-        if self.users and not self.lmtp:
+        if self.users:
             name, password = next(iter(self.users.items()))
             login = f"{quote(name, safe='')}:{quote(password, safe='')}@"
             if self.tls is None:

@@ -21,8 +21,9 @@ from typing import Any
 import anyio
 import pytest
 
-from mailer.errors import ConfigError
-from mailer.mailbox.sasl import Accounts, Login
+from mailer import DeliveryDeferred, Envelope, Mailer, Message
+from mailer.errors import AuthError, ConfigError
+from mailer.mailbox.sasl import MECHANISMS, Accounts, Login
 from mailer.smtp.reply import Reply
 from mailer.testing import SmtpCommand, SmtpServer
 
@@ -122,6 +123,7 @@ def test_without_rules_it_is_a_correct_server() -> None:
         assert (mail.sender, mail.recipients, mail.content) == ("a@b.test", ("c@d.test",), MAIL)
         assert (mail.user, mail.is_tls, mail.message["Subject"]) == ("ann", True, "hi")
         assert mail.message.get_content() == ".hello\r\n"
+        assert mail.envelope == Envelope("a@b.test", "c@d.test")
         (session,) = server.sessions
         assert server.commands == session.commands
         assert next(line for line in session.commands if "AUTH" in line).startswith("AUTH CRAM-MD5")
@@ -249,6 +251,7 @@ def test_rules_that_fit_together_add_up() -> None:
     ("make", "error"),
     [
         (lambda server: server.on("RCTP"), "did you mean 'RCPT'"),
+        (lambda server: SmtpServer(implicit_tls=True), "implicit_tls needs tls"),
         (lambda server: server.on("MAIL").delay(-1), "seconds must be 0 or more"),
         (lambda server: server.on("MAIL").drip(float("nan")), "seconds"),
         (lambda server: server.on("MAIL").drop(after=-1), "after must be"),
@@ -441,11 +444,9 @@ def test_a_handshake_can_stall_and_be_something_else() -> None:
 
 def test_a_context_of_ones_own_and_no_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with SmtpServer(tls=True) as made:
-        identity_context = made.tls
+    assert SmtpServer(tls=True).tls is not SmtpServer(tls=True).tls  # what one does to it, the other does not see
     monkeypatch.setitem(sys.modules, "mailer.testing.certificates", None)
     assert SmtpServer(tls=server_context).tls is server_context
-    assert identity_context is not None
     with pytest.raises(ConfigError, match=r"pip install 'mailwright\[crypto\]'"):
         SmtpServer(tls=True)
 
@@ -507,6 +508,19 @@ def test_smtplib_logs_in(name: str) -> None:
                 assert smtp.docmd("MAIL FROM:<a@b.test>")[0] == (250 if is_good else 530)
         assert f"S: 250 AUTH {name}" in server.dialogue
         assert "auth_in_clear=yes" in server.url
+
+
+@pytest.mark.parametrize("name", [name for name in MECHANISMS if "SCRAM" in name])
+def test_scram_over_tls_ties_the_login_to_the_connection(name: str) -> None:
+    with SmtpServer(tls=True, users={"jösé,=": "s3cret ²"}, mechanisms=[name]) as server:
+        with Mailer(server.url, from_="a@b.test", retry=None) as mailer:
+            assert mailer.send(Message(to="c@d.test", subject="s", text="t")).ok
+        assert server.mails[0].user == "jösé,="
+        assert f"S: 250 AUTH {name}" in server.dialogue
+        wrong = server.url.replace("s3cret", "wrong")
+        with Mailer(wrong, from_="a@b.test", retry=None) as mailer, pytest.raises(DeliveryDeferred) as refused:
+            mailer.send(Message(to="c@d.test", subject="s", text="t"))
+        assert isinstance(refused.value.__cause__, AuthError)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from mailer.contrib.flask import FlaskMailer
 from mailer.mailbox import Mailbox
 from mailer.runtime import Runtime
 from mailer.smtp.reply import Reply
+from mailer.testing import SmtpCommand, SmtpServer
 
 # --- a message: wide in, narrow stored --------------------------------------------------------------------------------
 
@@ -208,6 +209,15 @@ def in_tests() -> None:
 
     with Mailbox(replies=refused) as mailbox:
         assert_type(mailbox.url, str)
+
+    def said(command: SmtpCommand) -> str | None:
+        return f"550 5.1.1 not {command.argument}" if len(command.recipients) > 1 else None
+
+    with SmtpServer(tls="expired", users={"ann": "secret"}) as server:
+        server.on("RCPT", "bob@*").reply(said, "451 4.3.0 later", None).times(3)
+        server.on(".").delay(0.2).drop(after=10, reset=True)
+        assert_type(server.mails[0].content, bytes)
+        assert_type(server.sessions[0].received, bytes)
 
 
 def in_flask(extension: FlaskMailer) -> Mapping[str, object]:
