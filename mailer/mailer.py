@@ -84,7 +84,7 @@ class _Face(Unpickled):
             unsupported = chosen.unsupported if unsupported is None else unsupported
             retry = chosen.retry if retry is DEFAULT_RETRY else retry
             templates = chosen.templates if templates is None else templates
-            fallback = chosen.oauth2
+            fallback = chosen.tokens
         elif name != "default":
             raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
         unsupported = "default" if unsupported is None else unsupported

@@ -28,6 +28,7 @@ from pydantic import (
     Field,
     InstanceOf,
     PlainSerializer,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -39,7 +40,7 @@ from .address import Address
 from .errors import ConfigError, MessageError
 from .log import NO_SETTING
 from .message import Message
-from .redaction import forgets_arguments
+from .redaction import MASK, forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .search_path import SearchPath
 from .secret_url import SecretURL
@@ -127,18 +128,22 @@ def _templates(value: Any) -> Templates | list[str] | None:
     raise ValueError(f"must be a folder, a list of them or Templates, not {type(value).__name__}")
 
 
-def _oauth2(value: Any) -> TokenProvider | None:
+def _oauth2(value: Any) -> OAuth2Settings | TokenProvider | None:
     from .oauth2 import TokenProvider
 
-    if value is None or isinstance(value, TokenProvider):
+    if value is None or isinstance(value, (OAuth2Settings, TokenProvider)):
         return value
-    if isinstance(value, Mapping):
-        return OAuth2Settings.model_validate(value).provider()
-    raise ValueError("must be a table or a TokenProvider")
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table or a TokenProvider")
+    read = OAuth2Settings.model_validate(value)
+    read.provider()  # what is wrong is to be known now
+    return read
 
 
-def _shown_oauth2(value: TokenProvider) -> Any:
-    return value.shown or repr(value)
+def _shown_oauth2(value: OAuth2Settings | TokenProvider) -> Any:
+    if not isinstance(value, OAuth2Settings):
+        return repr(value)
+    return {name: MASK if isinstance(given, SecretStr) else given for name, given in value if given}
 
 
 def _shown_templates(value: Any) -> Any:
@@ -158,7 +163,7 @@ _Templates = Annotated[
     PlainSerializer(_shown_templates, when_used="json-unless-none"),
 ]
 _OAuth2 = Annotated[
-    Any,  # TokenProvider | None; loaded on first use
+    Any,  # OAuth2Settings | TokenProvider | None; the latter is loaded on first use
     BeforeValidator(_oauth2),
     PlainSerializer(_shown_oauth2, when_used="json-unless-none"),
 ]
@@ -221,13 +226,19 @@ class OAuth2Settings(BaseModel):
     tenant: str = Field("", description="Microsoft's directory: its id or domain.")
     scope: str = Field("", description="What for; without it what SMTP needs.")
     cache: str = Field("", description="A file that keeps tokens, for all processes; its folder must exist.")
+    _provider: Any = PrivateAttr(None)
 
     def provider(self) -> TokenProvider:
-        """The provider that they mean.
+        """The provider that they mean: one for all mailers, so that one asks.
 
         Raises:
             ValueError: They mean none, or are wrong; the text shows no secret.
         """
+        if self._provider is None:
+            self._provider = self._made()
+        return cast("TokenProvider", self._provider)
+
+    def _made(self) -> TokenProvider:
         from .oauth2 import TokenProvider
 
         refresh, account = self.refresh_token.get_secret_value(), self.service_account.get_secret_value()
@@ -276,6 +287,11 @@ class MailerSettings(BaseModel):
     oauth2: _OAuth2 = Field(
         None, description="Where access tokens come from, for a URL with a user and no password: the settings below."
     )
+
+    @property
+    def tokens(self) -> TokenProvider | None:
+        """Where access tokens come from, or None."""
+        return self.oauth2.provider() if isinstance(self.oauth2, OAuth2Settings) else self.oauth2
 
 
 class Settings(MailerSettings, BaseSettings):

@@ -602,7 +602,7 @@ def test_oauth2_is_told_by_its_parts_its_secrets_from_files(monkeypatch: pytest.
         MAILER_OAUTH2__REFRESH_TOKEN_FILE=str(tmp_path / "refresh"),
     )
     settings = Settings()
-    assert settings.oauth2._source.form(0, None) == {
+    assert settings.tokens._source.form(0, None) == {
         "grant_type": "refresh_token",
         "client_id": "app",
         "client_secret": SECRET,
@@ -612,18 +612,22 @@ def test_oauth2_is_told_by_its_parts_its_secrets_from_files(monkeypatch: pytest.
     assert SECRET not in shown
     assert ("oauth2.client_id", "app", "MAILER_OAUTH2__CLIENT_ID") in settings.rows()
     assert ("oauth2.refresh_token", "***", "MAILER_OAUTH2__REFRESH_TOKEN_FILE") in settings.rows()
-    assert Mailer(settings=settings).backend.endpoint.tokens is settings.oauth2
-    assert AsyncMailer(settings=settings).backend.endpoint.tokens is settings.oauth2, "one for both: asked once"
+    assert ("oauth2.service", "google", "mailer.toml: oauth2.service") in settings.rows()
+    assert Mailer(settings=settings).backend.endpoint.tokens is settings.tokens
+    assert AsyncMailer(settings=settings).backend.endpoint.tokens is settings.tokens, "one for both: asked once"
+    with pytest.raises(TypeError, match="keeps credentials and is not pickled"):
+        pickle.dumps(settings)
+    assert copy.deepcopy(settings).tokens is settings.tokens
 
 
 def test_what_is_given_says_which_grant() -> None:
     robot = json.dumps({"type": "service_account"})
     app = Settings(url="null:", oauth2={**CONSENT, "service": "microsoft", "tenant": "x.test", "refresh_token": ""})
-    assert type(app.oauth2._source).__name__ == "ClientCredentialsGrant"
+    assert type(app.tokens._source).__name__ == "ClientCredentialsGrant"
     with pytest.raises(ConfigError, match=r"oauth2\.service_account: service_account: the key has no client_email"):
         Settings(url="null:", oauth2={"service_account": robot})
     tokens = mailer.TokenProvider(lambda: "t")
-    assert Settings(url="null:", oauth2=tokens).oauth2 is tokens
+    assert Settings(url="null:", oauth2=tokens).tokens is tokens
     assert "<lambda>" in Settings(url="null:", oauth2=tokens).model_dump_json()
 
 
@@ -661,8 +665,8 @@ def test_tokens_belong_to_their_url() -> None:
             },
         }
     )
-    assert Mailer(settings=settings, name="same").backend.endpoint.tokens.shown["client_id"] == "app"
+    assert Mailer(settings=settings, name="same").backend.endpoint.tokens._source.shown["client_id"] == "app"
     with pytest.raises(ConfigError, match="no password"):
         Mailer(settings=settings, name="other")
-    assert Mailer(settings=settings, name="own").backend.endpoint.tokens is settings.of("own").oauth2
+    assert Mailer(settings=settings, name="own").backend.endpoint.tokens is settings.of("own").tokens
     assert str(Mailer(settings=Settings({"url": "memory:", "oauth2": CONSENT})).backend) == "memory:"

@@ -227,11 +227,6 @@ class TokenProvider(Unpickled):
         source = self._source
         return f"<TokenProvider {source if isinstance(source, Grant) else name_of(source)}>"
 
-    @property
-    def shown(self) -> dict[str, str]:
-        """What the grant is made of, secrets masked; {} for a callable."""
-        return self._source.shown if isinstance(self._source, Grant) else {}
-
     # --- giving -------------------------------------------------------------------------------------------------------
 
     async def token(self, runtime: Runtime, deadline: float, *, stale: str | None = None) -> str:

@@ -111,7 +111,9 @@ def test_a_service_account_by_file_text_or_mapping(tmp_path) -> None:
     path = tmp_path / "key.json"
     path.write_text(json.dumps(account()))
     for key in (path, str(path), path.read_text(), account()):
-        assert TokenProvider.service_account(key).shown == {"service_account": "robot@p.iam.gserviceaccount.com"}
+        assert TokenProvider.service_account(key)._source.shown == {
+            "service_account": "robot@p.iam.gserviceaccount.com"
+        }
 
 
 # --- what cannot be ---------------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ def test_a_token_url_is_https_and_nothing_else(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/t", "http://localhost/t", "http://[::1]:8/t", URL])
 def test_http_is_for_this_machine(url: str) -> None:
-    assert TokenProvider.refresh_token(url, client_id="app", refresh_token="rt").shown["client_id"] == "app"
+    assert TokenProvider.refresh_token(url, client_id="app", refresh_token="rt")._source.shown["client_id"] == "app"
 
 
 @pytest.mark.parametrize(
