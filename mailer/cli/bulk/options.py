@@ -91,8 +91,10 @@ class BulkOptions:
                 raise click.UsageError(f"--{lone.replace('_', '-')} goes with --csv")
             return None
         delimiter = given["delimiter"]
-        if delimiter is not None and (delimiter := _DELIMITERS.get(delimiter, delimiter)) and len(delimiter) != 1:
-            raise click.UsageError(f"--delimiter {delimiter!r}: must be one character, or 'tab'")
+        if delimiter is not None and (
+            len(delimiter := _DELIMITERS.get(delimiter, delimiter)) != 1 or delimiter in _NO_DELIMITERS
+        ):
+            raise click.UsageError(f"--delimiter {delimiter!r}: must be one character, or 'tab', and no quote")
         source = Source(
             given["csv"],
             encoding=given["encoding"] or "utf-8",
@@ -120,7 +122,7 @@ class BulkOptions:
         if self.resume is None and (self.force or self.resend_doubts):
             raise click.UsageError(f"--{'force' if self.force else 'resend-doubts'} goes with --resume")
         if self.resume is not None and self.source.is_stream:
-            raise click.UsageError("--resume needs the CSV in a file: standard input cannot be read again")
+            raise click.UsageError(f"--resume needs the CSV in a file: {self.source.name} cannot be read again")
         if self.dry_run and self.resume is not None and self.rejects is not None:
             raise click.UsageError("--dry-run with --resume writes nothing, so no --rejects either")
         files = [path for path in (self.source.path, self.resume, self.rejects) if path is not None]
@@ -129,3 +131,4 @@ class BulkOptions:
 
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
+_NO_DELIMITERS = ('"', "\n", "\r", "\0")

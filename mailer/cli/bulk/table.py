@@ -27,6 +27,8 @@ __all__ = ["Row", "Source", "Survey", "Table"]
 # the file has. "address" is last: it may be the street's.
 _ADDRESS_COLUMNS = ("email", "emailaddress", "mail", "mailaddress", "recipient", "to", "address")
 _DELIMITERS = ",;\t"
+_MAX_LINE_CHARS = 4_000_000
+"""Of one line, and of one row over several: far beyond a mail's worth of cells, and an end to what is no CSV."""
 _QUOTED = re.compile(r'"[^"]*"?')
 _UTF_8 = ("utf-8", "utf8", "utf_8", "u8")
 
@@ -36,7 +38,7 @@ class Source:
     """A CSV file, and how it is to be read.
 
     Attributes:
-        path: The file; ``-`` is standard input, which can be read only once.
+        path: The file; ``-`` is standard input. Like a pipe or device, that can be read only once.
         encoding: As Python names it; a byte order mark is no part of the text.
         delimiter, to_column, name_column: As :class:`Table` takes them.
     """
@@ -50,17 +52,21 @@ class Source:
     @property
     def is_stream(self) -> bool:
         """Whether it can be read only once."""
+        return self._is_stdin or not self.path.is_file()
+
+    @property
+    def _is_stdin(self) -> bool:
         return str(self.path) == "-"
 
     @property
     def name(self) -> str:
         """What errors call it."""
-        return "standard input" if self.is_stream else plain(self.path.name)
+        return "standard input" if self._is_stdin else plain(self.path.name)
 
     @contextmanager
     def open(self) -> Iterator[Table]:
         """Open it and read the header; raises as :class:`Table` does."""
-        binary: BinaryIO = sys.stdin.buffer if self.is_stream else self.path.open("rb")
+        binary: BinaryIO = sys.stdin.buffer if self._is_stdin else self.path.open("rb")
         try:
             encoding = "utf-8-sig" if self.encoding.lower() in _UTF_8 else self.encoding
             try:
@@ -78,7 +84,7 @@ class Source:
             finally:
                 text.detach()
         finally:
-            if not self.is_stream:
+            if not self._is_stdin:
                 binary.close()
 
     def survey(self) -> Survey:
@@ -110,6 +116,39 @@ class Survey:
 
     rows: int
     digest: str
+
+
+class _Lines:
+    """The lines of a file as ``csv`` reads them, none of them longer than memory bears.
+
+    Attributes:
+        number: Of the line that was read last, from 1.
+    """
+
+    def __init__(self, text: TextIO) -> None:
+        self.number = 0
+        self._text = text
+        self._left = _MAX_LINE_CHARS
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._left -= len(line)
+        if self._left >= 0:
+            return line
+        while self.number > 1 and line and not line.endswith(("\n", "\r")):  # the rows behind it are well
+            line = self._text.readline(_MAX_LINE_CHARS)
+        raise csv.Error(f"it is longer than {_MAX_LINE_CHARS} characters")
+
+    def begin_row(self) -> int:
+        """Say that a row begins, and return its line."""
+        self._left = _MAX_LINE_CHARS
+        return self.number + 1
 
 
 class Table:
@@ -144,14 +183,15 @@ class Table:
             MessageError: It is not of that encoding.
         """
         self._name = name
-        with self._reading(1):
-            first = text.readline()
-        if delimiter is None:
-            bare = _QUOTED.sub("", first)
-            delimiter = max(_DELIMITERS, key=bare.count)  # the first, a comma, if there is none at all
-        # strict: what is quoted wrongly is an error of that row, and no guess about where its fields end.
-        self._reader = csv.reader(chain([first] if first else [], text), delimiter=delimiter, strict=True)
+        self._lines = _Lines(text)
         try:
+            with self._reading(1):
+                first = next(self._lines, "")
+            if delimiter is None:
+                bare = _QUOTED.sub("", first)
+                delimiter = max(_DELIMITERS, key=bare.count)  # the first, a comma, if there is none at all
+            # strict: what is quoted wrongly is an error of that row, and no guess about where its fields end.
+            self._reader = csv.reader(chain([first] if first else [], self._lines), delimiter=delimiter, strict=True)
             with self._reading(1):
                 header = next(self._reader, [])
         except csv.Error as error:
@@ -187,7 +227,7 @@ class Table:
         except UnicodeError as error:
             raise MessageError(
                 f"at line {line} or soon after: {error.reason if isinstance(error, UnicodeDecodeError) else error}:"
-                " say --encoding, e.g. cp1252",
+                " say --encoding, e.g. cp1252, or utf-16 for Excel's Unicode text",
                 field=self._name,
             ) from None
         except OSError as error:
@@ -201,14 +241,14 @@ class Table:
             ConfigError: It cannot be read any more.
         """
         while True:
-            line = self._reader.line_num + 1
+            line = self._lines.begin_row()
             try:
                 with self._reading(line):
                     cells = tuple(next(self._reader))
             except StopIteration:
                 return
             except csv.Error as error:
-                last = self._reader.line_num
+                last = self._lines.number
                 lines = f"line {line}" if last <= line else f"lines {line} to {last}"
                 yield Row(line, (), f"{lines} cannot be read: {error}")
                 continue

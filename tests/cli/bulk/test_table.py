@@ -106,6 +106,27 @@ def test_a_quote_that_is_never_closed_costs_no_more_than_its_field_may_hold():
     assert sum(row.problem is None for row in rows) > 10_000
 
 
+def test_a_line_without_an_end_ends(monkeypatch):
+    """A row too long is that row's problem; a header is no header. Neither is read into memory as a whole."""
+    monkeypatch.setattr("mailer.cli.bulk.table._MAX_LINE_CHARS", 40)
+    text = "email,n\na@b.test,x\n" + f"c@d.test,{'y' * 100}\n" + '"e@f.test","' + "z\n" * 30 + "g@h.test,x\n"
+    rows = list(table(text))
+    assert [(row.line, row.problem) for row in rows[:2]] == [
+        (2, None),
+        (3, "line 3 cannot be read: it is longer than 40 characters"),
+    ]
+    assert rows[2].problem == "lines 4 to 18 cannot be read: it is longer than 40 characters"
+    assert (rows[-1].line, rows[-1].cells, rows[-1].problem) == (34, ("g@h.test", "x"), None)
+    with pytest.raises(click.UsageError, match="the header cannot be read: it is longer than 40 characters"):
+        table("email," + "x" * 100)
+
+
+def test_what_can_be_read_only_once_is_a_stream(tmp_path):
+    assert Source(Path("-")).is_stream
+    assert Source(Path("/dev/null")).is_stream
+    assert not source(tmp_path / "p.csv", b"email\n").is_stream
+
+
 @pytest.mark.parametrize(
     ("content", "options"),
     [
