@@ -148,6 +148,9 @@ def _summary(
                 **run.tally.to_dict(),
                 "not_reached": left,
                 "doubts": [{"line": line, "address": address} for line, address in run.doubts],
+                "examples": {
+                    state.value: {"line": line, "reason": reason} for state, (line, reason) in run.examples.items()
+                },
                 "dry_run": options.dry_run,
                 "stopped": stopped,
                 "error": None if failure is None else {"type": type(failure).__name__, "text": str(failure)},
@@ -171,6 +174,10 @@ def _summary(
         click.echo(f"{run.tally.of(State.UNKNOWN)} in doubt: not sent again, unless with --resend-doubts")
     if options.rejects is not None:
         click.echo(f"what was not accepted is in {options.rejects}")
+    elif run.examples:
+        for state, (line, reason) in run.examples.items():
+            click.echo(f"line {line}, {state.value}: {plain(reason)}")
+        click.echo("all of them, and why: --rejects FILE")
 
 
 def _shown(mail: Mail) -> str:

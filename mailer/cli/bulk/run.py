@@ -79,6 +79,7 @@ class Run:
         failure: Why it gave up, or None.
         first: The first mail of a dry run.
         doubts: The rows nobody knows about, at most :data:`_NAMED` of them: (line, address).
+        examples: Of each state that is no success the first row of this run: (line, reason).
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Run:
         self.failure: MailerError | None = None
         self.first: Mail | None = None
         self.doubts: list[tuple[int, str]] = []
+        self.examples: dict[State, tuple[int, str]] = {}
         self._mailer = mailer
         # Merged here and not by a provider, whose placeholders may be of another form.
         self._merge = Merge(mail.with_(to=_ANYBODY, merge_data={_ANYBODY: {}}))
@@ -283,6 +285,8 @@ class Run:
 
     def _note(self, sending: _Sending, state: State, reason: str) -> None:
         is_reject = state not in (State.ACCEPTED, State.SKIPPED, State.COMPOSED)
+        if is_reject:
+            self.examples.setdefault(state, (sending.row.line, reason))
         if self._rejects is not None and is_reject and state is not sending.before:  # else it is there already
             self._rejects.write(sending.row, state, reason)
         self._journal.write(state, sending.key, sending.row.line)

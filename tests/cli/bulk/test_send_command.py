@@ -60,6 +60,22 @@ def test_everybody_gets_their_own_mail_and_the_summary_says_so() -> None:
     assert [mail.get_content().strip() for mail in got] == ["Your code is 0.", "Your code is 1."]
 
 
+def test_the_summary_says_why() -> None:
+    """Without --rejects too; each kind once, however many rows there are."""
+    Path("p.csv").write_text(
+        "email,code\nann@example.org,1\nno address,2\nAnn@example.org,3\nnone,4\nann@EXAMPLE.org,5\n"
+    )
+    result = send("--csv", "p.csv", "--subject", "Hi", "--text", "{{ code }}", "--url", "memory:")
+    assert result.stdout.splitlines()[-3:] == [
+        "line 3, invalid: email: the address is not complete: it is local@domain or Name <local@domain>,"
+        " at 10: 'no address'",
+        "line 6, duplicate: the same mailbox as on line 2: ann@example.org",
+        "all of them, and why: --rejects FILE",
+    ]
+    result = send("--csv", "p.csv", "--subject", "Hi", "--text", "{{ code }}", "--url", "memory:", "--json")
+    assert json.loads(result.stdout)["examples"]["invalid"]["line"] == 3
+
+
 def test_outcomes_rejects_and_exit_code_as_json() -> None:
     file = people("ann", "gone", "later", "ann", "a..b")
     with Mailbox(replies=GONE) as mailbox:
