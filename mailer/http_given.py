@@ -36,8 +36,8 @@ _ERRORS: tuple[tuple[str, type[MailerError], str], ...] = (
 class GivenClient:
     """Sends through ``httpx.Client`` or ``httpx.AsyncClient``. The app closes it, not we.
 
-    Under asyncio and trio the deadline holds over all. Blocking, only the client's timeouts hold, each of them for one
-    read or write: an answer that drips can outlast the deadline.
+    Under asyncio and trio the deadline holds over all. Blocking, the client's timeouts hold, each for one read or write,
+    and the answer's body is not read beyond the deadline: only a head that drips can outlast it.
     """
 
     def __init__(self, runtime: Runtime, client: Any) -> None:
@@ -68,7 +68,7 @@ class GivenClient:
         try:
             request = self._client.build_request(method, url, headers=fields, content=body, timeout=left)
             if not self._runtime.is_async:
-                return self._sent(request)
+                return self._sent(request, deadline)
             import anyio
 
             with anyio.move_on_after(left):
@@ -78,13 +78,17 @@ class GivenClient:
         # Not chained: the client's errors hold the request, so its headers, so the token.
         raise failure
 
-    def _sent(self, request: Any) -> Response:
+    def _sent(self, request: Any, deadline: float) -> Response:
         answer = self._client.send(request, stream=True, follow_redirects=False)
-        body, cut = bytearray(), None
+        body = bytearray()
+        cut: MailerError | None = None
         try:
             for chunk in answer.iter_bytes():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
+                    break
+                if self._runtime.now() >= deadline:
+                    cut = DeadlineExceeded("no answer in time")
                     break
         except Exception as error:  # noqa: BLE001 - as above
             cut = _ours(error)

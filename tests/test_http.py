@@ -464,6 +464,17 @@ def test_a_given_async_client_is_held_to_the_deadline(async_world: World, relay:
     async_world.run(mine.aclose)
 
 
+def test_a_given_blocking_client_reads_no_body_beyond_the_deadline(relay: FakeRelay) -> None:
+    relay.next(Answer(body=b"x" * 4000, drip_s=0.01))
+    mine = httpx.Client(trust_env=False)
+    with new_world("blocking") as world:
+        start = time.monotonic()
+        response = Client(world, mine).post(relay.base, within_s=0.4)
+        assert (response.status, type(response.cut)) == (200, DeadlineExceeded)
+        assert time.monotonic() - start < 0.4 * 3
+    mine.close()
+
+
 def test_a_given_client_of_the_other_kind_is_a_config_error(world: World) -> None:
     other = httpx.AsyncClient if world.name == "blocking" else httpx.Client
     for wrong in (other(), object(), "http://proxy"):

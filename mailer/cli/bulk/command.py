@@ -175,8 +175,8 @@ def _summary(
     if options.rejects is not None:
         click.echo(f"what was not accepted is in {options.rejects}")
     elif run.examples:
-        for state, (line, reason) in run.examples.items():
-            click.echo(f"line {line}, {state.value}: {plain(reason)}")
+        for state, (number, reason) in run.examples.items():
+            click.echo(f"line {number}, {state.value}: {plain(reason)}")
         click.echo("all of them, and why: --rejects FILE")
 
 
