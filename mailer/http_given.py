@@ -36,7 +36,7 @@ _ERRORS: tuple[tuple[str, type[MailerError], str], ...] = (
 class GivenClient:
     """Sends through ``httpx.Client`` or ``httpx.AsyncClient``. The app closes it, not we.
 
-    Under asyncio and trio the deadline holds over all. Blocking, the client's timeouts hold, each for one read or write,
+    Under asyncio and trio the deadline holds over all. Blocking, the client's timeouts hold, each for a read or write,
     and the answer's body is not read beyond the deadline: only a head that drips can outlast it.
     """
 

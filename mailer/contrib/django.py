@@ -12,9 +12,10 @@
         }
     }
 
-The URL is the ``url`` option, else the setting ``MAILER_URL``, else ``MAILER_URL`` in the environment. No ``EMAIL_``
-setting is read, nor ``MAILER_FROM``: Django has ``DEFAULT_FROM_EMAIL``. All backends of one URL in a process share one
-mailer, so ``send_mail()`` after ``send_mail()`` goes over one connection.
+The URL is the ``url`` option, else Django's setting ``MAILER_URL``; with neither it is a mailer of
+:class:`~mailer.Settings`: the environment with ``MAILER_URL_FILE``, ``.env``, ``mailer.toml``. No ``EMAIL_`` setting is
+read, and the From is Django's (``DEFAULT_FROM_EMAIL``). All backends of one URL in a process share one mailer, so
+``send_mail()`` after ``send_mail()`` goes over one connection.
 
 ======================================  ================================================================================
 a Django message                        what is sent
@@ -146,22 +147,23 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
 
 # --- the mailers of this process --------------------------------------------------------------------------------------
 
-_mailers: dict[str, Mailer] = {}
+_mailers: dict[object, Mailer] = {}  # by URL, or by the environment where that says it
 
 
 def _mailer_of(url: str | None) -> Mailer:
     named = "OPTIONS['url']" if url else "MAILER_URL"
-    url = url or getattr(settings, "MAILER_URL", None) or os.environ.get("MAILER_URL")
-    if not url:
-        raise ConfigError("MAILER_URL is not set, e.g. MAILER_URL = 'smtp://localhost:25'")
-    if url not in _mailers:
+    url = url or getattr(settings, "MAILER_URL", None)
+    key: object = url or frozenset(item for item in os.environ.items() if item[0].startswith("MAILER_"))
+    if key not in _mailers:
         try:
             # One of two threads that come first may make one in vain: it has no connection yet. No lock, so none to be
             # held at a fork.
-            _mailers.setdefault(url, Mailer(url))
+            _mailers.setdefault(key, Mailer(url) if url else Mailer())
         except ConfigError as error:
+            if not url:  # it names the place itself
+                raise
             raise ConfigError(f"{named}: {error}") from error
-    return _mailers[url]
+    return _mailers[key]
 
 
 @atexit.register

@@ -637,6 +637,25 @@ def test_the_url_is_the_option_else_the_setting_else_the_environment(monkeypatch
             assert str(connection(url="memory:").mailer.backend) == "memory:"
 
 
+def test_without_a_url_the_settings_are_read_as_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A secret's file, .env and mailer.toml, as ``Mailer()`` does; the From stays Django's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MAILER_URL", raising=False)
+    monkeypatch.setenv("MAILER_RETRY__TRIES", "1")
+    (tmp_path / "mailer.toml").write_text('url = "null:"\nfrom = "shop@example.com"\n')
+    with sending_to(None):
+        assert str(connection().mailer.backend) == "null:"
+        assert connection().mailer is connection().mailer
+        (tmp_path / "url").write_text("memory:\n")
+        monkeypatch.setenv("MAILER_URL_FILE", str(tmp_path / "url"))
+        backend = connection()
+        assert backend.send_messages([EmailMessage("s", "t", "me@example.org", ["bob@example.org"])]) == 1
+        assert backend.mailer.backend.mails[0].message.from_[0].addr_spec == "me@example.org"
+        monkeypatch.setenv("MAILER_URL_FILE", str(tmp_path / "gone"))
+        with pytest.raises(ConfigError, match="MAILER_URL_FILE: the file cannot be read"):
+            connection()
+
+
 def test_no_url_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAILER_URL", raising=False)
     with sending_to(None), pytest.raises(ConfigError, match="MAILER_URL"):
