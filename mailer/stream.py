@@ -78,7 +78,7 @@ class Stream:
         self._want_write: tuple[type[OSError], ...] = ()
         self._is_full: tuple[type[OSError], ...] = (BlockingIOError,)
         self._ahead = b""  # read by has_input(), not yet received
-        self._failure: OSError | None = None  # the peer's alert, met by has_input()
+        self._failure: Exception | None = None  # the peer's alert, met where it could not be raised
         self._streak = 0
 
     @classmethod
@@ -264,8 +264,7 @@ class Stream:
         except OSError as exc:
             if isinstance(exc, (*self._want_read, *self._want_write)):
                 return False
-            if alert_reason(exc):
-                self._failure = exc
+            self._note_alert(exc)
         return True
 
     # --- what it does ---
@@ -425,8 +424,8 @@ class Stream:
         except OSError:  # reset in the meantime; the handle is gone all the same
             self._sock.detach()
 
-    def _broken(self, exc: OSError) -> TransportError:
-        if said := alert_reason(exc):
+    def _broken(self, exc: Exception) -> TransportError:
+        if said := alert_reason(self._failure or exc):
             return TlsError(f"{self._server_name} ({self.peer}): {said}")
         return TransportError(f"{self.peer}: the connection broke: {_reason(exc)}")
 
@@ -479,8 +478,14 @@ class Stream:
 
     def _hear_out(self) -> None:
         """Keep what the peer said before the connection broke, for ``receive``: it may be the reason why."""
-        with contextlib.suppress(OSError, ValueError):  # there is nothing, or no TLS to read it with
+        try:
             self._ahead += self._sock.recv(_CHUNK_BYTES)
+        except (OSError, ValueError) as exc:  # there is nothing, or no TLS to read it with
+            self._note_alert(exc)
+
+    def _note_alert(self, exc: Exception) -> None:
+        if alert_reason(exc):
+            self._failure = exc
 
 
 def _reason(exc: Exception) -> str:

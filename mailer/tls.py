@@ -214,7 +214,7 @@ def handshake_reason(exc: Exception, host: str, context: ssl.SSLContext) -> str:
     return f"the TLS handshake failed: {_said(exc)}"
 
 
-def alert_reason(exc: OSError) -> str | None:
+def alert_reason(exc: Exception) -> str | None:
     """What the peer says of our certificate, if that is what the error is."""
     return _ALERTS.get(getattr(exc, "reason", None) or "")
 

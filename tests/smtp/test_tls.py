@@ -24,6 +24,7 @@ from mailer import Outcome, Settings, backend_from_url
 from mailer.errors import ConfigError, ProtocolError, TlsError
 from mailer.smtp.endpoint import Endpoint
 from mailer.smtp.fingerprint import fingerprint_of, fingerprints_from, is_pinned
+from mailer.stream import Stream
 from mailer.testing import ScriptedServer
 
 SHA256 = "ab" * 32
@@ -357,6 +358,33 @@ def test_a_client_certificate(
             assert type(error.__cause__) is TlsError
             assert re.search(f"^localhost .*{wrong}", str(error.__cause__))
             assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
+
+
+def test_a_refusal_is_told_although_writing_met_it_first(
+    world: World, identity: Path, ca: trustme.CA, ca_file: str
+) -> None:
+    """The server's alert waits to be read when the connection is gone for writing."""
+    context, _ = context_of(ca.issue_cert("localhost"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(identity / "ca.pem")
+
+    async def write_on() -> None:
+        deadline = world.runtime.now() + 10
+        stream = await Stream.connect(world.runtime, peer.host, peer.port, deadline=deadline)
+        try:
+            await stream.start_tls(mailer.tls.tls_context(ca_file=ca_file), "localhost", deadline=deadline)
+            await world.runtime.wait_readable(stream._sock, deadline)
+            peer.wait_idle()
+            for _ in range(100):
+                await stream.send_all(b"NOOP\r\n", deadline=deadline)
+        finally:
+            stream.close()
+
+    with (
+        ScriptedServer("S: tls\nS: hold\n", tls=context) as peer,
+        pytest.raises(TlsError, match=r"localhost .*wants a client certificate"),
+    ):
+        world.run(write_on)
 
 
 # --- versions and certificates that do not hold -----------------------------------------------------------------------
