@@ -127,6 +127,27 @@ def test_json_has_outcomes_in_lower_case_and_reads_back():
         assert type(foreign.error) is MailerError
 
 
+def test_timings_add_up_and_transcripts_follow_one_another():
+    first = Attempt(
+        "a:", datetime(2026, 1, 1, tzinfo=UTC), 1.0, {D: 1}, None, {"connect": 0.5, "final": 0.25}, ("x", "y")
+    )
+    second = Attempt("b:", datetime(2026, 1, 1, tzinfo=UTC), 1.0, {A: 1}, None, {"connect": 0.25}, ("z",))
+    one = receipt(A, attempts=(first, second))
+    assert one.timings == {"connect": 0.75, "final": 0.25}
+    assert one.transcript == ("x", "y", "z")
+    assert Receipt.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    assert (receipt(A).timings, receipt(A).transcript) == ({}, ())
+    assert DeliveryDeferred("later", one).transcript == one.transcript
+
+
+@pytest.mark.parametrize("wrong", [{"timings": [1]}, {"timings": {"connect": "soon"}}, {"transcript": 7}])
+def test_an_attempt_that_is_none_is_not_read(wrong):
+    good = Attempt("a:", datetime(2026, 1, 1, tzinfo=UTC), 1.0, {D: 1}).to_dict()
+    assert Attempt.from_dict({name: value for name, value in good.items() if name not in ("timings", "transcript")})
+    with pytest.raises(MessageError):
+        Attempt.from_dict({**good, **wrong})
+
+
 def test_pickle():
     one = receipt(A, error=MessageError("bad", field="to"))
     back = pickle.loads(pickle.dumps(one))

@@ -212,7 +212,7 @@ class SmtpBackend(Backend):
         if cause is not None and not cause.transcript:
             cause.transcript = transcript
         attempt = Attempt(self.url, started_at, 0.0, {}, None, trace.timings, transcript)  # base.carry completes it
-        return transaction.receipt(self.url).with_(attempts=(attempt,), error=cause)
+        return transaction.receipt(self.url, (attempt,))
 
     def settled(self, mail: Mail) -> Receipt:
         """What the session knew when the send was cut short."""

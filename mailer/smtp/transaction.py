@@ -15,7 +15,7 @@ from ..errors import MailerError, Outcome, ProtocolError, TransportError
 from ..features import Unsupported
 from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
-from ..receipt import Receipt, RecipientResult
+from ..receipt import Attempt, Receipt, RecipientResult
 from ..verdict import VERDICTS, Scope, event_of, verdict_of_reply
 from . import command
 from .capabilities import Capabilities
@@ -160,13 +160,15 @@ class Transaction:
         for address in recipients:
             self._results[id(address)] = RecipientResult(address, outcome, text=str(error), scope=scope)
 
-    def receipt(self, backend: str) -> Receipt:
+    def receipt(self, backend: str, attempts: tuple[Attempt, ...] = ()) -> Receipt:
         """The results in the envelope's order; everybody must be settled."""
         return Receipt(
             id=self.mail.id,
             backend=backend,
             results=tuple([self._results[id(address)] for address in self.mail.envelope.recipients]),
+            attempts=attempts,
             notes=tuple(dict.fromkeys(self.notes)),
+            error=self.cause,
         )
 
     # --- its commands -------------------------------------------------------------------------------------------------

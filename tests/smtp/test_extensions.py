@@ -9,7 +9,7 @@ import pytest
 from exchange import DATA, EHLO, HI, MAIL, OK, QUIT, RCPT, exchange, message, sent, shown, url
 from worlds import World
 
-from mailer import DeliveryOptions, Message, UnsupportedFeature
+from mailer import DeliveryOptions, Mailer, Message, UnsupportedFeature
 from mailer.address import Address
 from mailer.smtp.capabilities import Capabilities
 from mailer.smtp.extensions import asked_of
@@ -186,6 +186,35 @@ def test_the_policy_counts_for_what_only_the_server_tells(world: World, policy: 
             assert mailer.send(message(**wanted)).notes == ("FUTURERELEASE not offered",)
 
 
+# --- BINARYMIME -------------------------------------------------------------------------------------------------------
+
+EIGHT_BIT = b"From: a@x.test\r\nDate: Wed, 25 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@x.test>\r\nTo: b@y.test\r\n"
+EIGHT_BIT += (
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + "Grüße\r\n".encode()
+)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "body", "is_whole"),
+    [
+        (("8BITMIME", "BINARYMIME", "CHUNKING"), " BODY=8BITMIME", True),
+        (("BINARYMIME", "CHUNKING"), " BODY=BINARYMIME", True),
+        (("BINARYMIME",), "", False),  # of no use without chunks
+        (("CHUNKING",), "", False),
+    ],
+)
+def test_check_40_check_41_8_bit_content_says_so_or_is_re_encoded(
+    world: World, keywords: tuple[str, ...], body: str, is_whole: bool
+) -> None:
+    script = HI + hello(*keywords) + f"C: MAIL FROM:<a@x.test>{body}\nS: 250 ok\n" + RCPT
+    script += "C: BDAT *\nC: <chunk>\n" if "CHUNKING" in keywords else DATA
+    with exchange(world, script + OK + QUIT) as (peer, mailer):
+        assert mailer.send_raw(EIGHT_BIT).ok
+    assert peer.received[0].isascii() is not is_whole
+    if is_whole:
+        assert peer.received[0] == EIGHT_BIT
+
+
 # --- REQUIRETLS -------------------------------------------------------------------------------------------------------
 
 SECURED = "C: STARTTLS\nS: 220 go\nS: tls\n"
@@ -223,6 +252,31 @@ def test_check_47_requiretls_offered_in_clear_does_not_count(world: World) -> No
         assert [fact[3] for fact in shown(receipt)] == ["5.7.30"]
         assert sent(mailer, message(headers={"TLS-Required": "No"}))[0].ok
     assert b"\r\nTLS-Required: No\r\n" in peer.received[0]
+
+
+# --- what is known beforehand -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("backend", "is_refused", "notes"),
+    [
+        ("smtp://localhost", False, ()),
+        ("smtps://localhost", False, ()),
+        ("lmtp://localhost", False, ()),
+        ("mx:", True, ()),  # FUTURERELEASE is for submission alone (RFC 4865 section 4)
+        ("sendmail:", True, ("notify", "deliver_by", "mt_priority")),
+    ],
+)
+def test_features_say_what_is_carried_as_far_as_it_is_known(
+    backend: str, is_refused: bool, notes: tuple[str, ...]
+) -> None:
+    with Mailer(backend, unsupported="degrade", from_="a@x.test") as mailer:
+        mail = mailer.compose(message(delivery=EVERYTHING, send_at=AT))
+        assert [note.split()[0] for note in mailer.backend.left_out(mail)] == ["send_at"] * is_refused + list(notes)
+        mailer.backend.unsupported = "default"
+        if is_refused:
+            with pytest.raises(UnsupportedFeature, match="send_at"):
+                mailer.backend.left_out(mail)
 
 
 # --- LIMITS -----------------------------------------------------------------------------------------------------------

@@ -67,9 +67,10 @@ def test_b44_b45_no_password_is_shown(
             password=password,
             timeouts=Timeouts(command_s=5),
         )
-        with world.mailer(SmtpBackend(endpoint)) as mailer:
+        with world.mailer(SmtpBackend(endpoint, transcript=True)) as mailer:
             receipt, error = sent(mailer, message())
             health = mailer.check()
+            assert len(receipt.transcript) >= 4
             for thing in (mailer.wrapped, mailer.backend, endpoint, receipt, error, health):
                 found.show(thing)
         assert peer.wait_idle()
