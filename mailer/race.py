@@ -126,10 +126,12 @@ class _Race:
                 if now >= deadline:
                     self._waiting.clear()
                     self._say(address, "no time was left to try it")
-                elif winner := self._start(address, limit()):
+                    continue
+                before = len(self._running)
+                if winner := self._start(address, limit()):
                     return winner, address
-                else:
-                    next_at = now + delay_s if self._running else now
+                # RFC 8305 section 5: what failed at once need not be waited out.
+                next_at = now + delay_s if len(self._running) > before else now
                 continue
             if not self._running:
                 continue
@@ -137,7 +139,7 @@ class _Race:
             for sock in await self._ready(min([*ends, next_at] if self._waiting else ends)):
                 if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                     self._drop(sock, OSError(code, os.strerror(code)))
-                    next_at = now  # RFC 8305 section 5: a failure need not be waited out
+                    next_at = now
                 else:
                     return sock, self._running.pop(sock).address
         return None

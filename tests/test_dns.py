@@ -152,6 +152,13 @@ def test_addresses_take_turns(world: World) -> None:
             of("none.test")
 
 
+def test_aaaa_that_is_never_answered_leaves_time_for_a(world: World) -> None:
+    with DnsServer(ZONE, {("mx1.a.test", "AAAA"): "silent"}) as server:
+        client = DnsClient([server.address])
+        found = world.run(client.addresses, world.runtime, "mx1.a.test", 25, world.runtime.now() + 0.4)
+    assert sorted(address.sockaddr[0] for address in found) == ["192.0.2.1", "192.0.2.2"]
+
+
 def test_only_a_trusted_server_vouches(world: World) -> None:
     with DnsServer(ZONE, authentic=True) as server:
         assert asked(world, server, "a.test", "MX").is_authentic  # it is on this machine

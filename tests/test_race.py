@@ -127,6 +127,22 @@ def test_f1_every_failure_is_named_and_the_deadline_kept(world: World) -> None:
             assert isinstance(caught.value.__cause__, OSError)
 
 
+@only_linux
+def test_cancelled_among_several_it_leaves_no_socket_behind(async_world: World) -> None:
+    """One left open is a ResourceWarning, an error in these tests."""
+    import anyio
+
+    async def body(one: int, two: int) -> bool:
+        with anyio.move_on_after(0.05) as scope:
+            deadline = async_world.runtime.now() + 30
+            addresses = [v4(one), v4(two)]
+            await connected(async_world.runtime, "x", 25, deadline=deadline, addresses=addresses, attempt_delay_s=0)
+        return scope.cancelled_caught
+
+    with black_hole() as one, black_hole() as two:
+        assert async_world.run(body, one, two)
+
+
 def test_no_time_at_all(world: World) -> None:
     with pytest.raises(DeadlineExceeded, match="no time was left"):
         race(world, v4(9), v4(10), within_s=-1)

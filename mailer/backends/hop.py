@@ -57,6 +57,8 @@ class Hop:
         tlsa: Or else it must be one that these name; (): any.
         names: What an authority's certificate may be for.
         protection: What TLS on these terms comes to, as :attr:`~mailer.receipt.RecipientResult.tls` says it.
+        is_certain: Neither the host nor its certificate can be another's: DNSSEC or MTA-STS vouch for the one, and the
+            other is checked. What REQUIRETLS wants (RFC 8689 section 4.2.1).
         notes: What the receipt is to say of it.
     """
 
@@ -66,6 +68,7 @@ class Hop:
     tlsa: tuple[dane.Tlsa, ...] = ()
     names: tuple[str, ...] = ()
     protection: str = "unverified"
+    is_certain: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -156,10 +159,11 @@ class HopFinder:
             note = f"{host}: none of its TLSA records can be used; its certificate was not checked"
             return Hop(host, "required", notes=(note,))
         names = tuple(dict.fromkeys((host, route.domain))) if dane.names_an_authority(records) else ()
-        return Hop(host, "required", tlsa=records, names=names, protection="dane")
+        return Hop(host, "required", tlsa=records, names=names, protection="dane", is_certain=True)
 
     def _by_policy(self, route: Route, host: str) -> Hop:
         policy, hop = route.policy, self._by_default(host)
+        hop = replace(hop, is_certain=hop.verify and route.is_authentic)
         if policy is None or policy.mode == "none":
             return hop
         allowed = policy.allows(host)
@@ -168,7 +172,7 @@ class HopFinder:
             return hop if allowed else replace(hop, notes=(f"mta-sts testing: {refused}",))
         if not allowed:
             raise TlsError(refused)
-        return Hop(host, "required", verify=True, protection="mta-sts")
+        return Hop(host, "required", verify=True, protection="mta-sts", is_certain=True)
 
     def _by_default(self, host: str) -> Hop:
         if self._tls == "required":

@@ -214,6 +214,7 @@ class MxBackend(Backend):
             return tally.add(_for_all(tally.mail, "name server failed", str(error), self.url).with_(error=error))
         tally.notes += route.notes
         failure: TransportError | None = None
+        uncertain: list[str] = []
         tried = 0
         for host in route.hosts:
             left = [r.address for r in tally.latest() if not tally.receipts or (r.outcome, r.scope) in _MOVES_ON]
@@ -226,12 +227,19 @@ class MxBackend(Backend):
                 failure = error
                 tally.notes.append(str(error))
                 continue
+            if part.delivery.require_tls and not hop.is_certain:
+                uncertain.append(host)
+                continue
             if addresses:
                 tried += 1
                 tally.notes += hop.notes
                 await self._to_host(hop, addresses, part, tally, deadline)
         if tally.receipts:
             return None
+        if uncertain and failure is None:
+            # RFC 8689 section 4.2.1: with no such host left the message MUST NOT be sent.
+            said = f"REQUIRETLS was asked for, and neither DANE nor MTA-STS makes {', '.join(uncertain)} certain"
+            return tally.add(_for_all(tally.mail, "not carried here", said, self.url, "5.7.30"))
         if failure is not None:
             event, code = ("host not allowed", "4.7.5") if isinstance(failure, TlsError) else ("name server failed", "")
             return tally.add(_for_all(tally.mail, event, str(failure), self.url, code).with_(error=failure))

@@ -17,6 +17,7 @@ from exchange import DATA, EHLO, HI, OK, QUIT, sent
 from mx_hosts import ZONE, hosts, message, mx
 from worlds import World
 
+from mailer import DeliveryOptions
 from mailer.dns import DnsClient
 from mailer.http import HttpClient
 from mailer.smtp.mta_sts import MtaSts, StsCache
@@ -150,6 +151,23 @@ def test_check_53_an_authority_that_the_domain_names(world: World) -> None:
                 mailer.dns.records["one.test", "MX"] = ["60 10 mx1.one.test."]
                 for _ in range(2):
                     assert became(sent(mailer, message("a@one.test"))[0])[0][0] == outcome, names
+
+
+def test_check_47_requiretls_goes_to_a_host_that_is_certain_or_nowhere(
+    world: World, secure: tuple[ssl.SSLContext, bytes]
+) -> None:
+    wanted = message("a@one.test", delivery=DeliveryOptions(require_tls=True))
+    with hosts(secure[0]) as (port, (one,)):
+        with mx(world, port, tls="required") as mailer:
+            receipt, _ = sent(mailer, wanted)
+        assert [(r.outcome.value, r.enhanced_code) for r in receipt.results] == [("rejected", "5.7.30")]
+        assert "neither DANE nor MTA-STS makes mx1.one.test, mx2.one.test certain" in receipt.results[0].text
+        zone = tlsa(port, "mx1.one.test", "3 1 1 " + key_digest(secure[1]))
+        with mx(world, port, zone, authentic=True) as mailer:
+            receipt, _ = sent(mailer, wanted)
+        # It came to the server, and that does not offer it.
+        assert [(r.enhanced_code, r.remote_mta) for r in receipt.results] == [("5.7.30", "mx1.one.test")]
+    assert not one.mails
 
 
 # --- MTA-STS ----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailer.smtp.mta_sts import StsCache, StsPolicy, policy_id
 
@@ -92,6 +95,15 @@ def test_check_52_what_is_a_policy(change: tuple[str, str], wanted: object) -> N
         policy = StsPolicy.parse(text)
         assert policy.mode == wanted
         assert policy.max_age_s <= 31_557_600
+
+
+@given(st.one_of(st.text(), st.text(alphabet="version: STSv1\r\nmodexaagpolicy_0123456789*.-")))
+def test_whatever_a_web_server_says_is_a_policy_or_a_value_error(text: str) -> None:
+    policy_id([text])
+    with contextlib.suppress(ValueError):
+        assert StsPolicy.parse(text).mode in ("enforce", "testing", "none")
+    with contextlib.suppress(ValueError):
+        StsPolicy.parse(f"version: STSv1\nmode: enforce\nmx: {text}\nmax_age: 1").allows(text)
 
 
 def test_a_policy_that_is_none_names_no_hosts() -> None:
