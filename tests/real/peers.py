@@ -92,6 +92,7 @@ class Peer:
         tls_from_start: ``port`` speaks TLS from the first byte.
         failed_logins: How many logins it refused so far, from its log; None where it keeps none.
         connections: How many connections it has had so far, from its log, the question's own included; None likewise.
+        settle: Waits until its queue is empty; None where it has none.
         envelope_header: The header in which it keeps the envelope's recipients; "" where it keeps them apart.
         undoes_dot_stuffing: False for a server that stores the doubled dots of the DATA command.
     """
@@ -109,6 +110,7 @@ class Peer:
     tls_from_start: bool = False
     failed_logins: Callable[[], int] | None = None
     connections: Callable[[], int] | None = None
+    settle: Callable[[], None] | None = None
     envelope_header: str = ""
     undoes_dot_stuffing: bool = True
 
@@ -202,7 +204,7 @@ def postfix(folder: Path, certificates: Certificates) -> Iterator[Peer]:
         users = folder / "sasldb2"
         sasl.joinpath("smtpd.conf").write_text(
             "pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
-            f"sasldb_path: {users}\nmech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5\n"
+            f"sasldb_path: {users}\nmech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n"
         )
         name, _, realm = USER.partition("@")
         _run(add_user, "-p", "-c", "-u", realm, "-f", users, name, stdin=PASSWORD)
@@ -225,9 +227,15 @@ def postfix(folder: Path, certificates: Certificates) -> Iterator[Peer]:
                 envelope_header=sink.envelope_header,
                 failed_logins=_counted_in(log, rb"SASL \S+ authentication failed", port),
                 connections=_counted_in(log, rb": connect from ", port),
+                settle=lambda: _wait_until(lambda: not _queued(config), "the queue is empty", log),
             )
         finally:
             _run(program, "-c", config, "stop")
+
+
+def _queued(config: Path) -> bool:
+    listed = subprocess.run([_program("postqueue"), "-c", config, "-p"], capture_output=True, check=True, timeout=60)
+    return b"Mail queue is empty" not in listed.stdout
 
 
 # name, type, private, unprivileged, wake-up, most processes, program. No chroot, so that SASL's files are found.
