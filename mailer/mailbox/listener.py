@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import selectors
 import socket
@@ -71,7 +72,7 @@ class Connection:
                 return self._tls.read(size)
             except ssl.SSLWantReadError:
                 self._flush(self._sock.sendall)
-                self._fill()
+                self._fill(functools.partial(self._sock.recv, _BLOCK_BYTES))
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
@@ -85,14 +86,20 @@ class Connection:
             self._flush(self._sock.sendall)
         return None
 
-    def start_tls(self, context: ssl.SSLContext, send: Callable[[bytes], None] | None = None) -> None:
+    def start_tls(
+        self,
+        context: ssl.SSLContext,
+        send: Callable[[bytes], None] | None = None,
+        receive: Callable[[], bytes] | None = None,
+    ) -> None:
         """Do the server's side of the handshake.
 
         Args:
             context: The server's.
-            send: What carries the handshake's octets to the peer; None is this connection.
+            send, receive: What carries the handshake's octets to and from the peer; None is this connection.
         """
-        send = send or self._sock.sendall
+        send = send or self.sendall
+        receive = receive or self.recv
         tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         while True:
             try:
@@ -100,15 +107,15 @@ class Connection:
                 break
             except ssl.SSLWantReadError:
                 self._flush(send)
-                self._fill()
+                self._fill(receive)
             except ssl.SSLError:
                 self._flush(send)  # the alert says why
                 raise
         self._flush(send)
         self._tls = tls
 
-    def _fill(self) -> None:
-        if data := self._sock.recv(_BLOCK_BYTES):
+    def _fill(self, receive: Callable[[], bytes]) -> None:
+        if data := receive():
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

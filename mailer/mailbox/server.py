@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..errors import DeadlineExceeded
 from ..smtp.reply import Reply
+from .dialogue import Asked
 from .listener import Connection, Server
 from .received import ReceivedMail
 from .sasl import Accounts
-from .session import Asked, Session
+from .session import Session
 
 __all__ = ["EXTENSIONS", "Mailbox", "ReceivedMail", "Replies", "glob"]
 

@@ -1,23 +1,19 @@
-"""One client's session with the embedded server: the grammar of `mailer.smtp` seen from the other side (RFC 5321).
-
-Everything that is answered goes through `Session._answered`: there the mailbox may want another reply than the usual
-one, and there a test server lays its faults over it.
-"""
+"""One client's session with the embedded server: the grammar of `mailer.smtp` seen from the other side (RFC 5321)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ProtocolError
 from ..smtp.command import parse_command
 from ..smtp.data import DataDecoder
 from ..smtp.reply import Reply
+from .dialogue import Asked, Closed, Dialogue, State
 from .listener import Connection
 from .received import ReceivedMail
 from .sasl import Login
@@ -26,53 +22,23 @@ from .transaction import Refused, Transaction, chunk_of, path_of, too_big
 if TYPE_CHECKING:
     from .server import Mailbox
 
-__all__ = ["Asked", "Closed", "Session"]
+__all__ = ["Session"]
 
 MAX_COMMAND_BYTES = 2048
 """RFC 5321's 512 and what all parameters may add (`mailer.smtp.command`)."""
 MAX_AUTH_BYTES = 12288
 MAX_BAD_COMMANDS = 50
 _LINGER_S = 1.0
-_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ")
 _VERBS = frozenset("EHLO HELO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP".split())
 
-Asked = Sequence[tuple[str, str]]
-"""What is to be answered: verb and argument. More than one pair if it is more than one thing: a last BDAT is also the
-end of the mail, "."."""
 
-
-class Closed(Exception):
-    """The session is over."""
-
-
-@dataclass(slots=True)
-class State:
-    """What the server knows of the client: what a command that is refused must leave as it was."""
-
-    helo_name: str | None = None
-    user: str | None = None
-    transaction: Transaction | None = None
-    login: Login | None = None
-    taken: ReceivedMail | None = None  # a mail whose reply is being decided
-
-    def copy(self) -> State:
-        """As it is now."""
-        return replace(self, transaction=self.transaction.copy() if self.transaction else None)
-
-
-class Session:
+class Session(Dialogue):
     """One client's session: reads commands, answers each. A method named for a verb takes its argument."""
 
     def __init__(self, mailbox: Mailbox, connection: Connection) -> None:
-        self._mailbox = mailbox
-        self._connection = connection
-        self._buffer = bytearray()
-        self._out = bytearray()  # replies to pipelined commands leave together (RFC 2920 section 3.2)
-        self._state = State()
+        super().__init__(mailbox, connection)
         self._partly: ReceivedMail | None = None
         self._bad_commands = 0
-
-    # ---- Reading and writing ----
 
     def run(self) -> None:
         """Greet, and serve until either side ends it."""
@@ -93,101 +59,6 @@ class Session:
         with suppress(OSError):
             while self._receive():
                 pass
-
-    def answer(self, reply: Reply) -> None:
-        """Queue a reply; enhanced codes are left out where the extension is off."""
-        self._out += self._formatted(reply)
-
-    def flush(self) -> None:
-        """Send what is queued."""
-        if self._out:
-            data = bytes(self._out)
-            self._out.clear()
-            self._send(data)
-
-    def _formatted(self, reply: Reply) -> bytes:
-        if "ENHANCEDSTATUSCODES" not in self._offered:
-            reply = Reply(reply.code, tuple(_ENHANCED.sub("", line, count=1) for line in reply.lines))
-        data = reply.format()
-        self._mailbox.note(*(f"S: {line}" for line in data.decode("ascii").splitlines()))
-        return data
-
-    def _send(self, data: bytes) -> None:
-        self._connection.sendall(data)
-
-    def _receive(self) -> bytes:
-        return self._connection.recv()
-
-    def _more(self) -> None:
-        self.flush()
-        data = self._receive()
-        if not data:
-            raise Closed
-        self._buffer += data
-
-    def _line(self, limit: int) -> bytes | None:
-        """Return the next line without its CRLF; None, all of it skipped, if it is too long or ends otherwise."""
-        scanned, is_long = 0, False
-        while (end := self._buffer.find(b"\n", scanned)) < 0:
-            if len(self._buffer) > limit:
-                is_long = True
-                self._buffer.clear()
-            scanned = len(self._buffer)
-            self._more()
-        line = self._taken(end + 1)
-        if is_long or len(line) > limit or not line.endswith(b"\r\n"):
-            return None
-        return line[:-2]
-
-    def _taken(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    # ---- Answering ----
-
-    def _answered(self, asked: Asked, usual: Callable[[], Reply]) -> Reply:
-        """Carry out what usual does, queue what is answered to it, and return that.
-
-        Args:
-            asked: What for.
-            usual: Does it and returns the server's own reply; or raises `Refused`.
-        """
-        wanted = self._mailbox.wanted(asked)
-        if wanted is None:
-            reply = self._own(usual)
-        else:
-            is_refusal = not wanted.is_positive and not wanted.is_intermediate
-            reply = self._decided(
-                asked, usual, lambda own: wanted if is_refusal or wanted.code // 100 == own.code // 100 else own
-            )
-        self._commit()
-        self.answer(reply)
-        return reply
-
-    def _own(self, usual: Callable[[], Reply]) -> Reply:
-        try:
-            return usual()
-        except Refused as refused:
-            return refused.reply
-
-    def _decided(self, asked: Asked, usual: Callable[[], Reply], decide: Callable[[Reply], Reply]) -> Reply:
-        """Return what decide makes of the usual reply; where that is of another class, nothing was carried out."""
-        before = self._state.copy()
-        own = self._own(usual)
-        reply = decide(own)
-        if reply.code // 100 != own.code // 100:
-            self._state = before
-            if any(verb == "." for verb, _ in asked):
-                self._state.transaction = None
-            elif asked[0][0] == "BDAT" and before.transaction is not None:
-                before.transaction.is_broken = True
-        return reply
-
-    def _commit(self) -> None:
-        mail, self._state.taken = self._state.taken, None
-        if mail is not None:
-            self._mailbox.keep(mail)
 
     def _one_command(self) -> None:
         # AUTH may bring its first response on its own line, so the longer limit is the reader's.
@@ -232,17 +103,6 @@ class Session:
 
     def _greeting(self) -> Reply:
         return Reply(220, (f"{self._mailbox.hostname} {'LMTP' if self._mailbox.lmtp else 'ESMTP'}",))
-
-    @property
-    def _words(self) -> Collection[str]:
-        """What EHLO offers, besides what tls and accounts give."""
-        return self._mailbox.offers(is_tls=self._connection.is_tls, user=self._state.user)
-
-    @property
-    def _offered(self) -> set[str]:
-        """Its keywords."""
-        keywords = {word.split()[0] for word in self._words}
-        return keywords | {"AUTH"} if self._mailbox.has_accounts else keywords
 
     def _ehlo(self, argument: str) -> Reply:
         if not argument or " " in argument:

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .certificates import Authority
+    from .dns import DnsServer
     from .relay import Answer, FakeRelay, RelayRequest
     from .rules import Rule, SmtpCommand
     from .scripted import ScriptedServer
     from .secret_sweep import SecretSweep, sweep
     from .smtp_server import SmtpServer
 
-__all__ = ["Answer", "Authority", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep", "SmtpCommand"]
-__all__ += ["SmtpServer", "sweep"]
+__all__ = ["Answer", "Authority", "DnsServer", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep"]
+__all__ += ["SmtpCommand", "SmtpServer", "sweep"]
 
 _MODULES = {
     "Answer": "relay",
     "Authority": "certificates",
+    "DnsServer": "dns",
     "FakeRelay": "relay",
     "RelayRequest": "relay",
     "Rule": "rules",

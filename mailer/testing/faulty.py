@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ..mailbox.dialogue import Asked, Closed
 from ..mailbox.listener import Connection
-from ..mailbox.session import Asked, Closed, Session
+from ..mailbox.session import Session
 from ..mailbox.transaction import Refused
 from ..smtp.reply import Reply
 from .rules import Drop, Fault, Rule, SmtpCommand, octets_of, reply_of
@@ -87,16 +88,20 @@ class FaultySession(Session):
     # ---- Octets ----
 
     def _send(self, data: bytes) -> None:
+        self._cut(data, self._transmit)
+
+    def _cut(self, data: bytes, send: Callable[[bytes], None]) -> None:
+        """Send as much of data as is left until a drop; then that."""
         if self._is_mute:
-            return None
+            return
         if self._to_write is None:
-            return self._transmit(data)
+            send(data)
+            return
         left, drop = self._to_write
         self._to_write = (left - len(data), drop)
-        self._transmit(data[:left])
+        send(data[:left])
         if len(data) >= left:
             self._drop(drop)
-        return None
 
     def _transmit(self, data: bytes) -> None:
         if data:
@@ -104,17 +109,19 @@ class FaultySession(Session):
             self._connection.sendall(data)
 
     def _receive(self) -> bytes:
-        size = _BLOCK_BYTES
-        if self._to_read is not None:
-            left, drop = self._to_read
-            if left <= 0:
-                self._drop(drop)
-            size = min(size, left)
-        data = self._connection.recv(size)
-        if self._to_read is not None:
-            self._to_read = (self._to_read[0] - len(data), self._to_read[1])
+        data = self._received_until_drop()
         if data:
             self._note("client", data)
+        return data
+
+    def _received_until_drop(self) -> bytes:
+        if self._to_read is None:
+            return self._connection.recv()
+        left, drop = self._to_read
+        if left <= 0:
+            self._drop(drop)
+        data = self._connection.recv(min(_BLOCK_BYTES, left))
+        self._to_read = (left - len(data), drop)
         return data
 
     def _note(self, side: Literal["client", "server"], data: bytes) -> None:
@@ -235,17 +242,18 @@ class FaultySession(Session):
 
     def _handshake(self) -> None:
         asked = [("TLS", "")]
-        send = self._transmit
         if rules := self._server.rules.fitting(asked):
             fault = self._fault(rules, asked, Reply(220, ("",)))
             self._wait(fault.delay_s)
+            drop = fault.drop
             if fault.has_reply and isinstance(fault.said, (str, bytes)):
                 self._transmit(octets_of(fault.said))  # in the place of the handshake
-            if fault.drop is not None and fault.drop.after is not None:
-                self._to_write = (fault.drop.after, fault.drop)
-                send = self._send
-            elif fault.drop is not None:
-                self._drop(fault.drop)
+            if drop is not None and drop.after is not None:
+                self._to_write = (drop.after, drop)
+            if drop is not None and drop.read is not None:
+                self._to_read = (drop.read, drop)
+            if drop is not None and drop.after is None and drop.read is None:
+                self._drop(drop)
             if fault.hold or fault.has_reply:
                 self._drain()
                 raise Closed
@@ -253,13 +261,17 @@ class FaultySession(Session):
         if context is None:
             raise Closed
         try:
-            self._connection.start_tls(context, send)
+            # What is cut here are the handshake's own octets; a record has what TLS carries.
+            self._connection.start_tls(
+                context, lambda data: self._cut(data, self._connection.sendall), self._received_until_drop
+            )
         except OSError as exc:
             self._record.tls = str(exc)
             raise
         self._record.tls = self._connection.tls_version
-        if self._to_write is not None:  # the handshake was shorter
-            self._drop(self._to_write[1])
+        for due in (self._to_write, self._to_read):
+            if due is not None:  # the handshake was shorter
+                self._drop(due[1])
 
     # ---- Limits ----
 

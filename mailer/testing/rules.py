@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from ..mailbox.dialogue import Asked
 from ..mailbox.server import glob
-from ..mailbox.session import Asked
 from ..smtp.reply import Reply
 
 __all__ = ["MOMENTS", "Drop", "Fault", "Rule", "Rules", "SmtpCommand"]
