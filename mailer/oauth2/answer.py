@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..relay.exchange import Response
     from .grant import Grant
 
-__all__ = ["Refused", "Tokens", "answered", "life_s"]
+__all__ = ["MAX_REST_S", "Refused", "Tokens", "answered", "life_s"]
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
@@ -25,6 +25,10 @@ _MAX_SAID_CHARS = 200
 #: How long a token is used whose server does not say; one that ends before costs a refused login, and is renewed then.
 _UNSAID_S = 300.0
 _MAX_LIFE_S = 31_536_000.0
+#: A refusal stands for so long: a queue of mails must not hammer the server with a grant that has ended.
+_REFUSED_S = 10.0
+#: The most of what Retry-After asks for.
+MAX_REST_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,12 @@ class Refused:
     Attributes:
         code: The server's error code, "invalid_grant"; "" without one.
         error: What to raise.
+        rest_s: For how long it is not asked again, in seconds.
     """
 
     code: str
     error: MailerError
+    rest_s: float = 0.0
 
 
 #: Error codes that say "not now", whatever the status.
@@ -87,13 +93,14 @@ def answered(grant: Grant, response: Response, now: float, sent: tuple[str, ...]
     if words := _words(said.get("error_description"), hidden):
         what += f" ({words})"
     if response.status in (408, 429) or response.status >= 500 or code in _LATER:
-        wait = response.retry_after_s
-        return Refused(code, TransportError(what + (f"; it asks to wait {wait:.0f} s" if wait else "; try later")))
+        wait = response.retry_after_s or 0.0
+        later = TransportError(what + (f"; it asks to wait {wait:.0f} s" if wait else "; try later"))
+        return Refused(code, later, min(wait, MAX_REST_S))
     if not code:
         remedy = "that is no OAuth 2 answer: check the token server's URL"
     else:
         remedy = grant.remedy if code == "invalid_grant" else _REMEDIES.get(code, "")
-    return Refused(code, AuthError(f"{what}; {remedy}" if remedy else what))
+    return Refused(code, AuthError(f"{what}; {remedy}" if remedy else what), _REFUSED_S)
 
 
 def _tokens(grant: Grant, response: Response, said: Mapping[str, Any], now: float) -> Tokens | Refused:

@@ -3,8 +3,8 @@
 The rules that must hold:
 
 - However many threads, tasks and (with a cache file) processes need a token at once, one asks and the others wait for
-  what it gets, also when that is a refusal. Who asks and is cancelled, or runs out of its own time, leaves it to the
-  next.
+  what it gets, also when that is a refusal, which then stands for some seconds. Who asks and is cancelled, or runs out
+  of its own time, leaves it to the next.
 - The lock is never held over an await; a fork begins with a new one.
 - Nothing that was sent or received is shown, whatever goes wrong.
 
@@ -25,7 +25,7 @@ from .. import runtime as world
 from ..errors import ConfigError, DeadlineExceeded, MailerError, ProtocolError, TransportError
 from ..log import TOKEN, TOKEN_NOT_KEPT
 from ..redaction import Unpickled, forget_frames, forgets_arguments
-from .answer import Tokens, answered
+from .answer import MAX_REST_S, Tokens, answered
 from .cache import TokenFile
 from .callable import TokenCallable, called, name_of
 from .grant import ClientCredentialsGrant, Grant, RefreshTokenGrant, ServiceAccountGrant, service_of
@@ -61,12 +61,14 @@ class _Flight:
 class _State:
     """What one process has; a forked one makes its own, lock included, which may be held in the parent."""
 
-    __slots__ = ("flights", "lock", "pid", "tokens")
+    __slots__ = ("flights", "lock", "pid", "refused", "rests_until", "tokens")
 
     def __init__(self, tokens: Tokens | None = None) -> None:
         self.pid = os.getpid()
         self.lock = world.Lock()
         self.tokens = tokens
+        self.refused: MailerError | None = None
+        self.rests_until = 0.0
         # For each event loop one, and one for all threads: a thread that blocks a loop cannot wait for a task in it.
         self.flights: dict[object, _Flight] = {}
 
@@ -244,9 +246,11 @@ class TokenProvider(Unpickled):
         while True:
             waiter = None
             with state.lock:
-                kept = state.tokens
-                if kept is not None and kept.access.value != stale and kept.access.is_good(self._clock()):
+                kept, now = state.tokens, self._clock()
+                if kept is not None and kept.access.value != stale and kept.access.is_good(now):
                     return kept.access.value
+                if state.refused is not None and 0 < state.rests_until - now <= MAX_REST_S:  # clocks are set back
+                    raise _again(state.refused)
                 flight = state.flights.get(place)
                 if flight is None:
                     flight = state.flights[place] = _Flight()
@@ -264,7 +268,7 @@ class TokenProvider(Unpickled):
             if not await waiter.wait(deadline):
                 raise DeadlineExceeded("no access token came in time: another send was waiting for it, too")
             if flight.error is not None:
-                raise type(flight.error)(*flight.error.args)
+                raise _again(flight.error)
             if flight.value is not None and flight.value != stale:
                 return flight.value
 
@@ -290,7 +294,7 @@ class TokenProvider(Unpickled):
         mine = None if state.tokens is None else state.tokens.refresh_token
         file = self._file
         if file is None:
-            return await self._asked(self._source, runtime, deadline, mine)
+            return await self._asked(self._source, state, runtime, deadline, mine)
         # The file's few kilobytes are read and written in place: it happens once in the life of a token, and a thread
         # that was left behind by a cancelled task would write without the lock.
         key = _key(self._source)
@@ -300,7 +304,7 @@ class TokenProvider(Unpickled):
             if kept is not None and kept.access.value != stale and kept.access.is_good(self._clock()):
                 return kept
             refresh = mine if kept is None else kept.refresh_token or mine
-            tokens = await self._asked(self._source, runtime, deadline, refresh)
+            tokens = await self._asked(self._source, state, runtime, deadline, refresh)
             try:
                 file.write(key, tokens, self._clock())
             except OSError as error:  # the token is good all the same
@@ -310,7 +314,9 @@ class TokenProvider(Unpickled):
         finally:
             file.unlock(lock)
 
-    async def _asked(self, grant: Grant, runtime: Runtime, deadline: float, refresh: str | None) -> Tokens:
+    async def _asked(
+        self, grant: Grant, state: _State, runtime: Runtime, deadline: float, refresh: str | None
+    ) -> Tokens:
         """Ask the token server; with the refresh token that it gave last, then with the one that was configured."""
         while True:
             now = self._clock()
@@ -322,6 +328,7 @@ class TokenProvider(Unpickled):
                     TOKEN(host=grant.host, lifetime_s=(answer.access.expires_at or now) - now)
                 return answer if answer.refresh_token else Tokens(answer.access, refresh)
             if refresh is None or answer.code != "invalid_grant":
+                state.refused, state.rests_until = answer.error, now + answer.rest_s
                 raise answer.error
             refresh = None
 
@@ -343,6 +350,11 @@ class TokenProvider(Unpickled):
         if state.pid != os.getpid():
             state = self._state = _State(state.tokens)
         return state
+
+
+def _again(error: MailerError) -> MailerError:
+    """The same for another caller: a traceback belongs to one."""
+    return type(error)(*error.args)
 
 
 def _key(grant: Grant) -> str:

@@ -162,6 +162,19 @@ PRESETS: Mapping[str, Preset] = {
 }
 """What stands behind ``smtp+`` in a URL's scheme, to the service."""
 
+#: What people call some of them; for the hint alone.
+_ALSO = {
+    "exchange": "office365",
+    "googlemail": "gmail",
+    "hotmail": "outlook",
+    "live": "outlook",
+    "microsoft365": "office365",
+    "protonmail": "proton",
+    "sendinblue": "brevo",
+    "workspace": "gmail",
+    "ymail": "yahoo",
+}
+
 
 def preset_of(scheme: str) -> Preset | None:
     """The preset of a scheme; None for one that is no ``smtp+...``.
@@ -174,7 +187,8 @@ def preset_of(scheme: str) -> Preset | None:
     name = scheme.removeprefix(PREFIX)
     if name not in PRESETS:
         # "mail.ru" and "web.de" are found, too.
-        near = difflib.get_close_matches(re.sub(r"[._-]", "", name), PRESETS, 3, cutoff=0.55)
+        near = difflib.get_close_matches(re.sub(r"[._-]", "", name), [*PRESETS, *_ALSO], 3, cutoff=0.6)
+        near = list(dict.fromkeys(_ALSO.get(one, one) for one in near))
         hint = f"did you mean {' or '.join(repr(PREFIX + one) for one in near)}?" if near else _there_are()
         raise ConfigError(f"there is no preset {scheme!r}; {hint}")
     return PRESETS[name]

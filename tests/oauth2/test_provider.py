@@ -100,15 +100,50 @@ def test_one_request_however_many_ask(world: World) -> None:
         assert server.headers[0]["Content-Type"] == "application/x-www-form-urlencoded"
 
 
-def test_a_refusal_is_for_all_who_wait_and_not_for_the_next(world: World) -> None:
+def test_a_refusal_is_for_all_who_wait_and_stands_for_ten_seconds(world: World) -> None:
+    clock = Clock()
     with token_server() as server:
         server.gate.clear()
         server.answers = [(400, {"error": "invalid_grant"})]
-        tokens = consent(server)
+        tokens = consent(server, clock=clock)
         results = ask_many(world, tokens, Watched(world.runtime, MANY - 1, server.gate.set))
+        clock.now += 9
+        with pytest.raises(AuthError, match="invalid_grant") as caught:
+            ask(world, tokens)
+        results.append(caught.value)
         assert {type(result) for result in results} == {AuthError}
-        assert len({id(result) for result in results}) == MANY  # a traceback belongs to one
+        assert len({id(result) for result in results}) == MANY + 1  # a traceback belongs to one
         assert len(server.forms) == 1
+        clock.now += 1
+        assert ask(world, tokens) == "at-2"
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(world: World) -> None:
+    clock = Clock()
+    with token_server() as server:
+        server.answers = [(429, {}, {"Retry-After": "30"}), (429, {}, {"Retry-After": "86400"}), (500, {})]
+        tokens = consent(server, clock=clock)
+
+        def asked_after(seconds: float, says: str) -> int:
+            clock.now += seconds
+            with pytest.raises(TransportError, match=says):
+                ask(world, tokens)
+            return len(server.forms)
+
+        assert [asked_after(0, "429"), asked_after(29, "429")] == [1, 1]
+        assert [asked_after(1, "429"), asked_after(299, "429")] == [2, 2]  # five minutes at most
+        assert asked_after(1, "500") == 3
+        assert ask(world, tokens) == "at-4"
+
+
+def test_a_clock_that_is_set_back_makes_no_refusal_stand_for_ever(world: World) -> None:
+    clock = Clock()
+    with token_server() as server:
+        server.answers = [(400, {"error": "invalid_grant"})]
+        tokens = consent(server, clock=clock)
+        with pytest.raises(AuthError):
+            ask(world, tokens)
+        clock.now -= 86_400
         assert ask(world, tokens) == "at-2"
 
 

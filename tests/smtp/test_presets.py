@@ -95,6 +95,7 @@ def test_what_a_url_means(url: str, expected: tuple[object, ...]) -> None:
         ("smtp+gmial://u:s3cret-pw@default", "did you mean 'smtp+gmail'"),
         ("smtp+mail.ru://u:s3cret-pw@default", "'smtp+mailru'"),
         ("smtp+web.de://u:s3cret-pw@default", "'smtp+webde'"),
+        ("smtp+hotmail://u:s3cret-pw@default", "did you mean 'smtp+outlook'"),
         ("smtp+sendgird://s3cret-pw@default", "'smtp+sendgrid'"),
         ("smtp+zzzz://u:s3cret-pw@default", "there are: 163, aol"),
         ("smtp+://u:s3cret-pw@default", "there is no preset"),
