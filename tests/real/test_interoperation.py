@@ -152,6 +152,26 @@ def test_each_recipient_has_an_outcome_of_its_own(exim: Peer, world: World) -> N
     assert _parsed(exim, stored)["Envelope-To"] == "bob@example.net"
 
 
+def test_what_is_asked_of_extensions_is_carried_or_noted(peer: Peer, world: World) -> None:
+    """Checks 43, 44, 45, 48: what a server offers is said to it, to its liking; what it does not is noted."""
+    token = uuid.uuid4().hex
+    wanted = mailer.DeliveryOptions(
+        notify=("FAILURE", "DELAY"), ret="HDRS", envid="a+1", deliver_by_s=9000, mt_priority=1
+    )
+    with world.mailer(peer.url, transcript=True) as client:
+        facts = client.check().facts
+        receipt = client.send(_small(token, delivery=wanted))
+    assert receipt.ok
+    [mail] = [line for line in receipt.transcript if " C: MAIL " in line]
+    for keyword, parameter in (("DSN", "ENVID=a+2B1"), ("DELIVERBY", "BY=9000;R"), ("MT-PRIORITY", "MT-PRIORITY=1")):
+        assert (parameter in mail) is (keyword.lower() in facts)
+        assert (f"{keyword} not offered" in receipt.notes) is (keyword.lower() not in facts)
+    assert ("SIZE=" in mail) is ("size" in facts)
+    assert not any(peer.password and peer.password in line for line in receipt.transcript)
+    assert receipt.timings["final"] > 0
+    [_] = peer.received(1, having=token.encode())
+
+
 def test_text_survives_a_peer_that_clears_the_eighth_bit(fakesmtpd: Peer, world: World) -> None:
     token = uuid.uuid4().hex
     with world.mailer(fakesmtpd.url) as client:
