@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..mailbox.dialogue import Asked, Closed
 from ..mailbox.listener import Connection
+from ..mailbox.received import ReceivedMail
 from ..mailbox.session import Session
 from ..mailbox.transaction import Refused
 from ..smtp.reply import Reply
@@ -184,8 +185,8 @@ class FaultySession(Session):
         return reply
 
     def _fault(self, rules: Sequence[Rule], asked: Asked, own: Reply) -> Fault:
-        transaction = self._state.transaction
-        verb, argument = asked[0]
+        mail = self._state.taken or self._partly or self._state.transaction
+        verb, argument = asked[-1]
         command = SmtpCommand(
             verb=verb,
             argument=argument,
@@ -195,8 +196,9 @@ class FaultySession(Session):
             helo_name=self._state.helo_name or "",
             is_tls=self._connection.is_tls,
             user=self._state.user,
-            sender=transaction.sender if transaction else None,
-            recipients=tuple(transaction.recipients) if transaction else (),
+            sender=mail.sender if mail else None,
+            recipients=tuple(mail.recipients) if mail else (),
+            content=mail.content if isinstance(mail, ReceivedMail) else b"",
             time=self._server.clock(),
         )
         try:

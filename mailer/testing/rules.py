@@ -30,7 +30,7 @@ class SmtpCommand:
     """What the server is about to answer.
 
     Attributes:
-        verb: One of `MOMENTS`, or a verb that no server knows.
+        verb: One of `MOMENTS`, or a verb that no server knows; "." for a BDAT that is the last.
         argument: What a rule's pattern is held against: the plain address for MAIL and RCPT ("" is the null one), the
             mechanism for AUTH, else what followed the verb.
         line: The client's line without CRLF; for AUTH with the response.
@@ -41,6 +41,7 @@ class SmtpCommand:
         user: Who is logged in.
         sender: Of the transaction, with this command carried out; None for the null one, and outside of one.
         recipients: Accepted in the transaction, with this command carried out.
+        content: The mail, at its end; b"" before.
         time: Of the server's clock.
     """
 
@@ -54,6 +55,7 @@ class SmtpCommand:
     user: str | None
     sender: str | None
     recipients: tuple[str, ...]
+    content: bytes = field(repr=False)
     time: float
 
 

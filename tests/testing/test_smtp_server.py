@@ -234,6 +234,18 @@ def test_rules_choose_by_argument_order_number_and_condition() -> None:
         assert server.mails[0].recipients == ("a7@d", "c@d")
 
 
+@pytest.mark.parametrize(
+    ("lmtp", "end"), [(False, ["DATA", "spam\r\n."]), (False, ["BDAT 6 LAST\r\nspam\r"]), (True, ["DATA", "spam\r\n."])]
+)
+def test_a_rule_can_look_at_the_mail(lmtp: bool, end: list[str]) -> None:
+    with SmtpServer(lmtp=lmtp) as server, greeted(server, "MAIL FROM:<a@b>", "RCPT TO:<c@d>") as raw:
+        server.on(".").where(lambda command: b"spam" in command.content).reply(
+            lambda c: f"554 {c.verb} {c.argument} {c.sender} {c.recipients[0]} {len(c.content)}"
+        )
+        assert raw.say(*end) == f"554 . {'c@d' if lmtp else ''} a@b c@d 6"
+    assert server.mails == []
+
+
 def test_rules_that_fit_together_add_up() -> None:
     with SmtpServer() as server, greeted(server) as raw:
         drip = server.on("*").drip(0)
