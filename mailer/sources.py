@@ -105,10 +105,12 @@ class Place:
     Attributes:
         base: Path ("mailers", "news", "url") to what was found.
         sections: Name to what holds over the base, when that section is chosen.
+        has_no_hyphens: It cannot write "news-letter", and means it by "news_letter".
     """
 
     base: Mapping[_Path, Found] = field(default_factory=dict)
     sections: Mapping[str, Mapping[_Path, Found]] = field(default_factory=dict)
+    has_no_hyphens: bool = False
 
     @classmethod
     def table(cls, table: object, tree: Tree, before: str = "") -> Place:
@@ -160,7 +162,7 @@ class Place:
                 pairs.append((path, Found(value, name + suffix, is_file)))
             elif not _is_platforms(name, value):
                 unknown.append((_shown(name) + suffix, _variable_hint(name, tree)))
-        return cls(_by_path(pairs)), unknown
+        return cls(_by_path(pairs), has_no_hyphens=True), unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +211,15 @@ def read_settings(places: Sequence[Place]) -> Read:
             raise ConfigError(f"{chosen.origin}: must be a section's name, not {type(name).__name__}")
         raise ConfigError(f"{chosen.origin}: there is no section {_shown(name)!r}; {nearest(name, sections)}")
     found: dict[_Path, Found] = {}
+    hyphened = _hyphened(places)
     for place in reversed(places):
-        found = _laid_over(found, place.base)
+        base = place.base
+        if place.has_no_hyphens and hyphened:
+            base = {
+                (path[0], hyphened.get(path[1], path[1]), *path[2:]) if path[0] == "mailers" else path: one
+                for path, one in base.items()
+            }
+        found = _laid_over(found, base)
         found = _laid_over(found, place.sections.get(name, {}) if name is not None else {})
     top = {path: one for path, one in found.items() if path[0] not in ("mailers", "env")}
     inherited: set[_Path] = set()
@@ -223,6 +232,15 @@ def read_settings(places: Sequence[Place]) -> Read:
         inherited |= whole.keys() - own.keys()
         found |= whole
     return Read(found, frozenset(inherited), sections)
+
+
+def _hyphened(places: Sequence[Place]) -> dict[str, str]:
+    """What variables call a mailer with hyphens in its name, and that name; unless another has just this one."""
+    tables = [table for place in places if not place.has_no_hyphens for table in (place.base, *place.sections.values())]
+    names = {path[1] for table in tables for path in table if path[0] == "mailers"}
+    return {
+        name.replace("-", "_"): name for name in sorted(names) if "-" in name and name.replace("-", "_") not in names
+    }
 
 
 def read_env_file(path: str | os.PathLike[str] | None) -> Mapping[str, str | None]:

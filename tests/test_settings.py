@@ -193,6 +193,18 @@ def test_dot_env_is_read_as_python_dotenv_reads_it() -> None:
     assert settings.url.get_secret_value() == "smtp://user:a%23b@h"
 
 
+def test_a_variable_has_an_underscore_where_the_name_has_a_hyphen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be written otherwise; else it made a mailer of its own, and the one that was meant sent elsewhere."""
+    Path("mailer.toml").write_text('url = "null:"\n[mailers.news-letter]\nfrom = "news@example.com"\n')
+    set_variables(monkeypatch, MAILER_MAILERS__NEWS_LETTER__URL="memory:", MAILER_RETRY__MAX_WAIT_S="2")
+    settings = Settings()
+    assert settings.names == ("default", "news-letter")
+    assert str(settings.of("news-letter").url) == "memory:"
+    assert settings.origins["mailers.news-letter.url"] == "MAILER_MAILERS__NEWS_LETTER__URL"
+    both = Settings({"mailers": {"news_letter": {"from": "other@example.com"}}})
+    assert (str(both.of("news-letter").url), str(both.of("news_letter").url)) == ("null:", "memory:")
+
+
 def test_files_may_be_named_and_must_exist_then(tmp_path: Path) -> None:
     Path("mailer.toml").write_text("this is not read")
     Path("other.toml").write_text('\ufeffurl = "null:"\r\n', encoding="utf-8")
