@@ -24,6 +24,7 @@ from jinja2.ext import Extension
 from jinja2.utils import missing
 
 from .errors import ConfigError, TemplateError
+from .message import FrozenDict, FrozenList
 from .search_path import Found, SearchPath, localised, near
 
 __all__ = [
@@ -61,9 +62,17 @@ class _UndefinedName(_JinjaUndefined):
         self.of = of
 
 
-def undefined_name(name: str, of: str) -> Exception:
-    """The error for a name that may not be read in a value of the class ``of``."""
-    return _UndefinedName(name, of)
+def undefined_name(name: str, value: object) -> Exception:
+    """The error for a name that may not be read in the value."""
+    return _UndefinedName(name, _class_of(value))
+
+
+def _class_of(value: object) -> str:
+    """As the app knows it: a message's context is kept in kinds of its own."""
+    return _SHOWN_AS.get(type(value), type(value).__name__)
+
+
+_SHOWN_AS: dict[type, str] = {FrozenDict: "dict", FrozenList: "list"}
 
 
 class Strict(StrictUndefined):
@@ -75,7 +84,7 @@ class Strict(StrictUndefined):
         self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = _JinjaUndefined
     ) -> None:
         if exc is _JinjaUndefined and name is not None:
-            exc = functools.partial(_UndefinedName, name, "" if obj is missing else type(obj).__name__)
+            exc = functools.partial(_UndefinedName, name, "" if obj is missing else _class_of(obj))
         super().__init__(hint, obj, name, exc)
 
     @property

@@ -210,8 +210,8 @@ def out_of_memory():
 RAISING = {
     # what the template does: what the error says
     "{{ nmae }}": r"a\.html, line 2: 'nmae' is undefined; did you mean 'name'\?",
-    "{{ item.nothing }}": r"a\.html, line 2: 'nothing' is undefined in what is a FrozenDict",
-    "{{ item[name] }}": r"a\.html, line 2: an item is undefined in what is a FrozenDict",
+    "{{ item.nothing }}": r"a\.html, line 2: 'nothing' is undefined in what is a dict",
+    "{{ item[name] }}": r"a\.html, line 2: an item is undefined in what is a dict",
     "{% if nope %}{% endif %}": r"line 2: 'nope' is undefined",
     "{{ nope + 1 }}": r"line 2: 'nope' is undefined",
     "{{ name | broken }}": r"line 2: ValueError was raised in broken_filter \(test_templates.py, line \d+\)",

@@ -189,7 +189,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         """Nothing to wrap: no text has an attribute ``format`` here."""
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Any:
-        raise undefined_name(attribute, type(obj).__name__)
+        raise undefined_name(attribute, obj)
 
     def call(self, context: Context, fn: Any, /, *arguments: Any, **named: Any) -> Any:
         meter = current.get()
