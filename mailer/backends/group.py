@@ -36,7 +36,8 @@ class GroupBackend(Backend):
     """What all groups do: try one member after the other until every recipient has an outcome that is final.
 
     DEFERRED, and what a member cannot carry at all, goes on to the next; REJECTED is final; UNKNOWN stays, since
-    sending again may duplicate, unless ``resend_unknown``.
+    sending again may duplicate, unless ``resend_unknown``. Deferred by all, the last one's answer counts; but one about
+    our account there gives way to another's, which a second try may help.
 
     A member that deferred everybody because of its host or our account there rests for ``rest_s`` seconds, or as long
     as it asked for: it is tried last meanwhile. Then one call finds out whether it is well again, while for all others
@@ -128,7 +129,7 @@ class GroupBackend(Backend):
         except BaseException:
             self._cut_short |= {tally.mail.id: tally.receipt() for tally in tallies}
             raise
-        return [tally.receipt() if tally.receipts else refused[tally] for tally in tallies]
+        return [_hopeful(tally.receipt(), tally) if tally.receipts else refused[tally] for tally in tallies]
 
     async def _carry_by(
         self, index: int, parts: Sequence[tuple[Tally, Mail]], refused: dict[Tally, UnsupportedFeature]
@@ -220,6 +221,28 @@ class GroupBackend(Backend):
         """Close every member."""
         for member in self.members:
             await called(self.runtime, member.close)
+
+
+def _hopeful(receipt: Receipt, tally: Tally) -> Receipt:
+    """The receipt, but where the last member's fault is our account there, an earlier one's answer.
+
+    A spare with a wrong password is no reason not to try the first again.
+    """
+    if not any(result.scope is Scope.ACCOUNT and result.outcome is Outcome.DEFERRED for result in receipt.results):
+        return receipt
+    better = {
+        result.address.key: result
+        for said in tally.receipts
+        for result in said.results
+        if result.outcome is Outcome.DEFERRED and result.scope is not Scope.ACCOUNT
+    }
+    results = [
+        better.get(result.address.key, result)
+        if result.scope is Scope.ACCOUNT and result.outcome is Outcome.DEFERRED
+        else result
+        for result in receipt.results
+    ]
+    return receipt.with_(results=tuple(results))
 
 
 class FailoverBackend(GroupBackend):

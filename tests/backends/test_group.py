@@ -26,6 +26,7 @@ from mailer import (
     MessageError,
     Outcome,
     Receipt,
+    RetryPolicy,
     Scope,
     TransportError,
     UnsupportedFeature,
@@ -159,6 +160,30 @@ def test_what_the_first_cannot_carry_goes_by_the_second(world: World) -> None:
     assert one.asked == []
     assert len(receipt.notes) == 1
     assert "reply_to: is not carried by one:" in receipt.notes[0]
+
+
+class Once(Fake):
+    """Cannot be reached the first time."""
+
+    async def send(self, mail: Mail) -> Receipt:
+        await super().send(mail)
+        if len(self.asked) == 1:
+            raise TransportError("down")
+        return Receipt.for_all(mail, A)
+
+
+def test_a_spare_with_a_wrong_password_does_not_keep_the_first_from_a_second_try(world: World) -> None:
+    """Retry goes around the whole group; F76 is about an account alone: with nobody else there is no second try."""
+    first, spare = Once("first", A), Fake("spare", AuthError("bad login"))
+    with world.mailer(FailoverBackend([first, spare]), retry=RetryPolicy(wait_s=0)) as mailer:
+        receipt, error = sent(mailer)
+    assert error is None
+    assert receipt.ok
+    assert [type(attempt.cause).__name__ for attempt in receipt.attempts] == ["TransportError", "AuthError", "NoneType"]
+    alone = Fake("alone", AuthError("bad login")), Fake("other", ConfigError("wrong"))
+    with world.mailer(FailoverBackend(alone), retry=RetryPolicy(wait_s=0)) as mailer:
+        sent(mailer)
+    assert [len(fake.asked) for fake in alone] == [1, 1]
 
 
 def test_groups_within_groups(world: World) -> None:
