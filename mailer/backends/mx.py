@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,10 +20,12 @@ from ..smtp.pool import PoolLimits
 from ..smtp.route import NoRoute
 from ..tally import Tally
 from ..verdict import VERDICTS, Scope
-from .base import Backend, Health, called, carry
-from .hop import Hop, HopFinder
+from .base import Backend, Health, carry
+from .hop import Hop, HopFinder, Route
+from .mail_hosts import MailHosts
 from .options import BackendURL, choice, dns_servers, flag, ip_addresses, seconds, text, whole
-from .smtp import LIMIT_OPTIONS, TIMEOUT_OPTIONS, SmtpBackend
+from .rest import Rests
+from .smtp import LIMIT_OPTIONS, TIMEOUT_OPTIONS
 
 if TYPE_CHECKING:
     from ..dns import DnsClient
@@ -41,7 +41,6 @@ _TIMEOUTS = Timeouts.rfc5321()
 _LIMITS = PoolLimits(connections=5, messages=100, age_s=300.0, idle_s=5.0)
 #: Hosts tried for one domain in one attempt; more are left for the next (Postfix: smtp_mx_session_limit).
 _MAX_HOSTS = 5
-_MAX_KEPT_HOSTS = 100
 #: What another host of the domain may do better.
 _MOVES_ON = {
     (Outcome.DEFERRED, Scope.HOST),
@@ -85,6 +84,7 @@ class MxBackend(Backend):
         mta_sts_cache: str | None = None,
         ca_file: str | None = None,
         concurrency: int = 1,
+        rest_s: float = 60.0,
         timeouts: Timeouts = _TIMEOUTS,
         limits: PoolLimits = _LIMITS,
         dns: DnsClient | None = None,
@@ -102,6 +102,7 @@ class MxBackend(Backend):
             mta_sts_cache: A file where policies are kept; None: in memory.
             ca_file: A PEM file with the only authorities to trust, for policies and for what they and "required" ask
                 for; None: the system's.
+            rest_s: For how long a host is left alone that failed five times in a row; 0: it is not.
             timeouts: For each step; ``total_s`` for the mail in all.
             limits: Of the connections to each host.
             dns: Whom to ask; None: the servers of /etc/resolv.conf.
@@ -123,8 +124,8 @@ class MxBackend(Backend):
         self._tls = tls
         self._ca_file = ca_file
         self._timeouts = timeouts
-        self._limits = limits
         self._dns = dns
+        self._rests = Rests(rest_s)
         sts = self._sts(mta_sts_cache) if mta_sts is True else mta_sts or None
         self._finder = HopFinder(
             dns,
@@ -136,7 +137,16 @@ class MxBackend(Backend):
             sts=sts,
         )
         self._facts = {"tls": tls, "dane": "yes" if dane else "no", "mta_sts": "no" if sts is None else "yes"}
-        self._hosts: OrderedDict[Hop, SmtpBackend] = OrderedDict()
+        terms = Endpoint(
+            host="",
+            port=port,
+            ca_file=ca_file,
+            helo=helo,
+            source_address=self.source_address,
+            proxy=self.proxy,
+            timeouts=timeouts,
+        )
+        self._hosts = MailHosts(terms, limits)
         self._cut_short: dict[str, Receipt] = {}
 
     def _sts(self, cache: str | None) -> MtaSts:
@@ -198,9 +208,7 @@ class MxBackend(Backend):
 
     async def close(self) -> None:
         """Close the connections to all hosts."""
-        while self._hosts:
-            _, backend = self._hosts.popitem()
-            await called(self.runtime, backend.close)
+        await self._hosts.close(self.runtime)
 
     # --- one domain ---------------------------------------------------------------------------------------------------
 
@@ -213,8 +221,7 @@ class MxBackend(Backend):
         except TransportError as error:
             return tally.add(_for_all(tally.mail, "name server failed", str(error), self.url).with_(error=error))
         tally.notes += route.notes
-        failure: TransportError | None = None
-        uncertain: list[str] = []
+        passed_over: list[Receipt] = []
         tried = 0
         for host in route.hosts:
             left = [r.address for r in tally.latest() if not tally.receipts or (r.outcome, r.scope) in _MOVES_ON]
@@ -224,28 +231,43 @@ class MxBackend(Backend):
             try:
                 hop, addresses = await self._finder.hop(self.runtime, route, host, deadline)
             except TransportError as error:
-                failure = error
+                event, code = (
+                    ("host not allowed", "4.7.5") if isinstance(error, TlsError) else ("name server failed", "")
+                )
+                passed_over.append(_for_all(part, event, str(error), self.url, code).with_(error=error))
                 tally.notes.append(str(error))
                 continue
-            if part.delivery.require_tls and not hop.is_certain:
-                uncertain.append(host)
+            if not addresses:
                 continue
-            if addresses:
-                tried += 1
-                tally.notes += hop.notes
-                await self._to_host(hop, addresses, part, tally, deadline)
-        if tally.receipts:
+            refusal = self._refusal(hop, part)
+            if refusal is not None:
+                passed_over.append(refusal)
+                continue
+            tried += 1
+            tally.notes += hop.notes
+            await self._to_host(hop, addresses, part, tally, deadline)
+        if not tally.receipts:
+            tally.add(_best_of(passed_over) or self._homeless(route, tally.mail))
+        return None
+
+    def _refusal(self, hop: Hop, part: Mail) -> Receipt | None:
+        """Why the host is not to be tried with this mail now; None if it is."""
+        if part.delivery.require_tls and not hop.is_certain:
+            # RFC 8689 section 4.2.1: where there is no such host the message MUST NOT be sent.
+            said = f"REQUIRETLS was asked for, and neither DANE nor MTA-STS makes {hop.host} certain"
+            return _for_all(part, "not carried here", said, self.url, "5.7.30")
+        left_s, why = self._rests.left_s(hop.host, self.runtime.now())
+        if not left_s:
             return None
-        if uncertain and failure is None:
-            # RFC 8689 section 4.2.1: with no such host left the message MUST NOT be sent.
-            said = f"REQUIRETLS was asked for, and neither DANE nor MTA-STS makes {', '.join(uncertain)} certain"
-            return tally.add(_for_all(tally.mail, "not carried here", said, self.url, "5.7.30"))
-        if failure is not None:
-            event, code = ("host not allowed", "4.7.5") if isinstance(failure, TlsError) else ("name server failed", "")
-            return tally.add(_for_all(tally.mail, event, str(failure), self.url, code).with_(error=failure))
+        receipt = _for_all(
+            part, "no connection", f"{hop.host} is left alone after failing again and again: {why}", self.url
+        )
+        return receipt.with_(results=tuple(replace(result, retry_after_s=left_s) for result in receipt.results))
+
+    def _homeless(self, route: Route, mail: Mail) -> Receipt:
         # RFC 5321 section 5.1: MX records whose hosts have no address are not replaced by the domain's own address.
-        said = f"{domain}: none of its mail hosts has an address: {', '.join(route.hosts)}"
-        return tally.add(_for_all(tally.mail, "domain does not exist", said, self.url, "5.4.4"))
+        said = f"{route.domain}: none of its mail hosts has an address: {', '.join(route.hosts)}"
+        return _for_all(mail, "domain does not exist", said, self.url, "5.4.4")
 
     async def _to_host(
         self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float
@@ -255,13 +277,16 @@ class MxBackend(Backend):
             # RFC 7435 section 3: better without than not at all, as nobody said that there would be TLS.
             again = tally.mail_to([r.address for r in receipt.results if r.outcome is Outcome.DEFERRED])
             if again is not None:
-                await self._attempt(replace(hop, tls="none"), addresses, again, tally, deadline)
+                receipt = await self._attempt(replace(hop, tls="none"), addresses, again, tally, deadline)
+        if all((result.outcome, result.scope) == (Outcome.DEFERRED, Scope.HOST) for result in receipt.results):
+            self._rests.failed(hop.host, receipt.results[0].text, self.runtime.now())
+        else:
+            self._rests.answered(hop.host)
 
     async def _attempt(
         self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float
     ) -> Receipt:
-        attempt = _Attempt(self._backend_for(hop, addresses), deadline)
-        attempt.attach(self.runtime, self.unsupported)
+        attempt = self._hosts.attempt(hop, addresses, deadline, self)
         try:
             receipt = await carry(attempt, part)
         except UnsupportedFeature as error:  # found out from this host; the other domains' fare as they may
@@ -272,53 +297,6 @@ class MxBackend(Backend):
         receipt = receipt.with_(results=tuple(_said_of(result, receipt, hop) for result in receipt.results))
         tally.add(receipt)
         return receipt
-
-    def _backend_for(self, hop: Hop, addresses: Sequence[AddrInfo]) -> SmtpBackend:
-        """The one that keeps this host's connections on these terms."""
-        backend = self._hosts.get(hop)
-        if backend is None:
-            endpoint = Endpoint(
-                host=hop.host.strip("[]").removeprefix("ipv6:"),
-                port=self.port,
-                tls=hop.tls,
-                verify=hop.verify,
-                ca_file=self._ca_file if hop.verify else None,
-                certificate_check=hop.check,
-                helo=self.helo,
-                source_address=self.source_address,
-                proxy=self.proxy,
-                timeouts=self._timeouts,
-            )
-            made = SmtpBackend(endpoint, url=f"smtp://{hop.host}:{self.port}?tls={hop.tls}", limits=self._limits)
-            made.attach(self.runtime, self.unsupported)
-            made.transcript = self.transcript
-            backend = self._hosts.setdefault(hop, made)
-            while len(self._hosts) > _MAX_KEPT_HOSTS:
-                _, oldest = self._hosts.popitem(last=False)
-                oldest.forget()
-        with contextlib.suppress(KeyError):  # another thread has just dropped it
-            self._hosts.move_to_end(hop)
-        backend.endpoint = replace(backend.endpoint, addresses=tuple(addresses))
-        return backend
-
-
-class _Attempt(Backend):
-    """One try at a host, within what is left of the mail's time."""
-
-    def __init__(self, host: SmtpBackend, deadline: float) -> None:
-        self.features = host.features
-        self.url = host.url
-        self._host = host
-        self._deadline = deadline
-
-    def left_out(self, mail: Mail) -> tuple[str, ...]:
-        return self._host.left_out(mail)
-
-    async def send(self, mail: Mail) -> Receipt:
-        return await self._host.send(mail, deadline=self._deadline)
-
-    def settled(self, mail: Mail) -> Receipt:
-        return self._host.settled(mail)
 
 
 def _said_of(result: RecipientResult, receipt: Receipt, hop: Hop) -> RecipientResult:
@@ -345,8 +323,24 @@ def _for_all(mail: Mail, event: str, said: str, backend: str, enhanced_code: str
     return Receipt.for_all(mail, outcome, text=said, enhanced_code=enhanced_code or None, scope=scope, backend=backend)
 
 
+def _best_of(receipts: Sequence[Receipt]) -> Receipt | None:
+    """Of what hosts that were not tried come to: the one that leaves hope, if there is one."""
+    return next((receipt for receipt in receipts if receipt.deferred), receipts[0] if receipts else None)
+
+
 #: Options that are the backend's arguments as they stand.
-_AS_GIVEN = ("helo", "source_address", "proxy", "tls", "dane", "mta_sts", "mta_sts_cache", "ca_file", "concurrency")
+_AS_GIVEN = (
+    "helo",
+    "source_address",
+    "proxy",
+    "tls",
+    "dane",
+    "mta_sts",
+    "mta_sts_cache",
+    "ca_file",
+    "port",
+    "concurrency",
+)
 
 
 def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
@@ -354,9 +348,9 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
 
     Options: ``helo``, ``source_address``, ``proxy``; ``tls`` (opportunistic, required, none), ``dane``, ``mta_sts``,
     ``mta_sts_cache`` (a file), ``ca_file``; ``resolver`` (IP addresses of DNS servers, each with a port or without) and
-    ``trust_resolver`` (they validate DNSSEC, and nobody stands between); ``concurrency`` (domains at once),
-    ``max_connections``, ``max_messages``, ``max_age`` and ``max_idle`` (for each host); ``transcript``; and timeouts in
-    seconds, as for ``smtp``, ``timeout`` for one mail in all.
+    ``trust_resolver`` (they validate DNSSEC, and nobody stands between); ``port`` (for tests), ``concurrency`` (domains
+    at once), ``rest``, ``transcript``; ``max_connections``, ``max_messages``, ``max_age`` and ``max_idle`` (for each
+    host); and timeouts in seconds, as for ``smtp``, ``timeout`` for one mail in all.
     """
     url.refuse("username", "host", "port", "path")
     options = url.options(
@@ -370,7 +364,9 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
         ca_file=text,
         resolver=dns_servers,
         trust_resolver=flag,
+        port=whole(1, 65535),
         concurrency=whole(1, 100),
+        rest=seconds,
         max_connections=whole(1, 20),
         max_messages=whole(1, 1_000_000),
         max_age=seconds,
@@ -388,6 +384,7 @@ def mx_from_url(url: BackendURL, runtime: Runtime | None = None) -> MxBackend:
     backend = MxBackend(
         **{name: options[name] for name in _AS_GIVEN if name in options},
         dns=DnsClient(options.get("resolver"), trusts_ad=options.get("trust_resolver")),
+        rest_s=options.get("rest", 60.0),
         timeouts=replace(_TIMEOUTS, **timeouts),
         limits=replace(_LIMITS, **limits),
         url=str(url),

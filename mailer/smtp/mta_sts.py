@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..dns import DnsClient
     from ..http import HttpClient
     from ..relay.exchange import Response
-    from ..runtime import Runtime
+    from ..runtime import Event, Runtime
 
 __all__ = ["MAX_POLICY_BYTES", "MtaSts", "StsCache", "StsPolicy", "policy_id"]
 
@@ -132,10 +132,17 @@ class StsCache:
         self._stamp: tuple[int, int] | None = None
 
     def get(self, domain: str) -> tuple[str, StsPolicy] | None:
-        """The id and policy of a domain, if it is still to be held to."""
+        """The id and policy of a domain, if it is still to be held to. The id is "" where it should be fetched anew.
+
+        That is so for the second half of its time: who waits until the end has a moment without any, and an attacker
+        can wait for that (RFC 8461 section 10.2).
+        """
         self._read()
         kept = self._kept.get(domain)
-        return None if kept is None or kept.until <= self._clock() else (kept.id, kept.policy)
+        left_s = 0.0 if kept is None else kept.until - self._clock()
+        if kept is None or left_s <= 0:
+            return None
+        return kept.id if left_s > kept.policy.max_age_s / 2 else "", kept.policy
 
     def put(self, domain: str, id_: str, policy: StsPolicy) -> None:
         """Keep a policy that was just fetched."""
@@ -204,6 +211,7 @@ class MtaSts:
         self._cache = cache or StsCache()
         self._port = port
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
+        self._under_way: dict[tuple[object, str, str], Event] = {}
 
     async def policy(self, runtime: Runtime, domain: str, deadline: float) -> tuple[StsPolicy | None, str]:
         """The policy that holds for mail to a domain (its A-labels, not its MX hosts'), and what went wrong, or "".
@@ -217,8 +225,27 @@ class MtaSts:
         except TransportError as error:
             return known, f"mta-sts of {domain}: {error}" if cached else ""
         id_ = policy_id(answer.records)
-        if id_ is None or (cached is not None and cached[0] == id_):
+        if id_ is None:
             return known, ""
+        key = runtime.token(), domain, id_  # a fork or another event loop does not wait for this one
+        while True:
+            if (cached := self._cache.get(domain)) is not None and cached[0] == id_:
+                return cached[1], ""
+            other = self._under_way.setdefault(key, mine := runtime.event())
+            if other is mine:
+                break
+            if not await other.wait(deadline):
+                return known, f"mta-sts of {domain}: its policy was not there in time"
+        try:
+            return await self._renewed(runtime, domain, id_, known, deadline)
+        finally:
+            del self._under_way[key]
+            mine.set()
+
+    async def _renewed(
+        self, runtime: Runtime, domain: str, id_: str, known: StsPolicy | None, deadline: float
+    ) -> tuple[StsPolicy | None, str]:
+        """The policy of this id, fetched unless that failed a moment ago; else the known one, and why."""
         until, said = self._failed.get((domain, id_), (0.0, ""))
         if until <= runtime.now():
             try:

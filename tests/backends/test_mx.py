@@ -206,6 +206,17 @@ def test_the_report_names_host_status_and_words(world: World) -> None:
     assert "Final-Recipient: rfc822; b@null.test\r\nAction: failed\r\nStatus: 5.1.10\r\nDiagnostic-Code: x-" in text
 
 
+def test_check_20_a_hundred_mails_to_a_dead_host_cost_a_few_connections(world: World) -> None:
+    with hosts("S: 421 later\n---\n" * 9 + "S: 421 later\n") as (port, _), mx(world, port) as mailer:
+        mailer.dns.records["one.test", "MX"] = ["60 10 mx1.one.test."]
+        receipts = [sent(mailer, message("a@one.test"))[0] for _ in range(100)]
+    assert all(receipt.results[0].outcome is Outcome.DEFERRED for receipt in receipts)
+    assert sum(len(receipt.attempts) for receipt in receipts) == 5
+    last = receipts[-1].results[0]
+    assert 0 < last.retry_after_s <= 60
+    assert "mx1.one.test is left alone after failing again and again" in last.text
+
+
 # --- TLS between strangers --------------------------------------------------------------------------------------------
 
 
@@ -250,6 +261,8 @@ def test_f19_required_tls_is_never_done_without(world: World, server_tls: Any) -
         ("mx:?resolver=dns.test", "resolver=.*IP addresses"),
         ("mx:?resolver=127.0.0.1:0", "resolver=.*port 0"),
         ("mx:?max_connections=21", "max_connections"),
+        ("mx:?port=0", "port"),
+        ("mx:?rest=-1", "rest"),
         ("mx:?source_address=host", "source_address"),
     ],
 )
@@ -273,12 +286,13 @@ def test_settings_arrive_where_they_count() -> None:
     from mailer import backend_from_url
 
     backend: Any = backend_from_url(
-        "mx:?resolver=127.0.0.1:5353,[::1]:54,192.0.2.1&trust_resolver=yes&dane=no&mta_sts=no&greeting_timeout=7"
+        "mx:?port=2525&rest=7&resolver=127.0.0.1:5353,[::1]:54,192.0.2.1&trust_resolver=yes&dane=no&mta_sts=no&greeting_timeout=7"
         "&max_connections=3&source_address=192.0.2.7,2001:db8::7&proxy=socks5://gate.test"
     )
     assert backend._dns._recursive_servers() == (("127.0.0.1", 5353), ("::1", 54), ("192.0.2.1", 53))
     assert backend._dns.is_trusted
-    assert (backend._timeouts.greeting_s, backend._timeouts.data_s, backend._limits.connections) == (7, 120, 3)
+    assert (backend.port, backend._rests._rest_s) == (2525, 7)
+    assert (backend._timeouts.greeting_s, backend._timeouts.data_s, backend._hosts._limits.connections) == (7, 120, 3)
     assert backend.source_address == ("192.0.2.7", "2001:db8::7")
     assert str(backend.proxy) == "socks5://gate.test:1080"
     assert (backend._facts["dane"], backend._facts["mta_sts"]) == ("no", "no")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import ssl
 import threading
@@ -22,6 +23,7 @@ from mailer.dns import DnsClient
 from mailer.http import HttpClient
 from mailer.smtp.mta_sts import MtaSts, StsCache
 from mailer.smtp.pool import PoolLimits
+from mailer.testing.dns import DnsServer
 
 ACCEPTS = HI + EHLO + "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\n" + DATA + OK + QUIT
 
@@ -161,7 +163,7 @@ def test_check_47_requiretls_goes_to_a_host_that_is_certain_or_nowhere(
         with mx(world, port, tls="required") as mailer:
             receipt, _ = sent(mailer, wanted)
         assert [(r.outcome.value, r.enhanced_code) for r in receipt.results] == [("rejected", "5.7.30")]
-        assert "neither DANE nor MTA-STS makes mx1.one.test, mx2.one.test certain" in receipt.results[0].text
+        assert "neither DANE nor MTA-STS makes mx1.one.test certain" in receipt.results[0].text
         zone = tlsa(port, "mx1.one.test", "3 1 1 " + key_digest(secure[1]))
         with mx(world, port, zone, authentic=True) as mailer:
             receipt, _ = sent(mailer, wanted)
@@ -280,6 +282,21 @@ def test_check_52_a_policy_in_force(world: World, ca: trustme.CA, ca_file: str, 
         assert "not trusted" in receipt.results[0].text
         assert (len(one.mails), len(two.mails)) == (2, 0)
         assert policies.asked == 3
+
+
+def test_check_52_mails_at_once_fetch_it_once(world: World, ca_file: str, policies: PolicyServer) -> None:
+    policies.says("enforce", "mx1.one.test")
+    with DnsServer(POLICY_ZONE) as dns:
+        sts = finder(policies, ca_file)(DnsClient([dns.address]))
+
+        async def body() -> list[Any]:
+            deadline = world.runtime.now() + 30
+            jobs = [functools.partial(sts.policy, world.runtime, "one.test", deadline) for _ in range(5)]
+            return await world.runtime.gather(jobs, 5)
+
+        assert [policy.mode for policy, _ in world.run(body)] == ["enforce"] * 5
+    assert policies.asked == 1
+    assert not sts._under_way
 
 
 @pytest.mark.parametrize("mode", ["testing", "none"])

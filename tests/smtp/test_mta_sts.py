@@ -121,6 +121,8 @@ def test_it_is_kept_until_its_age_is_over_and_shared_by_a_file(tmp_path: Path) -
         cache.put("a.test", "1", policy)
         assert cache.get("a.test") == ("1", policy)
         assert other.get("a.test") == (None if file is None else ("1", policy))
+        now[0] = 1031.0
+        assert cache.get("a.test") == ("", policy)  # it holds, and is to be fetched anew
         now[0] = 1061.0
         assert cache.get("a.test") is None
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
