@@ -36,6 +36,7 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
         ["retry.max_wait_s", "5.0                             default"],
         ["retry.jitter", "0.5                             default"],
         ["retry.on_unknown", "keep                            default"],
+        ["oauth2", "-                               not set"],
         ["env", "live                            MAILER_ENV in .env"],
         ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
     ]

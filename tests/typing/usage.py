@@ -17,6 +17,7 @@ from typing import Any, assert_type
 import mailer
 from mailer import (
     NULL_SENDER,
+    AccessToken,
     Address,
     AsyncMailer,
     Attachment,
@@ -36,6 +37,7 @@ from mailer import (
     Outcome,
     Receipt,
     RecipientResult,
+    TokenProvider,
     backend_from_url,
     register_backend,
 )
@@ -192,6 +194,9 @@ def pigeon_from_url(url: BackendURL, runtime: Runtime | None) -> Backend:
 
 register_backend("pigeon", pigeon_from_url)
 Mailer(Pigeon(), hooks=hooks)
+Mailer("smtp+gmail://me%40x.test@default", tokens=TokenProvider(lambda: AccessToken("t", 1.0)))
+AsyncMailer("smtp+gmail://me%40x.test@default", tokens=lambda: {"access_token": "t", "expires_in": 3600})
+Mailer("smtp+gmail://me%40x.test@default", tokens="t")  # type: ignore[arg-type]
 Mailer(Pigeon)  # type: ignore[arg-type]
 
 
