@@ -64,7 +64,7 @@ class Merge:
             return
         for field in ("subject", "text", "html", "amp_html"):
             if (text := getattr(message, field)) and "{{" in text:
-                self._fills[field] = _Fill(text, field, html.escape if field.endswith("html") else str)
+                self._fills[field] = _Fill(text, field, _markup if field.endswith("html") else str)
         if any("{{" in text for _, text in message.alternatives):
             self._alternatives = [(kind, _Fill(text, "alternatives", str)) for kind, text in message.alternatives]
 
@@ -82,24 +82,26 @@ class Merge:
             MessageError: A placeholder has no value, or a value does not fit where it stands; it names the field.
         """
         message, key = self._message, recipient.addr_spec
+        common = message.context
         if own is None:
-            own = self._data.get(key, {})
+            own = self._data.get(key) or {}
         changes: dict[str, Any] = {"to": recipient}
         if message.template is not None or message.provider_template is not None:
-            changes["context"] = {**message.context, **own}
+            changes["context"] = {**common, **own}
         for field, fill in self._fills.items():
-            changes[field] = fill(own, message.context, recipient)
+            changes[field] = fill(own, common, recipient)
         if self._alternatives:
-            changes["alternatives"] = [(k, fill(own, message.context, recipient)) for k, fill in self._alternatives]
-        if metadata := self._metadata.get(key):
+            changes["alternatives"] = [(kind, fill(own, common, recipient)) for kind, fill in self._alternatives]
+        if self._metadata and (metadata := self._metadata.get(key)):
             changes["metadata"] = {**message.metadata, **metadata}
-        if headers := self._headers.get(key):
+        if self._headers and (headers := self._headers.get(key)):
             replaced = {name.lower() for name in headers}
             kept = [pair for pair in message.headers if pair[0].lower() not in replaced]
             changes["headers"] = [*kept, *headers.items()]
         if message.idempotency_key is not None:
             changes["idempotency_key"] = _key_for(message.idempotency_key, key)
-        return message.with_(**{**changes, **fields})
+        changes.update(fields)
+        return message.with_(**changes)
 
     def __iter__(self) -> Iterator[Message]:
         return map(self.message_for, self.recipients)
@@ -108,38 +110,46 @@ class Merge:
 class _Fill:
     """A text with placeholders, taken apart: literals and names in turn."""
 
-    __slots__ = ("_escape", "_field", "_parts")
+    __slots__ = ("_field", "_names", "_parts", "_shown")
 
-    def __init__(self, text: str, field: str, escape: Callable[[str], str]) -> None:
+    def __init__(self, text: str, field: str, shown_as: Callable[[object], str]) -> None:
         self._field = field
-        self._escape = escape
+        self._shown = shown_as
         self._parts = _PLACEHOLDER.split(text)  # odd ones are what stood between the braces
+        self._names: list[tuple[int, str, str]] = []  # the place, the name's first word and the dotted rest
         for index in range(1, len(self._parts), 2):
             found = _NAME.fullmatch(self._parts[index])
             if found is None:
                 inside = shown(self._parts[index])
                 raise MessageError(f"{inside} in {{{{ }}}} is no name: what is more takes a template", field=field)
-            self._parts[index] = found[1]
+            first, _, rest = found[1].partition(".")
+            self._names.append((index, first, rest))
 
     def __call__(self, own: Mapping[str, Any], common: Mapping[str, Any], recipient: Address) -> str:
         filled = self._parts.copy()
-        for index in range(1, len(filled), 2):
-            value = _value(filled[index], own if filled[index].partition(".")[0] in own else common)
+        for index, first, rest in self._names:
+            value = own[first] if first in own else common.get(first)
+            if rest:
+                value = _within(value, rest)
             if value is None:
-                name = filled[index]
+                name = f"{first}.{rest}" if rest else first
                 raise MessageError(f"{recipient.addr_spec} has no value for {{{{ {name} }}}}", field=self._field)
             try:
-                is_safe = self._escape is html.escape and hasattr(value, "__html__")
-                filled[index] = str(value.__html__()) if is_safe else self._escape(str(value))
+                filled[index] = self._shown(value)
             except Exception as error:
-                text = f"{recipient.addr_spec}'s value for {{{{ {filled[index]} }}}} raised {type(error).__name__}"
+                name = f"{first}.{rest}" if rest else first
+                text = f"{recipient.addr_spec}'s value for {{{{ {name} }}}} raised {type(error).__name__}"
                 raise MessageError(text, field=self._field) from error
         return "".join(filled)
 
 
-def _value(path: str, values: Mapping[str, Any]) -> Any:
-    """What the dotted name leads to through mappings; None if there is none."""
-    found: Any = values
+def _markup(value: object) -> str:
+    """As html shows it: escaped, unless the value says that it is markup."""
+    return str(value.__html__()) if hasattr(value, "__html__") else html.escape(str(value))
+
+
+def _within(found: Any, path: str) -> Any:
+    """What the dotted names lead to through mappings; None if there is nothing."""
     for name in path.split("."):
         if not isinstance(found, Mapping) or name not in found:
             return None
