@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-import operator
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypedDict
 
 from .address import Address
@@ -20,6 +17,7 @@ from .delivery import DeliveryOptions
 from .envelope import NULL_SENDER, NullSender
 from .errors import AddressError, HeaderError, MessageError
 from .field import SINGLE_FIELDS, field_name, line, prose, reads_json, several, shown, token_id
+from .twin import twin_of
 
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
@@ -413,12 +411,14 @@ class Message:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(self, **fields: Unpack[MessageFields]) -> None:
-        _fill(self, fields, _DEFAULTS)
+        for put, value in _DEFAULTS:
+            put(self, value)
+        _put(self, fields)
 
     def with_(self, **changes: Unpack[MessageFields]) -> Message:
         """A copy with other values for the fields named, checked as ``Message(...)`` checks them."""
-        copy = object.__new__(Message)
-        _fill(copy, changes, _stored(self))
+        copy = _copied(self)
+        _put(copy, changes)
         return copy
 
     def attach(self, *attachments: Attachment | os.PathLike[str]) -> Message:
@@ -481,21 +481,58 @@ class Message:
 # The annotation above keeps type checkers from hashing messages; this keeps Python from it.
 Message.__hash__ = None
 
-_stored: Callable[[Message], tuple[Any, ...]] = operator.attrgetter(*_NARROW)  # a message's values, in _NARROW's order
-_DEFAULTS = tuple(default for _, default in _NARROW.values())
 _FIELDS = {name: (narrow, getattr(Message, name).__set__) for name, (narrow, _) in _NARROW.items()}
-_PUTS = tuple(put for _, put in _FIELDS.values())
+_DEFAULTS = [(_FIELDS[name][1], default) for name, (_, default) in _NARROW.items()]
+_Twin = twin_of(Message)
 
 
-def _fill(message: Message, given: Mapping[str, Any], known: Iterable[Any]) -> None:
-    """Store the values known, which were checked before, then those given, narrowed."""
-    deque(map(operator.call, _PUTS, repeat(message), known), maxlen=0)  # a loop, in C: this is done for every mail
+def _put(message: Message, given: Mapping[str, Any]) -> None:
+    """Store what is given, narrowed."""
     for name, value in given.items():
         if name not in _FIELDS:
             near = difflib.get_close_matches(name, _FIELDS, 1)
             raise TypeError(f"Message has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         narrow, put = _FIELDS[name]
         put(message, narrow(value, name))
+
+
+def _copied(message: Message) -> Message:
+    """The same in another object, field by field: a loop takes four times as long, and each merged mail has a copy."""
+    copy = _Twin()
+    copy.from_ = message.from_
+    copy.to = message.to
+    copy.cc = message.cc
+    copy.bcc = message.bcc
+    copy.reply_to = message.reply_to
+    copy.sender = message.sender
+    copy.subject = message.subject
+    copy.text = message.text
+    copy.html = message.html
+    copy.amp_html = message.amp_html
+    copy.alternatives = message.alternatives
+    copy.attachments = message.attachments
+    copy.headers = message.headers
+    copy.template = message.template
+    copy.context = message.context
+    copy.locale = message.locale
+    copy.tags = message.tags
+    copy.metadata = message.metadata
+    copy.send_at = message.send_at
+    copy.priority = message.priority
+    copy.track_opens = message.track_opens
+    copy.track_clicks = message.track_clicks
+    copy.merge_data = message.merge_data
+    copy.merge_metadata = message.merge_metadata
+    copy.merge_headers = message.merge_headers
+    copy.provider_template = message.provider_template
+    copy.provider_options = message.provider_options
+    copy.return_path = message.return_path
+    copy.idempotency_key = message.idempotency_key
+    copy.message_id = message.message_id
+    copy.date = message.date
+    copy.delivery = message.delivery
+    copy.__class__ = Message
+    return copy  # type: ignore[no-any-return]  # it has become one
 
 
 def _cid(name: str) -> str:

@@ -140,9 +140,9 @@ class Pipeline:
     ) -> None:
         self.backend = backend
         self.hooks = hooks
-        self._mailer = mailer
         self._runtime = runtime
         self._retry = retry
+        self._blank = Context(mailer=mailer, mail_id="", runtime=runtime, backend=backend)
         self._sealer = Sealer(hooks, from_=from_, clock=clock, templates=templates)
 
     # --- what the faces call ------------------------------------------------------------------------------------------
@@ -256,13 +256,7 @@ class Pipeline:
         return isinstance(message, Message) and has_merge(message) and not self.backend.features.merge
 
     def _context(self, message: Message | None) -> Context:
-        return Context(
-            mailer=self._mailer,
-            mail_id=os.urandom(16).hex(),
-            runtime=self._runtime,
-            message=message,
-            backend=self.backend,
-        )
+        return knowing(self._blank, mail_id=os.urandom(16).hex(), message=message)
 
     async def _prepared(self, seal: _Seal, message: Message | None) -> _Unit:
         """Seal, choose the backend and say that it is about to be sent; or why not."""

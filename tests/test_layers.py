@@ -35,6 +35,7 @@ LAYERS = {
     "receipt.py": 1,
     "redaction.py": 1,
     "standard.py": 1,
+    "twin.py": 1,
     "verdict.py": 1,
     # 2: pure logic
     "dkim.py": 2,
