@@ -51,7 +51,9 @@ class Envelope:
             for address in checked:
                 unique.setdefault(address.key, address)
             checked = list(unique.values())
-        object.__setattr__(self, "sender", None if sender is None else Address.of(sender, field="sender"))
+        if sender is not None and type(sender) is not Address:
+            sender = Address.of(sender, field="sender")
+        object.__setattr__(self, "sender", sender)
         object.__setattr__(self, "recipients", tuple(checked))
 
     @classmethod

@@ -160,7 +160,7 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
     words: list[str] = []
     for mailbox in mailboxes:
         room = _WORD if words else _WORD_LINE - len(name) - 2
-        if not utf8 and mailbox.needs_smtputf8:
+        if not (utf8 or mailbox.local.isascii()):
             said = f"{mailbox.name} {mailbox.addr_spec}" if mailbox.name else mailbox.addr_spec
             words += (*_encoded_words(said, room), ":;,")
             continue

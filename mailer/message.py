@@ -153,7 +153,7 @@ def _prose(value: Any, field: str) -> str | None:
 
 
 def _text(value: Any, field: str) -> str | Literal[False] | None:
-    return False if value is False else _prose(value, field)
+    return value if value is None or value is False else prose(value, field)
 
 
 def _alternatives(value: Any, field: str) -> tuple[tuple[str, str], ...]:

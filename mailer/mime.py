@@ -96,7 +96,7 @@ class Plan:
         once, utf8, to, cc = self._once, self._utf8, message.to, message.cc
         authors = message.from_, message.sender, message.reply_to
         if utf8 is None:
-            utf8 = any([not mailbox.local.isascii() for mailbox in (*to, *cc)]) or once(_needs_utf8, *authors)
+            utf8 = any([not mailbox.local.isascii() for mailbox in (*to, *cc)]) or once(_are_wide, *authors)
         origin = once(_origin, *authors, utf8)
         if to:
             origin += header.addresses("To", to, utf8=utf8)
@@ -179,9 +179,8 @@ class Plan:
         frame = self._frame
         if frame is None or frame.shape != shape or not _same(frame.attachments, attachments):
             frame = self._frame = _Frame(self._boundary, shape, attachments, self.part)
-        marked = frame.boundary.encode()
         for _, data in texts:
-            if marked in data:
+            if frame.marked in data:
                 return _Frame(self._boundary, shape, attachments, self.part, [data for _, data in texts])
         return frame
 
@@ -189,7 +188,7 @@ class Plan:
 # --- header -----------------------------------------------------------------------------------------------------------
 
 
-def _needs_utf8(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address]) -> bool:
+def _are_wide(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address]) -> bool:
     return any([not mailbox.local.isascii() for mailbox in (*from_, *reply_to, *filter(None, (sender,)))])
 
 
@@ -230,9 +229,10 @@ class _Frame:
     Attributes:
         shape: Whether there is html, how many texts there are, and how many of them are alternatives.
         items: Its pieces, and in the places of the texts their numbers.
+        marked: What no text may hold, for every delimiter does.
     """
 
-    __slots__ = ("attachments", "boundary", "has_8bit", "is_multipart", "items", "shape")
+    __slots__ = ("attachments", "has_8bit", "is_multipart", "items", "marked", "shape")
 
     def __init__(
         self,
@@ -248,7 +248,8 @@ class _Frame:
         attached = [part(a) for a in attachments if not (a.inline and has_html)]
         self.has_8bit = any(has_8bit for _, _, has_8bit in (*inside, *attached))
         bare = [piece for _, pieces, _ in (*inside, *attached) for piece in pieces if isinstance(piece, bytes)]
-        self.boundary = boundary = _absent(boundary, [*texts, *bare])
+        boundary = _absent(boundary, [*texts, *bare])
+        self.marked = boundary.encode()
         ways: list[_Items] = [[number] for number in range(count)]
         if inside:
             html = count - further - 1

@@ -227,19 +227,13 @@ class Pipeline:
         """See :meth:`mailer.Mailer.compose`."""
         if isinstance(message, Message) and has_merge(message):
             raise MessageError("is a mail for each recipient: use compose_all", field="merge_data")
-        return await self._composed(message)
+        return _sealed(await self._sealer.seal(message, self._context(message)))
 
     async def compose_all(self, message: Message) -> AsyncGenerator[Mail, None]:
         """See :meth:`mailer.Mailer.compose_all`."""
         plan = Plan(os.urandom(16).hex())
         for own in Merge(message) if isinstance(message, Message) and has_merge(message) else (message,):
-            yield await self._composed(own, plan)
-
-    async def _composed(self, message: Message, plan: Plan | None = None) -> Mail:
-        sealed = await self._sealer.seal(message, self._context(message), plan)
-        if isinstance(sealed, Receipt):
-            raise MessageError(f"a filter keeps this message from being sent: {sealed.skipped}")
-        return sealed
+            yield _sealed(await self._sealer.seal(own, self._context(own), plan))
 
     async def check(self) -> Health:
         """See :meth:`mailer.Mailer.check`."""
@@ -412,6 +406,12 @@ def _told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
             told.append((name, {"receipt": receipt, "recipients": recipients}))
     log_outcome(receipt, is_all_well=len(told) == 1 and told[0][0] == "sent")
     return told
+
+
+def _sealed(sealed: Mail | Receipt) -> Mail:
+    if isinstance(sealed, Receipt):
+        raise MessageError(f"a filter keeps this message from being sent: {sealed.skipped}")
+    return sealed
 
 
 def _mail_of(unit: _Unit) -> Mail:

@@ -169,7 +169,7 @@ _Twin = twin_of(Context)
 
 def _message_id(from_: tuple[Address, ...]) -> str:
     """A Message-ID that tells nothing about this machine: 128 random bits at the sender's own domain."""
-    domain = from_[0].ascii.rpartition("@")[2] if from_ else "mailer.invalid"
+    domain = from_[0].key[1] if from_ else "mailer.invalid"
     return f"<{os.urandom(16).hex()}@{domain}>"
 
 

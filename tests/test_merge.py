@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_messages import composed, messages, one_line
 
+from mailer import Mailer
 from mailer.address import Address
 from mailer.attachment import Attachment
 from mailer.backends.base import Backend, carry_many
 from mailer.backends.memory import MemoryBackend
+from mailer.envelope import Envelope
 from mailer.errors import ConfigError, DeliveryRefused, MessageError, Outcome, TransportError, UnsupportedFeature
 from mailer.features import Features
 from mailer.merge import Merge
-from mailer.message import Message
+from mailer.message import Message, MessageFields
 from mailer.mime import Plan
 from mailer.receipt import Receipt
 
@@ -167,6 +171,59 @@ def test_values_arrive_as_they_are_whatever_they_hold(values):
     message = letter(to=ANN, subject="s", html=None, text=text or "none", merge_data={ANN: {"order": 1, **values}})
     [own] = Merge(message)
     assert own.text == ("|".join(values.values()) if values else "none")
+
+
+_WORDS = one_line(2).filter(lambda text: "{" not in text)
+
+
+@given(
+    messages(wide=True),
+    st.lists(st.tuples(_WORDS, _WORDS, st.booleans()), min_size=1, max_size=4),
+    st.sampled_from(["ann{}@a.test", "jösé{}@a.test", "Zoë Ü <u{}@bücher.test>"]),
+)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_merged_mail_has_the_bytes_of_its_message_composed_alone(made, people, form):
+    """Whatever the message holds and the values are: filled by hand, and composed without the others."""
+    made = made.with_(html=None if made.html is None else made.html.replace("{", ""), alternatives=())
+    to = [Address.parse(form.format(number)) for number in range(len(people))]
+    merged = made.with_(
+        to=to,
+        cc=(),
+        bcc=(),
+        subject="Hello {{ name }}",
+        text="Dear {{name}},\n{{ order.code }} {{ shop }}",
+        context={"shop": "é"},
+        metadata={"a": "1"},
+        merge_data={a.addr_spec: {"name": n, "order": {"code": c}} for a, (n, c, _) in zip(to, people, strict=True)},
+        merge_headers={a.addr_spec: {"X-Own": n} for a, (n, _, has) in zip(to, people, strict=True) if has},
+        merge_metadata={a.addr_spec: {"b": n} for a, (n, _, has) in zip(to, people, strict=True) if has},
+    )
+    with Mailer("memory:") as mailer:
+        mails = list(mailer.compose_all(merged))
+    for mail, address, (name, code, has_own) in zip(mails, to, people, strict=True):
+        alone = Message(
+            **{field: getattr(made, field) for field in MessageFields.__annotations__},
+        ).with_(
+            to=address,
+            cc=(),
+            bcc=(),
+            subject=f"Hello {name}",
+            text=f"Dear {name},\n{code} é",
+            context={"shop": "é"},
+            headers=[*made.headers, *([("X-Own", name)] if has_own else [])],
+            metadata={"a": "1", **({"b": name} if has_own else {})},
+        )
+        assert mail.message == alone
+        data = bytes(mail.content)
+        boundary = re.search(rb'boundary="=_[123]_([0-9a-f]{32})', data)
+        content = composed(
+            alone,
+            message_id=re.search(rb"\r\nMessage-ID: (.*)\r\n", data)[1].decode(),
+            boundary=boundary[1].decode() if boundary else "b" * 32,
+        )
+        assert data == bytes(content)
+        assert (mail.content.has_8bit, mail.content.has_utf8_headers) == (content.has_8bit, content.has_utf8_headers)
+        assert mail.envelope == Envelope.of(alone)
 
 
 def test_compose_all_gives_every_mail_and_compose_refuses(world):
