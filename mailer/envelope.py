@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .address import Address
 from .errors import MessageError
 from .field import reads_json, several
+from .twin import twin_of
 
 if TYPE_CHECKING:
     from .message import Message
@@ -72,10 +73,14 @@ class Envelope:
             raise MessageError(
                 "nobody sends it: give Message(from_=...), Mailer(from_=...) or MAILER_FROM", field="from_"
             )
-        return cls(
-            None if sender is NULL_SENDER else sender,
-            (*message.to, *message.cc, *message.bcc) if recipients is None else recipients,
-        )
+        reverse_path = None if sender is NULL_SENDER else sender
+        own = message.to + message.cc + message.bcc
+        if recipients is not None or len(own) != 1 or cls is not Envelope:
+            return cls(reverse_path, own if recipients is None else recipients)
+        envelope = _Twin()  # of what the message has checked
+        envelope.sender, envelope.recipients = reverse_path, own
+        envelope.__class__ = Envelope
+        return envelope  # type: ignore[no-any-return]  # it has become one
 
     def for_recipients(self, recipients: Iterable[Address]) -> Envelope:
         """The same sender, with only these recipients."""
@@ -97,3 +102,6 @@ class Envelope:
             Address.from_dict(sender) if sender is not None else None,
             [Address.from_dict(r) for r in data.get("recipients", ())],
         )
+
+
+_Twin = twin_of(Envelope)

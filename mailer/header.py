@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -151,12 +151,16 @@ def phrase(name: str, *, utf8: bool = False, first: int = _WORD) -> list[str]:
     return _encoded_words(name, first)
 
 
-def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) -> str:
+def addresses(name: str, mailboxes: Sequence[Address], *, utf8: bool = False) -> str:
     """A field of mailboxes, whole with its CRLF, folded between them (RFC 5322 section 3.4).
 
     Outside ``utf8``, domains go out as A-labels. A local part that is not ASCII then stands as a group without members,
     its address inside the encoded group name: readable, not usable, as RFC 6857 section 3.1.8 has it.
     """
+    if len(mailboxes) == 1 and not mailboxes[0].name and (utf8 or mailboxes[0].local.isascii()):
+        spec = mailboxes[0].addr_spec if utf8 else mailboxes[0].ascii
+        if len(name) + 2 + len(spec) <= _WORD_LINE:  # nothing to encode, nothing to fold
+            return f"{name}: {spec}\r\n"
     words: list[str] = []
     for mailbox in mailboxes:
         room = _WORD if words else _WORD_LINE - len(name) - 2
@@ -183,8 +187,6 @@ def addresses(name: str, mailboxes: Iterable[Address], *, utf8: bool = False) ->
             words.append(spec + ",")
     if words:
         words[-1] = words[-1][:-1]
-    if len(words) == 1 and len(name) + 2 + len(words[0]) <= _WORD_LINE:  # nothing to fold
-        return f"{name}: {words[0]}\r\n"
     return _folded(name, words, _WORD_LINE)
 
 

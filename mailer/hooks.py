@@ -102,11 +102,13 @@ class Hooks:
         entries = self._entries.get(name, ())
         return any(callback is None or e.callback == callback for e in entries)
 
-    def listens(self, name: str) -> bool:
-        """Whether anything is registered there; if not, the hook has run by being asked."""
-        if self._entries.get(name):
-            return True
-        self._fired[name] += 1
+    def listens(self, *names: str) -> bool:
+        """Whether anything is registered at one of these; if not, the hooks have run by being asked."""
+        for name in names:
+            if self._entries.get(name):
+                return True
+        for name in names:
+            self._fired[name] += 1
         return False
 
     def did(self, name: str) -> int:

@@ -14,7 +14,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from . import header
 from .address import Address
@@ -65,7 +65,18 @@ class Plan:
         MessageError: The boundary is something else.
     """
 
-    __slots__ = ("_boundary", "_frame", "_kept_bytes", "_last", "_parts", "_size_bytes", "_utf8")
+    __slots__ = (
+        "_boundary",
+        "_date",
+        "_fields",
+        "_frame",
+        "_kept_bytes",
+        "_last",
+        "_parts",
+        "_second",
+        "_size_bytes",
+        "_utf8",
+    )
 
     def __init__(self, boundary: str, *, utf8: bool | None = None, kept_bytes: int = 16 * 1024 * 1024) -> None:
         if not _BOUNDARY.fullmatch(boundary):
@@ -76,7 +87,9 @@ class Plan:
         self._size_bytes = 0
         self._parts: dict[int, tuple[Attachment, Part]] = {}  # by id(); holding the attachment keeps that its own
         self._last: dict[Callable[..., Any], tuple[tuple[Any, ...], Any]] = {}
+        self._fields: _Fields | None = None
         self._frame: _Frame | None = None
+        self._second = self._date = ""
 
     def content(self, message: Message, *, message_id: str, date: datetime) -> Content:
         """Write a message as bytes.
@@ -93,11 +106,12 @@ class Plan:
         """
         if message.template is not None:
             raise TemplateError(f"{shown(message.template)} is not rendered yet", field="template")
-        once, utf8, to, cc = self._once, self._utf8, message.to, message.cc
-        authors = message.from_, message.sender, message.reply_to
+        fields, utf8, to, cc = self._fields, self._utf8, message.to, message.cc
+        if fields is None or fields.values != _Fields.values_of(message):
+            fields = self._fields = _Fields(_Fields.values_of(message))
         if utf8 is None:
-            utf8 = any([not mailbox.local.isascii() for mailbox in (*to, *cc)]) or once(_are_wide, *authors)
-        origin = once(_origin, *authors, utf8)
+            utf8 = fields.are_wide or not all([mailbox.local.isascii() for mailbox in to + cc])
+        origin, further = fields.written(utf8)
         if to:
             origin += header.addresses("To", to, utf8=utf8)
         elif not cc:
@@ -105,22 +119,24 @@ class Plan:
         if cc:
             origin += header.addresses("Cc", cc, utf8=utf8)
         subject = header.unstructured("Subject", message.subject, utf8=utf8)
-        moment = header.date_time(message.date or date)
+        moment = message.date or date
+        second = moment.isoformat(timespec="seconds")
+        if second != self._second:
+            self._second, self._date = second, header.date_time(moment)
         own_id = message.message_id
         if own_id is None:
             own_id = message_id
             if not _RANDOM_ID.fullmatch(own_id):
                 own_id = f"<{token_id(own_id, 'message_id', needs_at=True)}>"
-        further = once(_further, message.priority, message.headers, utf8)
-        head = f"{origin}{subject}Date: {moment}\r\nMessage-ID: {own_id}\r\n{further}"
+        head = f"{origin}{subject}Date: {self._date}\r\nMessage-ID: {own_id}\r\n{further}"
         texts = self._texts(message)
         frame = self._framed(message, texts)
         pieces: list[Piece] = []
         small = [head.encode()]  # joined, as one write for each would cost more
         for item in frame.items:
             if isinstance(item, int):
-                fields, item = texts[item]
-                small.append(fields)
+                kind, item = texts[item]
+                small.append(kind)
             if isinstance(item, bytes) and len(item) < BLOCK_BYTES:
                 small.append(item)
             else:
@@ -188,8 +204,33 @@ class Plan:
 # --- header -----------------------------------------------------------------------------------------------------------
 
 
-def _are_wide(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address]) -> bool:
-    return any([not mailbox.local.isascii() for mailbox in (*from_, *reply_to, *filter(None, (sender,)))])
+class _Fields:
+    """The header fields that messages may have in common: all but To, Cc, Subject, Date and Message-ID.
+
+    Attributes:
+        values: Of From, Sender, Reply-To, the priority and the further fields.
+        are_wide: Whether a local part among them is not ASCII.
+    """
+
+    __slots__ = ("_written", "are_wide", "values")
+
+    values_of: ClassVar[Callable[[Message], tuple[Any, ...]]] = operator.attrgetter(
+        "from_", "sender", "reply_to", "priority", "headers"
+    )
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self.values = values
+        from_, sender, reply_to, _, _ = values
+        mailboxes = (*from_, *reply_to, *filter(None, (sender,)))
+        self.are_wide = not all([mailbox.local.isascii() for mailbox in mailboxes])
+        self._written: dict[bool, tuple[str, str]] = {}
+
+    def written(self, utf8: bool) -> tuple[str, str]:
+        """What stands before To, and behind Message-ID."""
+        if utf8 not in self._written:
+            from_, sender, reply_to, priority, headers = self.values
+            self._written[utf8] = _origin(from_, sender, reply_to, utf8), _further(priority, headers, utf8)
+        return self._written[utf8]
 
 
 def _origin(from_: Sequence[Address], sender: Address | None, reply_to: Sequence[Address], utf8: bool) -> str:

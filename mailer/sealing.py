@@ -42,19 +42,18 @@ class Sealer:
 
     async def render(self, message: Message, context: Context) -> Message:
         """The message with its From, rendered and filtered: what is composed, but for the ``headers`` filter."""
-        if not isinstance(message, Message):
-            raise MessageError(f"takes a Message, not {type(message).__name__}")
-        if not message.from_ and self._from:
-            message = message.with_(from_=self._from)
-        if message.template is not None:
-            message = await self._rendered(message, context)
-        else:  # text=False has done its work
-            message = message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
+        message = await self._rendered(message, context)
         if self._hooks.listens("message"):
             message = await self._hooks.apply("message", message, knowing(context, message=message), Message)
         return message
 
     async def _rendered(self, message: Message, context: Context) -> Message:
+        if not isinstance(message, Message):
+            raise MessageError(f"takes a Message, not {type(message).__name__}")
+        if not message.from_ and self._from:
+            message = message.with_(from_=self._from)
+        if message.template is None:  # text=False has done its work
+            return message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
         templates = self._templates
         if templates is None:
             raise TemplateError(
@@ -72,23 +71,34 @@ class Sealer:
         Args:
             plan: Of the messages that it is composed with.
         """
+        if self._hooks.listens(*_SEALING):
+            return await self._filtered(message, context, plan)
+        message = await self._rendered(message, context)
+        return _told(self._composed(message, Envelope.of(message), context, plan))
+
+    async def _filtered(self, message: Message, context: Context, plan: Plan | None) -> Mail | Receipt:
         message = await self.render(message, context)
-        listens = self._hooks.listens  # asked first: where nobody does, no context is made
-        recipients = (*message.to, *message.cc, *message.bcc)
-        if listens("recipients"):
-            recipients = await self._filtered_recipients(recipients, knowing(context, message=message))
-        if listens("headers"):
-            headers = await self._hooks.apply("headers", message.headers, knowing(context, message=message))
-            if headers is not message.headers:
-                message = message.with_(headers=_safe_headers(headers))
-        if not recipients or listens("short_circuit"):
-            kept_back = await self._kept_back(recipients, knowing(context, message=message))
-            if kept_back is not None:
-                return kept_back
-        envelope = Envelope.of(message, recipients)
+        context = knowing(context, message=message)
+        recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
+        headers = await self._hooks.apply("headers", message.headers, context)
+        if headers is not message.headers:
+            message = message.with_(headers=_safe_headers(headers))
+            context = knowing(context, message=message)
+        if (kept_back := await self._kept_back(recipients, context)) is not None:
+            return kept_back
+        mail = self._composed(message, Envelope.of(message, recipients), context, plan)
+        return await self._finished(mail, context)
+
+    def _composed(self, message: Message, envelope: Envelope, context: Context, plan: Plan | None) -> Mail:
         plan = plan or Plan(os.urandom(16).hex(), kept_bytes=0)
-        content = plan.content(message, message_id=_message_id(message.from_), date=self._clock())
-        return await self._finished(Mail(context.mail_id, envelope, message, content), context)
+        mail = _MailTwin()
+        mail.id = context.mail_id
+        mail.envelope = envelope
+        mail.message = message
+        mail.content = plan.content(message, message_id=_message_id(message.from_), date=self._clock())
+        mail.is_altered = False
+        mail.__class__ = Mail
+        return mail  # type: ignore[no-any-return]  # it has become one
 
     async def seal_raw(
         self, data: bytes | StandardMessage, envelope: Envelope | None, context: Context
@@ -133,16 +143,22 @@ class Sealer:
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
         """The filters behind sealing; what they change is not what the message composes any more."""
-        finished = mail
-        for name in ("mail", "sign"):
-            if self._hooks.listens(name):
-                knows = knowing(context, message=mail.message, mail=finished)
-                finished = await self._hooks.apply(name, finished, knows, Mail)
+        finished = await self._hooks.apply("mail", mail, knowing(context, mail=mail), Mail)
+        finished = await self._hooks.apply("sign", finished, knowing(context, mail=finished), Mail)
         if finished.content is not mail.content or finished.message is not mail.message:
             finished = finished.with_(is_altered=True)
-        if SEALED.wanted():
-            SEALED(mail_id=finished.id, size_bytes=len(finished.content), recipients=len(finished.envelope.recipients))
-        return finished
+        return _told(finished)
+
+
+# Filters that any mail passes.
+_SEALING = ("message", "recipients", "headers", "short_circuit", "mail", "sign")
+_MailTwin = twin_of(Mail)
+
+
+def _told(mail: Mail) -> Mail:
+    if SEALED.wanted():
+        SEALED(mail_id=mail.id, size_bytes=len(mail.content), recipients=len(mail.envelope.recipients))
+    return mail
 
 
 def knowing(context: Context, **changes: Any) -> Context:
