@@ -275,6 +275,23 @@ def test_every_command_is_documented():
         assert f"\n## {name}\n" in page("howto/command-line.md"), name
 
 
+def test_the_tables_of_commands_are_those_of_the_code():
+    """Every option of every command, with its own words."""
+    import click
+
+    from mailer.cli import cli
+
+    lines = []
+    for name in ("", *cli.list_commands(click.Context(cli))):
+        command = cli.get_command(click.Context(cli), name) if name else cli
+        context = click.Context(command, info_name=f"mailer {name}".strip(), **command.context_settings)
+        lines.append(f"## {' '.join([context.info_name, *command.collect_usage_pieces(context)])}")
+        for parameter in command.get_params(context):
+            if isinstance(parameter, click.Option) and not {"--help", "--version"} & set(parameter.opts):
+                lines.append(f"| `{parameter.get_help_record(context)[0]}` | {parameter.help} |")
+    assert re.findall(r"^(?:## mailer|\| `).*", page("reference/commands.md"), re.M) == lines
+
+
 def test_the_table_of_settings_is_that_of_the_code():
     from mailer.settings import MailerSettings, OAuth2Settings, RetrySettings, Settings
 
