@@ -23,12 +23,20 @@ from .extensions import Parameters, asked_of
 from .reply import Reply
 from .trace import Trace
 
-__all__ = ["SessionRefused", "Transaction", "first_share"]
+__all__ = ["SessionRefused", "Transaction", "first_share", "queue_id"]
 
-# Postfix, Exim, sendmail and most others name their queue id so.
+# Postfix, Exim and most others name their queue id so; sendmail and OpenSMTPD have it in front.
 _QUEUE_ID = re.compile(
-    r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})", re.I
+    r"\b(?:queued as|id=|message accepted for delivery:?|ok id=) ?<?([A-Za-z0-9][\w.@-]{3,80})"
+    r"|^([0-9a-f]{8,16}|[a-z]*\d[a-z\d]{3,80}) message accepted for delivery",
+    re.I,
 )
+
+
+def queue_id(text: str) -> str | None:
+    """What a server calls a mail that it took, by the text of its reply; None if it does not say so in a known way."""
+    found = _QUEUE_ID.search(text)
+    return (found[1] or found[2]) if found else None
 
 
 def first_share(
@@ -124,8 +132,8 @@ class Transaction:
         provider_id, enhanced_code = None, code or None
         if reply is not None:
             number, text, enhanced_code = reply.code, reply.text, reply.enhanced_code
-            if outcome is Outcome.ACCEPTED and (found := _QUEUE_ID.search(text)):
-                provider_id = found[1]
+            if outcome is Outcome.ACCEPTED:
+                provider_id = queue_id(text)
         for address in recipients:
             self._results[id(address)] = RecipientResult(
                 address, outcome, number, enhanced_code, text, provider_id=provider_id, scope=scope

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -92,6 +93,7 @@ class Peer:
         tls_from_start: ``port`` speaks TLS from the first byte.
         failed_logins: How many logins it refused so far, from its log; None where it keeps none.
         connections: How many connections it has had so far, from its log, the question's own included; None likewise.
+        config: The folder of its configuration; None where it has none.
         settle: Waits until its queue is empty; None where it has none.
         envelope_header: The header in which it keeps the envelope's recipients; "" where it keeps them apart.
         undoes_dot_stuffing: False for a server that stores the doubled dots of the DATA command.
@@ -110,6 +112,7 @@ class Peer:
     tls_from_start: bool = False
     failed_logins: Callable[[], int] | None = None
     connections: Callable[[], int] | None = None
+    config: Path | None = None
     settle: Callable[[], None] | None = None
     envelope_header: str = ""
     undoes_dot_stuffing: bool = True
@@ -157,10 +160,22 @@ Start = Callable[[Path, Certificates], AbstractContextManager[Peer]]
 
 
 @contextmanager
-def postfix(folder: Path, certificates: Certificates) -> Iterator[Peer]:
+def postfix(
+    folder: Path,
+    certificates: Certificates,
+    *,
+    settings: Mapping[str, object] = MappingProxyType({}),
+    services: str = "",
+) -> Iterator[Peer]:
     """Postfix with STARTTLS, a port with implicit TLS, and SASL; it hands everything on to an smtp-sink.
 
     What is received is thus the mail as it left Postfix, after its queue.
+
+    Args:
+        folder: Where it writes.
+        certificates: What it shows.
+        settings: More lines of main.cf.
+        services: More lines of master.cf.
     """
     program, add_user = _program("postfix"), _program("saslpasswd2")
     with smtp_sink(_subfolder(folder, "sink"), certificates) as sink:
@@ -195,11 +210,12 @@ def postfix(folder: Path, certificates: Certificates) -> Iterator[Peer]:
             "default_transport": f"smtp:[{HOST}]:{sink.port}",
             "relay_transport": f"smtp:[{HOST}]:{sink.port}",
             "smtp_tls_security_level": "none",
+            **settings,
         }
         config.joinpath("main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
         config.joinpath("master.cf").write_text(
             f"{HOST}:{port} inet n - n - - smtpd\n"
-            f"{HOST}:{smtps_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n{_POSTFIX_SERVICES}"
+            f"{HOST}:{smtps_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n{_POSTFIX_SERVICES}{services}"
         )
         users = folder / "sasldb2"
         sasl.joinpath("smtpd.conf").write_text(
@@ -227,6 +243,7 @@ def postfix(folder: Path, certificates: Certificates) -> Iterator[Peer]:
                 envelope_header=sink.envelope_header,
                 failed_logins=_counted_in(log, rb"SASL \S+ authentication failed", port),
                 connections=_counted_in(log, rb": connect from ", port),
+                config=config,
                 settle=lambda: _wait_until(lambda: not _queued(config), "the queue is empty", log),
             )
         finally:
@@ -264,17 +281,20 @@ _POSTFIX_SERVICES = "".join(
 
 
 @contextmanager
-def smtp_sink(folder: Path, certificates: Certificates) -> Iterator[Peer]:
-    """Postfix's smtp-sink: takes everything, one file per mail, headed by what the envelope said (``X-Rcpt-Args``)."""
-    program, port = _program("smtp-sink"), free_port()
+def smtp_sink(folder: Path, certificates: Certificates, *, flags: Sequence[str] = (), port: int = 0) -> Iterator[Peer]:
+    """Postfix's smtp-sink: takes everything, one file per mail, headed by what the envelope said (``X-Rcpt-Args``).
+
+    With ``flags`` it does not; it may not even greet then, nor live for a second connection.
+    """
+    program, port = _program("smtp-sink"), port or free_port()
     mails = _subfolder(folder, "mails", owner="nobody")
-    command = [program, "-u", "nobody", "-d", f"{mails}/mail.", f"{HOST}:{port}", "100"]
-    with _running(command, folder=folder, port=port) as process:
+    command = [program, "-u", "nobody", "-d", f"{mails}/mail.", *flags, f"{HOST}:{port}", "100"]
+    with _running(command, folder=folder, port=port, greets=not flags) as process:
 
         def read() -> list[bytes]:
             # Listed before looking for what is open: a file in the list that is not open any more is whole.
             files = sorted(mails.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-            unfinished = _open_files(process.pid)
+            unfinished = _open_files(process.pid) if process.poll() is None else set()
             return [path.read_bytes() for path in files if path not in unfinished]
 
         yield Peer(
@@ -620,16 +640,22 @@ def _run(*command: object, stdin: str = "", log: Path | None = None) -> None:
 
 @contextmanager
 def _running(
-    command: Sequence[object], *, folder: Path, port: int, tls: bool = False, web: str = ""
+    command: Sequence[object], *, folder: Path, port: int, tls: bool = False, web: str = "", greets: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; enter it when the server greets on ``port`` and answers at ``web``."""
+    """Run a server until the block ends; enter it when the server greets on ``port`` and answers at ``web``.
+
+    Where it does not greet, or counts connections, it is enough that it listens.
+    """
     log = folder / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        _wait_for_greeting(port, log=log, tls=tls, process=process)
+        if greets:
+            _wait_for_greeting(port, log=log, tls=tls, process=process)
+        else:
+            _wait_until(lambda: _listens(port), f"it listens on port {port}", log)
         if web:
             _wait_until(lambda: _answers(web), f"{web} answers", log)
         yield process
@@ -640,6 +666,11 @@ def _running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _listens(port: int) -> bool:
+    listening = re.compile(rf"^ *\d+: [0-9A-F]{{8}}:{port:04X} [0-9A-F:]+ 0A ", re.MULTILINE)  # proc(5)
+    return listening.search(Path("/proc/net/tcp").read_text()) is not None
 
 
 def _wait_for_greeting(
