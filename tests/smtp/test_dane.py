@@ -12,7 +12,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailer.smtp.dane import Tlsa, names_an_authority, refusal, usable
@@ -145,11 +145,13 @@ def issued(name: str, key: Any, issuer: str, signer: Any, *, is_ca: bool, signs:
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-@given(st.one_of(st.binary(), st.integers(0, len(CERTIFICATE)).map(lambda end: CERTIFICATE[:end])), st.integers(0, 3))
+@settings(max_examples=25)
+@given(st.one_of(st.binary(), st.integers(0, len(CERTIFICATE)).map(lambda end: CERTIFICATE[:end])), st.integers(0, 1))
 def test_whatever_a_server_shows_is_taken_or_refused(shown: bytes, selector: int) -> None:
-    for records in ([Tlsa(3, selector % 2, 1, bytes(32))], [Tlsa(2, 0, 0, CERTIFICATE)], [Tlsa(3, 0, 0, shown)]):
-        usable(records)
-        assert refusal(records, [shown, CERTIFICATE], ["mx.test"], NOW) == "" or records[0].data != shown
+    chain = [shown, CERTIFICATE]
+    assert refusal([Tlsa(3, selector, 1, bytes(32))], chain, ["mx.test"], NOW) != ""
+    assert refusal([Tlsa(2, 0, 0, CERTIFICATE)], chain, ["mx.test"], NOW) != ""
+    assert refusal([Tlsa(3, 0, 0, shown)], chain, ["mx.test"], NOW) == ""
 
 
 def sha256(data: bytes) -> bytes:
