@@ -32,12 +32,14 @@ class Health:
         backend: The backend's URL, secrets masked.
         facts: What it offers or is set to, in the order to show.
         cause: What is wrong, if it is not ok.
+        transcript: What was said to find it out, if that was asked for; as on receipts.
     """
 
     ok: bool
     backend: str
     facts: Mapping[str, str] = field(default_factory=dict)
     cause: MailerError | None = field(default=None, compare=False)
+    transcript: tuple[str, ...] = ()
 
     def raise_unless_ok(self) -> Health:
         """Return self, or raise the cause."""
@@ -48,7 +50,13 @@ class Health:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         cause = None if self.cause is None else {"type": type(self.cause).__name__, "text": str(self.cause)}
-        return {"ok": self.ok, "backend": self.backend, "facts": dict(self.facts), "cause": cause}
+        return {
+            "ok": self.ok,
+            "backend": self.backend,
+            "facts": dict(self.facts),
+            "cause": cause,
+            "transcript": list(self.transcript),
+        }
 
 
 class Backend(Unpickled):

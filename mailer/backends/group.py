@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported
 from ..mail import Mail
-from ..receipt import Receipt
+from ..receipt import Receipt, RecipientResult
 from ..retry import MAX_RETRY_AFTER_S
 from ..tally import Tally
 from ..verdict import Scope
@@ -30,14 +30,17 @@ MAX_WEIGHT = 1000
 
 # Deferred because of these, the next mail would fare no better: a reason to rest.
 _OF_THE_MEMBER = (Scope.SESSION, Scope.HOST, Scope.ACCOUNT)
+#: Enhanced codes of what a server cannot take, found out from its offers before anything was sent: too large for its
+#: SIZE, a signed 8-bit part, no SMTPUTF8, no REQUIRETLS. Permanent on that route, and another may do (PROTOCOL.md 2).
+_OF_THE_ROUTE = frozenset({"5.3.4", "5.6.3", "5.6.7", "5.7.30"})
 
 
 class GroupBackend(Backend):
     """What all groups do: try one member after the other until every recipient has an outcome that is final.
 
-    DEFERRED, and what a member cannot carry at all, goes on to the next; REJECTED is final; UNKNOWN stays, since
-    sending again may duplicate, unless ``resend_unknown``. Deferred by all, the last one's answer counts; but one about
-    our account there gives way to another's, which a second try may help.
+    DEFERRED, and what a member cannot carry at all, goes on to the next; REJECTED by a server is final; UNKNOWN stays,
+    since sending again may duplicate, unless ``resend_unknown``. Deferred by all, the last one's answer counts; but one
+    about our account there gives way to another's, which a second try may help.
 
     A member that deferred everybody because of its host or our account there rests for ``rest_s`` seconds, or as long
     as it asked for: it is tried last meanwhile. Then one call finds out whether it is well again, while for all others
@@ -157,10 +160,14 @@ class GroupBackend(Backend):
         """What is left to carry: each mail with its tally, for those without a final outcome."""
         parts = []
         for tally in tallies:
-            left = [result.address for result in tally.latest() if result.outcome in self._moves_on]
+            left = [result.address for result in tally.latest() if self._is_open(result)]
             if (mail := tally.mail_to(left)) is not None:
                 parts.append((tally, mail))
         return parts
+
+    def _is_open(self, result: RecipientResult) -> bool:
+        """Whether the next member may do better."""
+        return result.outcome in self._moves_on or _is_of_the_route(result)
 
     def settled(self, mail: Mail) -> Receipt:
         """What the members knew when the send was cut short."""
@@ -223,26 +230,30 @@ class GroupBackend(Backend):
             await called(self.runtime, member.close)
 
 
-def _hopeful(receipt: Receipt, tally: Tally) -> Receipt:
-    """The receipt, but where the last member's fault is our account there, an earlier one's answer.
+def _is_of_the_route(result: RecipientResult) -> bool:
+    """Whether it was refused on this side, for what the server does not offer."""
+    return result.outcome is Outcome.REJECTED and result.code is None and result.enhanced_code in _OF_THE_ROUTE
 
-    A spare with a wrong password is no reason not to try the first again.
+
+def _hopeful(receipt: Receipt, tally: Tally) -> Receipt:
+    """The receipt, but where the last member's fault is our account there, or what it cannot take, an earlier answer.
+
+    A spare with a wrong password, or a low limit of size, is no reason not to try the first again.
     """
-    if not any(result.scope is Scope.ACCOUNT and result.outcome is Outcome.DEFERRED for result in receipt.results):
+    if not any(map(_is_hopeless, receipt.results)):
         return receipt
-    better = {
-        result.address.key: result
-        for said in tally.receipts
-        for result in said.results
-        if result.outcome is Outcome.DEFERRED and result.scope is not Scope.ACCOUNT
-    }
+    # The last answer of the best kind: deferred for another reason, then by an account, which somebody may put right.
+    answers = [result for said in tally.receipts for result in said.results if result.outcome is Outcome.DEFERRED]
+    answers.sort(key=lambda result: result.scope is not Scope.ACCOUNT)
+    deferred = {result.address.key: result for result in answers}
     results = [
-        better.get(result.address.key, result)
-        if result.scope is Scope.ACCOUNT and result.outcome is Outcome.DEFERRED
-        else result
-        for result in receipt.results
+        deferred.get(result.address.key, result) if _is_hopeless(result) else result for result in receipt.results
     ]
     return receipt.with_(results=tuple(results))
+
+
+def _is_hopeless(result: RecipientResult) -> bool:
+    return _is_of_the_route(result) or (result.outcome is Outcome.DEFERRED and result.scope is Scope.ACCOUNT)
 
 
 class FailoverBackend(GroupBackend):

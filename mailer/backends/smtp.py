@@ -225,11 +225,12 @@ class SmtpBackend(Backend):
         try:
             session = await self._connect(now + self.endpoint.timeouts.total_s, trace)
         except MailerError as error:
+            trace.say(self.runtime.now(), "*", f"{type(error).__name__}: {error}")
             error.transcript = trace.lines()
-            return Health(ok=False, backend=self.url, cause=error)
+            return Health(ok=False, backend=self.url, cause=error, transcript=error.transcript)
         facts = session.facts
         session.quit()
-        return Health(ok=True, backend=self.url, facts=facts)
+        return Health(ok=True, backend=self.url, facts=facts, transcript=trace.lines())
 
     def forget(self) -> None:
         """Close the idle connections without a word, and without waiting."""

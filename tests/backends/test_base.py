@@ -146,6 +146,7 @@ def test_health_raises_its_cause_on_request_and_is_json() -> None:
         Health(False, "x:").raise_unless_ok()
     assert json.loads(json.dumps(ill.to_dict())) == {
         "ok": False, "backend": "x:", "facts": {"a": "b"}, "cause": {"type": "AuthError", "text": "no"},
+        "transcript": [],
     }  # fmt: skip
 
 

@@ -41,6 +41,32 @@ from mailer.testing import ScriptedServer
 A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
 
 
+EHLO_SIZE = "C: EHLO [127.0.0.1]\nS: 250-hello\nS: 250 SIZE 10\n"
+
+
+def test_what_one_server_cannot_take_goes_to_the_next_and_what_it_refused_does_not(world: World) -> None:
+    """Too large for SIZE is permanent on this route alone; 552 5.3.4 to RCPT is the server's word and final."""
+    refusing = HI + EHLO + MAIL + "C: RCPT *\nS: 552 5.3.4 too large\nC: RSET\nS: 250 ok\nC: QUIT\n"
+    for first, outcome, attempts in ((HI + EHLO_SIZE + "C: QUIT\n", "accepted", 2), (refusing, "rejected", 1)):
+        with ScriptedServer(first) as small, ScriptedServer(HI + EHLO + MAIL + RCPT + DATA + OK) as large:
+            with world.mailer(f"failover({url(small)} {url(large)})") as mailer:
+                receipt, _ = sent(mailer)
+            assert [fact[1] for fact in shown(receipt)] == [outcome]
+            assert len(receipt.attempts) == attempts
+
+
+def test_a_spare_that_cannot_take_it_is_no_reason_not_to_try_the_first_again(world: World) -> None:
+    with (
+        ScriptedServer("S: 421 busy\n") as busy,
+        ScriptedServer(HI + EHLO_SIZE + "C: QUIT\n") as small,
+        world.mailer(f"failover({url(busy)} {url(small)})") as mailer,
+    ):
+        receipt, error = sent(mailer)
+    assert type(error) is DeliveryDeferred
+    assert [fact[1:3] for fact in shown(receipt)] == [("deferred", 421)]
+    assert [[*attempt.outcomes] for attempt in receipt.attempts] == [[D], [R]]
+
+
 class Fake(Backend):
     """Answers with an outcome for each recipient (by address, "" for all others), or raises."""
 

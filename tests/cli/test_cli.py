@@ -43,6 +43,18 @@ def test_send_verbose_prints_what_was_said_and_where_the_time_went() -> None:
     assert run.stdout.splitlines()[-2].startswith("accepted  c@d.test")
 
 
+def test_check_verbose_prints_what_was_said() -> None:
+    with Mailbox() as mailbox:
+        run = mailer("check", "-v", mailbox.url)
+    assert run.returncode == 0, run.stderr
+    assert " C: EHLO " in run.stdout
+    with Mailbox(replies={"EHLO": Reply(421, ("4.3.2 not now",))}) as mailbox:
+        run = mailer("check", "-v", mailbox.url)
+    assert run.returncode == 75
+    assert " S: 421 4.3.2 not now" in run.stdout
+    assert " *: TransportError: " in run.stdout
+
+
 def test_the_text_comes_from_standard_input_without_text_html_and_attachments() -> None:
     with Mailbox() as mailbox:
         run = mailer("send", "--from", "a@b.test", "--to", "c@d.test", stdin="Grüße\n".encode(), MAILER_URL=mailbox.url)
