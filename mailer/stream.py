@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import select
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -54,6 +55,7 @@ class Stream:
         "_ahead",
         "_failure",
         "_is_full",
+        "_poll",
         "_runtime",
         "_server_name",
         "_sock",
@@ -78,6 +80,9 @@ class Stream:
         self._want_write: tuple[type[OSError], ...] = ()
         self._is_full: tuple[type[OSError], ...] = (BlockingIOError,)
         self._ahead = b""  # read by has_input(), not yet received
+        self._poll = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        if self._poll is not None:
+            self._poll.register(sock, select.POLLIN)
         self._failure: Exception | None = None  # the peer's alert, met where it could not be raised
         self._streak = 0
 
@@ -256,6 +261,8 @@ class Stream:
             return True
         try:
             if self._tls is None:
+                if self._poll is not None and not self._poll.poll(0):  # half of the time of a read that fails
+                    return False
                 self._sock.recv(1, socket.MSG_PEEK)
             else:
                 self._ahead = self._sock.recv(1)  # there is no peeking through TLS

@@ -102,9 +102,13 @@ class Answers:
 
     async def _awaited(self, step: str, passage: Passage) -> Reply:
         """Read until the next reply is whole. Its timer starts now: the ones before it have been answered."""
-        deadline = self.due(step, passage)
+        deadline, wire = self.due(step, passage), self._wire
+        reply = None
         try:
-            return await self._wire.reply(step, deadline)
+            while reply is None:
+                await wire.more(step, deadline)
+                reply = wire.next(step)
+            return reply
         except TransportError as error:
             if self._trouble is not None:
                 raise self._trouble from error

@@ -88,7 +88,9 @@ class Capabilities:
 
     def limit(self, name: str) -> int | None:
         """A figure of LIMITS (RFC 9422): "MAILMAX", "RCPTMAX" or "RCPTDOMAINMAX"; None if there is none to be read."""
-        for word in self.keywords.get("LIMITS", "").upper().split():
+        if not (limits := self.keywords.get("LIMITS")):
+            return None
+        for word in limits.upper().split():
             key, _, value = word.partition("=")
             if key == name and re.fullmatch(r"[1-9][0-9]{0,5}", value):
                 return int(value)

@@ -186,6 +186,9 @@ def mail(
     if size is not None:
         if size < 0:
             raise _refused("size", "cannot be negative")
+        if path and not (smtputf8 or extra) and body is auth is ret is envid is None:  # as nearly all are
+            line = f"MAIL FROM:<{_path(path, 'sender', False)}> SIZE={size}"
+            return _line(line, "sender", MAX_COMMAND_BYTES + _ALLOWANCE["SIZE"])
         parameters["SIZE"] = str(size)
     if body is not None:
         parameters["BODY"] = _one_of(body, {"7BIT", "8BITMIME", "BINARYMIME"}, "body")
@@ -219,6 +222,8 @@ def rcpt(path: str, *, notify: Iterable[str] | None = None, orcpt: str | None = 
     Raises:
         MessageError: Anything that does not fit its grammar or its length; field names it.
     """
+    if notify is None and orcpt is None and not smtputf8:
+        return f"RCPT TO:<{_path(path, 'recipient', False)}>\r\n".encode("ascii")  # as nearly all are
     parameters: dict[str, str | None] = {}
     if notify is not None:
         wanted = [_one_of(word, _NOTIFY, "notify") for word in ([notify] if isinstance(notify, str) else notify)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ProtocolError
 from ..field import visible
@@ -23,7 +23,7 @@ MAX_TEXT_CHARS = 1000
 # "The structure of a status code: class "." subject "." detail" (RFC 3463 section 2), then a blank or the end.
 _ENHANCED_CODE = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |\t|$)")
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
-_TLS_ALERT, _TLS_HANDSHAKE = 0x15, 0x16
+_TLS_ALERT, _TLS_HANDSHAKE = b"\x15", b"\x16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Reply:
 
     code: int
     lines: tuple[str, ...]
+    _said: tuple[str | None, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 200 <= self.code <= 599:
@@ -66,21 +67,25 @@ class Reply:
 
         Usable is one whose class is the reply's first digit: ``550 4.2.2`` has none (RFC 2034 section 4).
         """
-        for line in self.lines:
-            if (match := _ENHANCED_CODE.match(line)) and int(match[1]) == self.code // 100:
-                return match[0]
-        return None
+        return (self._said or self._read())[0]
 
     @property
     def text(self) -> str:
         """The text for people: lines joined by a blank, without the enhanced code, escaped, at most 1000 characters."""
-        return " ".join(filter(None, map(self._plain, self.lines)))[:MAX_TEXT_CHARS]
+        return (self._said or self._read())[1]
 
-    def _plain(self, line: str) -> str:
-        match = _ENHANCED_CODE.match(line)
-        if match and int(match[1]) == self.code // 100:
-            line = line[match.end() :]
-        return visible(line.strip(" \t\r"))
+    def _read(self) -> tuple[str | None, str]:
+        """Enhanced code and text, read once: a parser gives the same Reply for the same line again and again."""
+        enhanced_code, texts = None, []
+        for line in self.lines:
+            match = _ENHANCED_CODE.match(line)
+            if match and int(match[1]) == self.code // 100:
+                enhanced_code = enhanced_code or match[0]
+                line = line[match.end() :]
+            texts.append(visible(line.strip(" \t\r")))
+        said = enhanced_code, " ".join(filter(None, texts))[:MAX_TEXT_CHARS]
+        object.__setattr__(self, "_said", said)
+        return said
 
     @property
     def is_positive(self) -> bool:
@@ -132,7 +137,8 @@ class ReplyParser:
         self._max_line = max_line
         self._max_lines = max_lines
         self._max_bytes = max_bytes
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._start = 0  # of the buffer: what is before it has been taken
         self._scanned = 0  # no line feed before this index: a byte is looked at once
         self._code = 0
         self._lines: list[str] = []
@@ -146,11 +152,14 @@ class ReplyParser:
 
         Not 0 right after the 220 to STARTTLS means injected plain text (RFC 3207 section 6).
         """
-        return self._reply_bytes + len(self._buffer)
+        return self._reply_bytes + len(self._buffer) - self._start
 
     def feed(self, data: bytes) -> None:
         """Take what was read. Limits are judged by `next`, so call that between reads."""
-        self._buffer += data
+        # Nearly always all has been taken by now; else a part of a line is left, which is short.
+        self._buffer = data if self._start == len(self._buffer) else self._buffer[self._start :] + data
+        self._scanned -= self._start
+        self._start = 0
 
     def next(self) -> Reply | None:
         """Return the next whole reply, or None if more bytes are needed.
@@ -159,12 +168,12 @@ class ReplyParser:
             ProtocolError: What came is no reply, mixes codes, exceeds a limit, or is the start of TLS.
         """
         while (end := self._buffer.find(b"\n", self._scanned)) >= 0:
-            line = b"" if self._lines or end > _MAX_KNOWN_BYTES else bytes(self._buffer[: end + 1])
+            length = end - self._start
+            line = b"" if self._lines or length > _MAX_KNOWN_BYTES else self._buffer[self._start : end + 1]
             if (known := self._known.get(line)) is not None:
-                del self._buffer[: end + 1]
-                self._scanned = 0
+                self._start = self._scanned = end + 1
                 return known
-            if self._take_line(end):
+            if self._take_line(length):
                 reply = Reply(self._code, tuple(self._lines))
                 self._lines.clear()
                 self._reply_bytes = 0
@@ -175,21 +184,21 @@ class ReplyParser:
                 return reply
         self._scanned = len(self._buffer)
         self._refuse_tls()
-        if self._scanned >= self._max_line:
+        if self._scanned - self._start >= self._max_line:
             raise ProtocolError(f"reply line exceeds {self._max_line} bytes")
         return None
 
-    def _take_line(self, end: int) -> bool:
-        """Move the line whose line feed stands at end out of the buffer; return whether it ends the reply."""
+    def _take_line(self, length: int) -> bool:
+        """Take the next line, so long without its line feed, out of the buffer; return whether it ends the reply."""
         self._refuse_tls()
-        if end >= self._max_line:
+        if length >= self._max_line:
             raise ProtocolError(f"reply line exceeds {self._max_line} bytes")
         if len(self._lines) >= self._max_lines:
             raise ProtocolError(f"reply exceeds {self._max_lines} lines")
-        if self._reply_bytes + end >= self._max_bytes:
+        if self._reply_bytes + length >= self._max_bytes:
             raise ProtocolError(f"reply exceeds {self._max_bytes} bytes")
         # Servers that end lines in LF alone exist; a client that waits for CRLF would wait for ever.
-        line = bytes(self._buffer[:end]).removesuffix(b"\r")
+        line = self._buffer[self._start : self._start + length].removesuffix(b"\r")
         match = _REPLY_LINE.match(line)
         if match is None:
             raise ProtocolError(f"not an SMTP reply: {visible(line[:80].decode('ascii', 'backslashreplace'))!r}")
@@ -199,13 +208,13 @@ class ReplyParser:
             raise ProtocolError(f"reply lines carry different codes: {self._code} and {int(code)}")
         self._code = int(code)
         self._lines.append(text.decode("ascii", "backslashreplace"))
-        self._reply_bytes += end + 1
-        del self._buffer[: end + 1]
-        self._scanned = 0
+        self._reply_bytes += length + 1
+        self._start += length + 1
+        self._scanned = self._start
         return separator != b"-"
 
     def _refuse_tls(self) -> None:
-        if self._buffer and self._buffer[0] in (_TLS_ALERT, _TLS_HANDSHAKE):
+        if self._buffer[self._start : self._start + 1] in (_TLS_ALERT, _TLS_HANDSHAKE):
             raise ProtocolError(
                 "the server speaks TLS on this port from the first byte: use smtps:// instead of smtp://"
             )
