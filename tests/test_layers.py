@@ -131,7 +131,7 @@ WORLDLY = {
     "runtime.py": {"socket"},
     "runtime_async.py": {"anyio", "asyncio", "threading"},
     "runtime_blocking.py": {"select", "socket", "threading"},
-    "stream.py": {"socket", "ssl"},
+    "stream.py": {"select", "socket", "ssl"},
     "tls.py": {"ssl"},
     "dns.py": {"socket"},
 }
