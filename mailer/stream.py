@@ -154,14 +154,17 @@ class Stream:
         reasons: list[str] = []
         last: ConnectError | None = None
         for target in [str(address.sockaddr[0]) for address in addresses] or [host]:
-            stream = await cls.connect(
-                runtime,
-                proxy.host,
-                proxy.port,
-                deadline=deadline,
-                connect_timeout_s=connect_timeout_s,
-                sources=sources,
-            )
+            try:
+                stream = await cls.connect(
+                    runtime,
+                    proxy.host,
+                    proxy.port,
+                    deadline=deadline,
+                    connect_timeout_s=connect_timeout_s,
+                    sources=sources,
+                )
+            except (ConnectError, DeadlineExceeded) as exc:
+                raise type(exc)(f"the proxy {proxy} cannot be reached: {exc}") from exc
             limit = deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
             try:
                 await proxy.tunnel(stream, target, port, deadline=limit)

@@ -99,6 +99,16 @@ def test_what_a_proxy_refuses_is_told_and_no_secret_with_it(
     assert "us@er" not in str(caught.value)
 
 
+def test_a_proxy_that_cannot_be_reached_is_named_as_such(world: World) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(
+            ConnectError, match=rf"the proxy http://\*\*\*@127\.0\.0\.1:{port} cannot be reached: .*refused"
+        ):
+            connected(world, f"http://{LOGIN}127.0.0.1:{port}")
+
+
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_silent_proxy_and_one_that_wants_a_login(world: World, kind: str) -> None:
     with ProxyServer(kind, says=b"") as proxy:

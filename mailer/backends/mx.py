@@ -228,6 +228,9 @@ class MxBackend(Backend):
             part = tally.mail_to(left)
             if part is None or tried == _MAX_HOSTS:
                 return None
+            if self.runtime.now() >= deadline:
+                passed_over.append(_for_all(part, "connection lost", f"no time was left to try {host}", self.url))
+                break
             try:
                 hop, addresses = await self._finder.hop(self.runtime, route, host, deadline)
             except TransportError as error:
@@ -239,7 +242,7 @@ class MxBackend(Backend):
                 continue
             if not addresses:
                 continue
-            refusal = self._refusal(hop, part)
+            refusal = self._refusal(route, hop, part)
             if refusal is not None:
                 passed_over.append(refusal)
                 continue
@@ -250,11 +253,13 @@ class MxBackend(Backend):
             tally.add(_best_of(passed_over) or self._homeless(route, tally.mail))
         return None
 
-    def _refusal(self, hop: Hop, part: Mail) -> Receipt | None:
+    def _refusal(self, route: Route, hop: Hop, part: Mail) -> Receipt | None:
         """Why the host is not to be tried with this mail now; None if it is."""
         if part.delivery.require_tls and not hop.is_certain:
             # RFC 8689 section 4.2.1: where there is no such host the message MUST NOT be sent.
             said = f"REQUIRETLS was asked for, and neither DANE nor MTA-STS makes {hop.host} certain"
+            if route.notes:  # for want of an answer; later there may be one
+                return _for_all(part, "host not allowed", f"{said} now: {route.notes[0]}", self.url, "4.7.5")
             return _for_all(part, "not carried here", said, self.url, "5.7.30")
         left_s, why = self._rests.left_s(hop.host, self.runtime.now())
         if not left_s:
@@ -278,10 +283,10 @@ class MxBackend(Backend):
             again = tally.mail_to([r.address for r in receipt.results if r.outcome is Outcome.DEFERRED])
             if again is not None:
                 receipt = await self._attempt(replace(hop, tls="none"), addresses, again, tally, deadline)
-        if all((result.outcome, result.scope) == (Outcome.DEFERRED, Scope.HOST) for result in receipt.results):
-            self._rests.failed(hop.host, receipt.results[0].text, self.runtime.now())
-        else:
+        if not all((result.outcome, result.scope) == (Outcome.DEFERRED, Scope.HOST) for result in receipt.results):
             self._rests.answered(hop.host)
+        elif (now := self.runtime.now()) < deadline:  # else it may be for want of time
+            self._rests.failed(hop.host, receipt.results[0].text, now)
 
     async def _attempt(
         self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float

@@ -223,7 +223,7 @@ class MtaSts:
         try:
             answer = await self._dns.look_up(runtime, f"_mta-sts.{domain}", "TXT", deadline)
         except TransportError as error:
-            return known, f"mta-sts of {domain}: {error}" if cached else ""
+            return known, f"mta-sts of {domain}: {error}"
         id_ = policy_id(answer.records)
         if id_ is None:
             return known, ""

@@ -164,6 +164,9 @@ def test_check_47_requiretls_goes_to_a_host_that_is_certain_or_nowhere(
             receipt, _ = sent(mailer, wanted)
         assert [(r.outcome.value, r.enhanced_code) for r in receipt.results] == [("rejected", "5.7.30")]
         assert "neither DANE nor MTA-STS makes mx1.one.test certain" in receipt.results[0].text
+        with mx(world, port, faults={("_mta-sts.one.test", "TXT"): "servfail"}) as mailer:  # there may be a policy
+            receipt, _ = sent(mailer, wanted)
+        assert [(r.outcome.value, r.enhanced_code) for r in receipt.results] == [("deferred", "4.7.5")]
         zone = tlsa(port, "mx1.one.test", "3 1 1 " + key_digest(secure[1]))
         with mx(world, port, zone, authentic=True) as mailer:
             receipt, _ = sent(mailer, wanted)
