@@ -22,10 +22,14 @@ from mailer import Backend, Features, Outcome, Receipt, backend_from_url  # noqa
 from mailer.backends.file import FileBackend  # noqa: E402
 from mailer.backends.group import FailoverBackend, RoundRobinBackend, WeightedBackend  # noqa: E402
 from mailer.backends.memory import ConsoleBackend  # noqa: E402
+from mailer.backends.mx import MxBackend  # noqa: E402
+from mailer.dns import DnsClient  # noqa: E402
 from mailer.mailbox import Mailbox  # noqa: E402
+from mailer.smtp.endpoint import Timeouts  # noqa: E402
 from mailer.smtp.reply import Reply  # noqa: E402
 from mailer.testing import Answer, FakeRelay  # noqa: E402
 from mailer.testing.contract import BackendContract  # noqa: E402
+from mailer.testing.dns import DnsServer  # noqa: E402
 
 SECRET = "s3cret-pa55"
 TELLTALE = Reply(535, (f"5.7.8 {SECRET} is not the password of user",))  # there are such servers
@@ -250,6 +254,27 @@ class TestLmtp(BackendContract):
 
     def make_failing_backend(self):
         return backend_from_url(f"lmtp://{self.folder}/nobody")
+
+
+class TestMx(BackendContract):
+    """Straight to the recipients' servers, as a scripted resolver names them."""
+
+    faces = ("blocking", "trio")  # what differs between worlds is in the SMTP backend that it uses
+
+    @pytest.fixture(autouse=True)
+    def _servers(self) -> Iterator[None]:
+        zone = "example.org 60 IN MX 10 mx.example.org.\nmx.example.org 60 IN A 127.0.0.1\n"
+        with DnsServer(zone) as self.dns, Mailbox() as self.mailbox:
+            yield
+
+    def make_backend(self):
+        return MxBackend(dns=DnsClient([self.dns.address]), port=self.mailbox.port)
+
+    def received(self):
+        return [mail.content for mail in self.mailbox.mails]
+
+    def make_failing_backend(self):
+        return MxBackend(dns=DnsClient([("127.0.0.1", 9)]), timeouts=Timeouts(total_s=5.0))
 
 
 class TestFailover(_OverSmtp):
