@@ -60,6 +60,8 @@ __all__ = [
 class Outcome(enum.Enum):
     """What became of the mail for one recipient."""
 
+    __hash__ = object.__hash__  # as equality: by identity. Enum's own is Python code, and outcomes are counted a lot
+
     ACCEPTED = "accepted"
     """The next hop took responsibility (SMTP: 2xx to the final dot; a provider: its acceptance)."""
     DEFERRED = "deferred"

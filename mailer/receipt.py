@@ -11,12 +11,13 @@ from . import errors
 from .address import Address
 from .errors import DeliveryDeferred, DeliveryError, DeliveryRefused, DeliveryUnknown, MailerError, Outcome
 from .field import printable, reads_json
+from .twin import twin_of
 from .verdict import Scope
 
 if TYPE_CHECKING:
     from .mail import Mail
 
-__all__ = ["Attempt", "Receipt", "RecipientResult"]
+__all__ = ["Attempt", "Receipt", "RecipientResult", "attempt_of", "result_of"]
 
 # None accepted: the first of these outcomes that occurs names the error.
 _ERROR_OF: tuple[tuple[Outcome, type[DeliveryError]], ...] = (
@@ -266,12 +267,22 @@ class Receipt:
 
     def with_(self, **changes: Any) -> Receipt:
         """A copy with other values for the fields named."""
-        if not changes.keys() <= _RECEIPT_SLOTS.keys():
-            raise TypeError(f"Receipt has no field {', '.join(changes.keys() - _RECEIPT_SLOTS.keys())}")
-        copy = object.__new__(Receipt)
-        for name, (put, get) in _RECEIPT_SLOTS.items():  # half of dataclasses.replace, and done for each mail
-            put(copy, changes[name] if name in changes else get(self))
-        return copy
+        copy = _Twin()
+        copy.id = self.id
+        copy.backend = self.backend
+        copy.results = self.results
+        copy.attempts = self.attempts
+        copy.notes = self.notes
+        copy.skipped = self.skipped
+        copy.error = self.error
+        copy.message_index = self.message_index
+        try:
+            for name, value in changes.items():
+                setattr(copy, name, value)
+        except AttributeError:
+            raise TypeError(f"Receipt has no field {name!r}") from None
+        copy.__class__ = Receipt
+        return copy  # type: ignore[no-any-return]  # it has become one
 
     def raise_for_rejected(self) -> Receipt:
         """Return self, or raise :class:`DeliveryRefused` if any recipient is REJECTED."""
@@ -340,6 +351,51 @@ class Receipt:
         )
 
 
-_RECEIPT_SLOTS = {
-    name: (slot.__set__, slot.__get__) for name in Receipt.__slots__ for slot in (getattr(Receipt, name),)
-}
+_Twin = twin_of(Receipt)
+_AttemptTwin = twin_of(Attempt)
+_ResultTwin = twin_of(RecipientResult)
+
+
+def result_of(
+    address: Address,
+    outcome: Outcome,
+    code: int,
+    enhanced_code: str | None,
+    text: str,
+    provider_id: str | None,
+    scope: Scope,
+) -> RecipientResult:
+    """The result that a reply gives, whose code and text have been checked: one is made for each recipient."""
+    made = _ResultTwin()
+    made.address = address
+    made.outcome = outcome
+    made.code = code
+    made.enhanced_code = enhanced_code
+    made.text = text
+    made.retry_after_s = None
+    made.provider_id = provider_id
+    made.scope = scope
+    made.__class__ = RecipientResult
+    return made  # type: ignore[no-any-return]  # it has become one
+
+
+def attempt_of(
+    backend: str,
+    started_at: datetime,
+    duration_s: float,
+    outcomes: Mapping[Outcome, int],
+    cause: MailerError | None,
+    timings: Mapping[str, float],
+    transcript: tuple[str, ...],
+) -> Attempt:
+    """An attempt, as its constructor makes it: two are made for each mail."""
+    made = _AttemptTwin()
+    made.backend = backend
+    made.started_at = started_at
+    made.duration_s = duration_s
+    made.outcomes = outcomes
+    made.cause = cause
+    made.timings = timings
+    made.transcript = transcript
+    made.__class__ = Attempt
+    return made  # type: ignore[no-any-return]  # it has become one

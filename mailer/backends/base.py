@@ -12,7 +12,7 @@ from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Limits, Unsupported, left_out, noted
 from ..log import ATTEMPT, SENDING, counts
 from ..mail import Mail
-from ..receipt import Attempt, Receipt, RecipientResult
+from ..receipt import Receipt, RecipientResult, attempt_of
 from ..redaction import Unpickled, words_of
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 
@@ -282,14 +282,14 @@ async def _attempted(
             settled.append(receipt)
             continue
         receipt = _complete(receipt, mail)
-        known: dict[str, Any] = {}
+        changes: dict[str, Any] = {"backend": receipt.backend or name, "notes": (*notes, *receipt.notes)}
         if not backend.is_group:
             outcomes: dict[Outcome, int] = {}
             for result in receipt.results:
                 outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
-            attempt = Attempt(name, started_at, duration_s, outcomes, cause, *_observed(receipt))
+            attempt = attempt_of(name, started_at, duration_s, outcomes, cause, *_observed(receipt))
             results = receipt.results if cause is None else _scoped(receipt.results, _verdict_of(cause).scope)
-            known = {"results": results, "attempts": (attempt,), "error": None}
+            changes |= {"results": results, "attempts": (attempt,), "error": None}
             if ATTEMPT.wanted():
                 ATTEMPT(
                     mail_id=mail.id,
@@ -299,7 +299,7 @@ async def _attempted(
                     error=None if cause is None else type(cause).__name__,
                     reason=cause,
                 )
-        settled.append(receipt.with_(backend=receipt.backend or name, notes=(*notes, *receipt.notes), **known))
+        settled.append(receipt.with_(**changes))
     return settled
 
 

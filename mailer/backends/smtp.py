@@ -14,7 +14,7 @@ from ..errors import AuthError, ConfigError, MailerError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
 from ..proxy import Proxy
-from ..receipt import Attempt, Receipt
+from ..receipt import Receipt, attempt_of
 from ..smtp.auth import MECHANISMS
 from ..smtp.endpoint import Endpoint, Timeouts
 from ..smtp.fingerprint import fingerprints_from
@@ -211,7 +211,7 @@ class SmtpBackend(Backend):
         transcript = trace.lines() if trace.is_kept else ()
         if cause is not None and not cause.transcript:
             cause.transcript = transcript
-        attempt = Attempt(self.url, started_at, 0.0, {}, None, trace.timings, transcript)  # base.carry completes it
+        attempt = attempt_of(self.url, started_at, 0.0, {}, None, trace.timings, transcript)  # base.carry completes it
         return transaction.receipt(self.url, (attempt,))
 
     def settled(self, mail: Mail) -> Receipt:

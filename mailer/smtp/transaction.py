@@ -15,7 +15,7 @@ from ..errors import MailerError, Outcome, ProtocolError, TransportError
 from ..features import Unsupported
 from ..mail import Content, Mail
 from ..ready_made import ascii_headers, seven_bit
-from ..receipt import Attempt, Receipt, RecipientResult
+from ..receipt import Attempt, Receipt, RecipientResult, result_of
 from ..verdict import VERDICTS, Scope, event_of, verdict_of_reply
 from . import command
 from .capabilities import Capabilities
@@ -128,17 +128,17 @@ class Transaction:
         scope: Scope = Scope.MESSAGE,
     ) -> None:
         """Give these recipients their result: the reply's code and text, or our own text and enhanced code."""
-        number: int | None = None
-        provider_id, enhanced_code = None, code or None
-        if reply is not None:
-            number, text, enhanced_code = reply.code, reply.text, reply.enhanced_code
-            if outcome is Outcome.ACCEPTED:
-                provider_id = queue_id(text)
+        results, pending = self._results, self._pending
+        if reply is None:
+            for address in recipients:
+                results[id(address)] = RecipientResult(address, outcome, None, code or None, text, scope=scope)
+                del pending[id(address)]
+            return
+        said, enhanced_code = reply.text, reply.enhanced_code
+        provider_id = queue_id(said) if outcome is Outcome.ACCEPTED else None
         for address in recipients:
-            self._results[id(address)] = RecipientResult(
-                address, outcome, number, enhanced_code, text, provider_id=provider_id, scope=scope
-            )
-            del self._pending[id(address)]
+            results[id(address)] = result_of(address, outcome, reply.code, enhanced_code, said, provider_id, scope)
+            del pending[id(address)]
 
     def refuse(self, recipients: Iterable[Address], step: str, reply: Reply) -> None:
         """Give these recipients what a negative reply to "MAIL", "RCPT", "DATA" or the "dot" means."""
