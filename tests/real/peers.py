@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import grp
 import hashlib
 import json
@@ -32,8 +33,10 @@ from urllib.parse import quote
 import trustme
 
 __all__ = [
+    "EXIM_MX",
     "PASSWORD",
     "PEERS",
+    "POSTFIX_MX",
     "USER",
     "Certificates",
     "MissingProgramError",
@@ -44,6 +47,7 @@ __all__ = [
     "fakesmtpd",
     "maildev",
     "maildump",
+    "mx_port",
     "postfix",
     "sendria",
     "smtp_sink",
@@ -53,6 +57,8 @@ __all__ = [
 HOME = Path("/opt/mailer-peers")
 HOST = "127.0.0.1"
 DOMAIN = "mx.test.invalid"
+# Where these take mail as a domain's own servers do, without login: Postfix for postfix.example, Exim for anybody.
+POSTFIX_MX, EXIM_MX = "127.0.0.2", "127.0.0.3"
 # Both hold what a URL must percent-encode.
 USER = f"mailer@{DOMAIN}"
 PASSWORD = "S3cr3t/@+:x"
@@ -175,7 +181,7 @@ def postfix(
         folder: Where it writes.
         certificates: What it shows.
         settings: More lines of main.cf.
-        services: More lines of master.cf.
+        services: More lines of master.cf; "" has it serve as the MX host too.
     """
     program, add_user = _program("postfix"), _program("saslpasswd2")
     with smtp_sink(_subfolder(folder, "sink"), certificates) as sink:
@@ -206,6 +212,7 @@ def postfix(
             # Debian's Postfix looks in "sasl" beside main.cf, whatever this says; any other asks this.
             "cyrus_sasl_config_path": sasl,
             "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+            "relay_domains": "postfix.example",
             "smtpd_error_sleep_time": "0",
             "default_transport": f"smtp:[{HOST}]:{sink.port}",
             "relay_transport": f"smtp:[{HOST}]:{sink.port}",
@@ -215,7 +222,8 @@ def postfix(
         config.joinpath("main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
         config.joinpath("master.cf").write_text(
             f"{HOST}:{port} inet n - n - - smtpd\n"
-            f"{HOST}:{smtps_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n{_POSTFIX_SERVICES}{services}"
+            f"{HOST}:{smtps_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n"
+            f"{_POSTFIX_SERVICES}{services or _postfix_mx()}"
         )
         users = folder / "sasldb2"
         sasl.joinpath("smtpd.conf").write_text(
@@ -248,6 +256,10 @@ def postfix(
             )
         finally:
             _run(program, "-c", config, "stop")
+
+
+def _postfix_mx() -> str:
+    return f"{POSTFIX_MX}:{mx_port()} inet n - n - - smtpd -o smtpd_relay_restrictions=reject_unauth_destination\n"
 
 
 def _queued(config: Path) -> bool:
@@ -321,7 +333,7 @@ def smtp_sink_of_many(folder: Path) -> Iterator[tuple[str, Path]]:
 
 @contextmanager
 def exim(folder: Path, certificates: Certificates) -> Iterator[Peer]:
-    """Exim with STARTTLS, a port with implicit TLS, AUTH after TLS, and delivery of one copy per mail to a maildir.
+    """Exim with STARTTLS, a port with implicit TLS, AUTH after TLS, PRDR, and one copy of each mail to a maildir.
 
     The recipients ``gone@...`` and ``later@...`` are answered 550 and 451.
     """
@@ -338,6 +350,8 @@ def exim(folder: Path, certificates: Certificates) -> Iterator[Peer]:
             host=HOST,
             port=port,
             smtps_port=smtps_port,
+            mx_host=EXIM_MX,
+            mx_port=mx_port(),
             cert=certificates.cert_file,
             key=certificates.key_file,
             user=USER,
@@ -377,8 +391,7 @@ log_file_path = {folder}/log/%slog
 log_selector = +smtp_connection +incoming_port
 pid_file_path = {folder}/spool/exim.pid
 primary_hostname = {domain}
-local_interfaces = {host}
-daemon_smtp_ports = {port} : {smtps_port}
+local_interfaces = <; {host}.{port} ; {host}.{smtps_port} ; {mx_host}.{mx_port}
 tls_on_connect_ports = {smtps_port}
 tls_advertise_hosts = *
 tls_certificate = {cert}
@@ -386,6 +399,7 @@ tls_privatekey = {key}
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 deliver_drop_privilege = true
 smtp_accept_queue_per_connection = 0
+prdr_enable = true
 keep_environment =
 host_lookup =
 acl_smtp_rcpt = rcpt
@@ -394,6 +408,7 @@ begin acl
 rcpt:
   deny message = 5.7.1 log in first
        !authenticated = *
+       condition = ${{if !eq{{$received_ip_address}}{{{mx_host}}}}}
   deny message = 5.1.1 no such user
        local_parts = gone
   defer message = 4.7.1 come back
@@ -608,6 +623,12 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@functools.cache
+def mx_port() -> int:
+    """Return the port of all MX hosts, which must be one, as no MX record names it."""
+    return free_port()
 
 
 def _program(name: str | Path) -> str:
