@@ -131,8 +131,17 @@ class HopFinder:
             policy, said = await self._sts.policy(runtime, domain, deadline)
         return Route(domain, hosts, answer.is_authentic, policy, (said,) if said else ())
 
-    async def hop(self, runtime: Runtime, route: Route, host: str, deadline: float) -> tuple[Hop, Sequence[AddrInfo]]:
+    async def hop(
+        self, runtime: Runtime, route: Route, host: str, deadline: float, *, is_lenient: bool = False
+    ) -> tuple[Hop, Sequence[AddrInfo]]:
         """One of the route's hosts, and its addresses, none if it has none.
+
+        Args:
+            runtime: Where to wait.
+            route: From :meth:`route`.
+            host: One of its hosts.
+            deadline: The end of it, on the runtime's clock.
+            is_lenient: What the domain asks for does not count.
 
         Raises:
             TlsError: The domain's policy does not allow this host.
@@ -143,6 +152,8 @@ class HopFinder:
             literal = str(ipaddress.ip_address(host[1:-1].removeprefix("ipv6:")))
             return self._by_default(host), await runtime.resolve(literal, self._port, deadline)
         addresses, is_authentic = await self._dns.located(runtime, host, self._port, deadline)
+        if is_lenient:
+            return self._by_default(host), addresses
         hop: Hop | None = None
         if self._uses_dane and addresses and route.is_authentic and is_authentic:
             hop = await self._by_dane(runtime, route, host, deadline)

@@ -222,6 +222,7 @@ class MxBackend(Backend):
             return tally.add(_for_all(tally.mail, "name server failed", str(error), self.url).with_(error=error))
         tally.notes += route.notes
         passed_over: list[Receipt] = []
+        is_lenient = self._tls == "opportunistic" and _needs_no_tls(tally.mail)
         tried = 0
         for host in route.hosts:
             left = [r.address for r in tally.latest() if not tally.receipts or (r.outcome, r.scope) in _MOVES_ON]
@@ -232,7 +233,7 @@ class MxBackend(Backend):
                 passed_over.append(_for_all(part, "connection lost", f"no time was left to try {host}", self.url))
                 break
             try:
-                hop, addresses = await self._finder.hop(self.runtime, route, host, deadline)
+                hop, addresses = await self._finder.hop(self.runtime, route, host, deadline, is_lenient=is_lenient)
             except TransportError as error:
                 event, code = (
                     ("host not allowed", "4.7.5") if isinstance(error, TlsError) else ("name server failed", "")
@@ -314,6 +315,12 @@ def _said_of(result: RecipientResult, receipt: Receipt, hop: Hop) -> RecipientRe
     scope = Scope.HOST if result.scope is Scope.ACCOUNT and isinstance(receipt.cause, TransportError) else result.scope
     protection = ("none" if in_clear else hop.protection) if came_to_it else None
     return replace(result, remote_mta=hop.host, tls=protection, scope=scope)
+
+
+def _needs_no_tls(mail: Mail) -> bool:
+    """Whether it says "TLS-Required: No": arrive at all costs, as a report of broken TLS must (RFC 8689 section 5)."""
+    fields = () if mail.message is None or mail.delivery.require_tls else mail.message.headers
+    return any(name.lower() == "tls-required" and value.strip().lower() == "no" for name, value in fields)
 
 
 def _sources(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -175,6 +175,17 @@ def test_check_47_requiretls_goes_to_a_host_that_is_certain_or_nowhere(
     assert not one.mails
 
 
+def test_check_47_tls_required_no_arrives_at_all_costs(world: World, secure: tuple[ssl.SSLContext, bytes]) -> None:
+    """RFC 8689 section 5: it may be the report that the domain's TLS is broken."""
+    with hosts(secure[0]) as (port, (one,)):
+        zone = tlsa(port, "mx1.one.test", "3 1 1 " + "00" * 32)
+        for tls, outcome in (("opportunistic", "accepted"), ("required", "deferred")):
+            with mx(world, port, zone, authentic=True, tls=tls) as mailer:
+                receipt, _ = sent(mailer, message("a@one.test", headers={"TLS-Required": "No"}))
+            assert receipt.results[0].outcome.value == outcome
+        assert len(one.mails) == 1
+
+
 # --- MTA-STS ----------------------------------------------------------------------------------------------------------
 
 
