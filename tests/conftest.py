@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 from collections.abc import Iterator
@@ -12,6 +13,12 @@ from worlds import NAMES, World, new_world  # pytest puts this file's folder on 
 
 # The processes that tests start would each compile the library anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Set what collection made aside, which nothing frees: each collection of garbage would look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=NAMES)

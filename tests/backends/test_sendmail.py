@@ -102,13 +102,16 @@ def test_a_large_mail_and_a_talkative_program(world: World, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("script", "error"),
-    [("exec sleep 60", DeliveryDeferred), ("cat >/dev/null; exec sleep 60", DeliveryUnknown)],
+    ("script", "attachments", "error"),
+    [("exec sleep 60", [BIG], DeliveryDeferred), ("cat >/dev/null; exec sleep 60", [], DeliveryUnknown)],
+    ids=["does not read", "does not end"],
 )
-def test_one_that_hangs_is_killed_in_time(world: World, tmp_path: Path, script: str, error: Any) -> None:
+def test_one_that_hangs_is_killed_in_time(
+    world: World, tmp_path: Path, script: str, attachments: list[Any], error: Any
+) -> None:
     path = program(tmp_path, f'echo $$ >"$OUT/pid"; {script}')
     with world.mailer(SendmailBackend(path, timeout_s=0.5)) as mailer, pytest.raises(error) as caught:
-        mailer.send(hello(attachments=[BIG]))
+        mailer.send(hello(attachments=attachments))
     assert isinstance(caught.value.__cause__, (DeadlineExceeded, TransportError))
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
