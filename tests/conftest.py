@@ -17,6 +17,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 def pytest_collection_finish() -> None:
     """Set what collection made aside, which nothing frees: each collection of garbage would look through it again."""
+    import hypothesis  # noqa: F401 - first: it asks gc who refers to trio's random numbers
+
     gc.collect()
     gc.freeze()
 

@@ -73,7 +73,7 @@ async def _sweep(at: int, where: str) -> tuple[bool, list[str], int, bool]:
 
 
 def test_f91_cancelled_at_each_await_point(async_world: World) -> None:
-    # A reply that comes a little later makes the client suspend once for each; after the dot it does on a busy machine too.
+    # A reply that comes a little later makes the client suspend once for each; after the dot surely.
     script = (HI + EHLO + MAIL + RCPT + "C: RCPT TO:<c@y.test>\nS: 250 ok\n" + DATA).replace(
         "S:", "S: delay 0.004\nS:"
     ) + OK.replace("S:", "S: delay 0.05\nS:")
