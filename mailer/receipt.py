@@ -375,6 +375,8 @@ def result_of(
     made.retry_after_s = None
     made.provider_id = provider_id
     made.scope = scope
+    made.remote_mta = None
+    made.tls = None
     made.__class__ = RecipientResult
     return made  # type: ignore[no-any-return]  # it has become one
 

@@ -366,10 +366,10 @@ class Stream:
             DeadlineExceeded: The peer did not take it in time.
         """
         self._check_open()
-        rest = memoryview(data)
-        if len(rest) <= _CHUNK_BYTES and self._streak < _STREAK and self._runtime.now() < deadline:
+        sent = 0
+        if len(data) <= _CHUNK_BYTES and self._streak < _STREAK and self._runtime.now() < deadline:
             try:
-                sent = self._sock.send(rest)
+                sent = self._sock.send(data)
             except OSError as exc:
                 if not isinstance(exc, (*self._is_full, *self._want_read)):
                     self._hear_out()
@@ -378,9 +378,9 @@ class Stream:
             else:  # nearly always it is taken at once, and whole
                 self._streak += 1
                 self.sent_bytes += sent
-                rest = rest[sent:]
-                if not rest:
+                if sent == len(data):
                     return True
+        rest = memoryview(data)[sent:]
         wait = self._runtime.wait_writable if listen is None else self._runtime.wait_either
 
         def attempt() -> int:

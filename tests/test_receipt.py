@@ -21,7 +21,8 @@ from mailer.errors import (
     Outcome,
 )
 from mailer.mail import Content, Mail
-from mailer.receipt import Attempt, Receipt, RecipientResult
+from mailer.receipt import Attempt, Receipt, RecipientResult, attempt_of, result_of
+from mailer.verdict import Scope
 
 A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
 
@@ -177,3 +178,17 @@ def test_a_wait_that_is_no_number_cannot_be_built_or_read(wait):
 def test_a_text_is_one_line_whoever_wrote_it():
     result = RecipientResult(Address.parse("a@x.test"), Outcome.DEFERRED, text="a\r\nb\x1b[31m\u202e\u00fc")
     assert result.text == r"a\r\nb\x1b[31m\u202e" + "\u00fc"
+
+
+def test_what_twins_make_has_every_field_of_what_constructors_make() -> None:
+    """A field that is new, and forgotten where objects are filled by hand, would be missing in some receipts only."""
+    ann, now = Address("", "ann", "b.test"), datetime.now(UTC)
+    result = RecipientResult(ann, Outcome.ACCEPTED, 250, "2.0.0", "ok", provider_id="Q1", scope=Scope.MESSAGE)
+    attempt = Attempt("x:", now, 0.5, {Outcome.ACCEPTED: 1}, None, {"data": 0.1}, ("S: 250",))
+    whole = Receipt(id="1", backend="x:", results=(result,), attempts=(attempt,), notes=("n",), message_index=3)
+    assert repr(result_of(ann, Outcome.ACCEPTED, 250, "2.0.0", "ok", "Q1", Scope.MESSAGE)) == repr(result)
+    assert repr(attempt_of("x:", now, 0.5, {Outcome.ACCEPTED: 1}, None, {"data": 0.1}, ("S: 250",))) == repr(attempt)
+    assert repr(whole.with_()) == repr(whole)
+    assert whole.with_(notes=()).notes == ()
+    with pytest.raises(TypeError, match="'note'"):
+        whole.with_(note=())

@@ -150,17 +150,20 @@ class Pool:
                         dropped.append(found)  # of an event loop that may be gone; or it makes room for a new one
                     else:
                         session = found
-                if state.places[token] < self._most(now):
-                    state.places[token] += 1
+                taken = state.places.get(token, 0)
+                if taken < self._most(now):
+                    state.places[token] = taken + 1
                 else:
                     if session is not None:
                         state.idle.append(session)
                     state.waiters.append(waiter := _Waiter(token, runtime.event()))
-            _close_all(dropped, token)
+            if dropped:
+                _close_all(dropped, token)
             if waiter is not None:
                 session = await self._wait(state, waiter, deadline)
+                now = runtime.now()
             if session is not None and not is_new:
-                if self._is_good(session, runtime):
+                if self.room(session) > 0 and self._is_young(session, now) and session.is_open:
                     return session
                 session.quit()
                 self._leave(state, token)
@@ -177,7 +180,7 @@ class Pool:
     def give_back(self, session: Session, runtime: Runtime) -> None:
         """Give back what was lent, whatever state it is in. Never waits, never raises."""
         state = self._state()
-        if session.is_ready and self._has_room(session) and self._is_young(session, runtime.now()):
+        if session.is_ready and self.room(session) > 0 and self._is_young(session, runtime.now()):
             kept: Session | None = session
         else:
             session.quit()
@@ -240,9 +243,10 @@ class Pool:
         """Give up a place, with the connection or without: to the first that waits for one here."""
         waiter: _Waiter | None = None
         with state.lock:
-            most = self.limits.connections if self.learnt.connections is None else self.learnt.connections
-            if state.places[token] <= most:
-                waiter = next((found for found in state.waiters if found.token == token), None)
+            if state.waiters:
+                most = self.limits.connections if self.learnt.connections is None else self.learnt.connections
+                if state.places[token] <= most:
+                    waiter = next((found for found in state.waiters if found.token == token), None)
             if waiter is not None:
                 state.waiters.remove(waiter)
                 waiter.session, waiter.has_place = session, True
@@ -271,14 +275,8 @@ class Pool:
         most = self.limits.messages if self.learnt.messages is None else min(self.limits.messages, self.learnt.messages)
         return min(session.room, most - session.carried)
 
-    def _has_room(self, session: Session) -> bool:
-        return self.room(session) > 0
-
     def _is_young(self, session: Session, now: float) -> bool:
         return now - session.opened_at < self.limits.age_s and now - session.used_at <= self.limits.idle_s
-
-    def _is_good(self, session: Session, runtime: Runtime) -> bool:
-        return self._has_room(session) and self._is_young(session, runtime.now()) and session.is_open
 
 
 def _close_all(sessions: Iterable[Session], token: object) -> None:
