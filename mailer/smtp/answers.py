@@ -269,7 +269,9 @@ class Answers:
             if passage.rest and passage.rides:
                 self.rests.append((passage.transaction, passage.rest))
         if is_early:
-            raise told(TransportError(f"{self._endpoint} refused the mail before its end: {reply}"), reply)
+            early = told(TransportError(f"{self._endpoint} refused the mail before its end: {reply}"), reply)
+            passage.transaction.cause = early
+            raise early
 
     def on_nothing(self, passage: Passage, _: None, reply: Reply) -> None:
         """The answer to a lone dot."""

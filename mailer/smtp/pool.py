@@ -260,9 +260,10 @@ class Pool:
             waiter.event.set()
 
     def _learns_from(self, error: TransportError, state: _State, token: object) -> bool:
-        """Whether the server has too many connections of ours, so that one of the others is to be waited for."""
+        """Whether the server has too many connections of ours, so that one of the others is to be used."""
         with state.lock:
-            others = state.places[token]
+            # One that came back while this one was refused is idle now, and the server's all the same.
+            others = state.places[token] + sum(session.token == token for session in state.idle)
             if error.reply is None or error.reply.code != 421 or not others:
                 return False
             self.learnt.connections = others

@@ -146,7 +146,12 @@ class Transaction:
         self.settle(recipients, outcome, reply, scope=scope)
 
     def abandon(self, error: MailerError | None) -> None:
-        """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation."""
+        """Settle whoever is pending, because the session ended: by this error, or (None) by cancellation.
+
+        Where nobody is, the error is another mail's.
+        """
+        if not self._pending:
+            return
         if error is not None:
             self.cause = error
         text = str(error) if error is not None else "cut short"

@@ -400,6 +400,7 @@ auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 deliver_drop_privilege = true
 smtp_accept_queue_per_connection = 0
 prdr_enable = true
+smtp_accept_max_per_connection = 10
 keep_environment =
 host_lookup =
 acl_smtp_rcpt = rcpt

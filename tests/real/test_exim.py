@@ -65,3 +65,17 @@ def test_check_16_each_recipient_by_its_own_with_many_mails_under_way(exim: Peer
         assert _outcomes(receipt) == (EACH if n % 3 else EACH[1:])
     assert len(exim.received(6, having=token.encode())) == 6
     assert all(len(exim.received(1, having=f"{token}-{n}.".encode())) == 1 for n in range(9) if n % 3)
+
+
+def test_a_connection_takes_ten_mails_and_the_eleventh_goes_by_another(exim: Peer, world: World) -> None:
+    """The 421 to a MAIL in the window defers nobody; how many a connection takes is learnt."""
+    token = uuid.uuid4().hex
+    with world.mailer(f"{exim.url}&transcript=yes") as client:
+        learning, known = (client.send_many(_message(f"{token}-{n}.") for n in range(25)) for _ in range(2))
+    for receipts in (learning, known):
+        assert [_outcomes(receipt) for receipt in receipts] == [[(Outcome.ACCEPTED, 250)]] * 25
+        assert [receipt.cause for receipt in receipts] == [None] * 25
+    assert any(" S: 421 too many messages" in line for receipt in learning for line in receipt.transcript)
+    assert not any(" 421 " in line for receipt in known for line in receipt.transcript)
+    assert len(exim.received(50, having=token.encode())) == 50
+    assert all(len(exim.received(2, having=f"{token}-{n}.".encode())) == 2 for n in range(25))

@@ -8,7 +8,9 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ import mailer
 from mailer import DeliveryOptions, Outcome
 
 from .conftest import _folder
-from .peers import HOST, Certificates, Peer, _program, free_port, postfix, smtp_sink
+from .peers import HOST, Certificates, Peer, _program, _wait_until, free_port, postfix, smtp_sink
 
 pytestmark = pytest.mark.real
 
@@ -33,19 +35,35 @@ class Relay:
     Attributes:
         postfix: Itself. It refuses gone@ and defers later@ at RCPT, and hands on to its sink, but for two domains.
         without: A port of its to each set of EHLO keywords that are not announced there, parted by commas.
+        limits: A port of its to each setting that holds there alone.
         utf8_hop: What aiosmtpd, which announces SMTPUTF8, got for utf8.example: envelopes.
         hop_port: Where it looks for the next hop of stopped.example.
     """
 
     postfix: Peer
     without: dict[str, int]
+    limits: dict[str, int]
     utf8_hop: list[Any]
     hop_port: int
 
-    def url(self, without: str = "") -> str:
+    def url(self, without: str = "", *, limit: str = "") -> str:
         """For our client."""
-        port = self.without.get(without, self.postfix.port)
+        port = self.limits[limit] if limit else self.without.get(without, self.postfix.port)
         return f"{self.postfix.url.replace(f':{self.postfix.port}', f':{port}')}&transcript=yes"
+
+    @property
+    def log(self) -> Path:
+        """What it logs."""
+        assert self.postfix.config is not None
+        return self.postfix.config.parent / "postfix.log"
+
+    def logged(self, text: str) -> int:
+        """How often its log has this."""
+        return self.log.read_text().count(text)
+
+    def wait_for_log(self, text: str, times: int = 1) -> None:
+        """Until its log has this so often."""
+        _wait_until(lambda: self.logged(text) >= times, f"it logs {text!r}", self.log)
 
     def queue(self, *command: str) -> str:
         """What ``postqueue`` says to this."""
@@ -95,9 +113,16 @@ def relay(certificates: Certificates) -> Iterator[Relay]:
         "smtpd_recipient_restrictions": "check_recipient_access "
         + _inline({"gone@example.org": "550 5.1.1 no such user", "later@example.org": "451 4.7.1 come back"}),
     }
+    limits = {
+        setting: free_port()
+        for setting in ("smtpd_recipient_limit=10", "smtpd_client_connection_count_limit=2", "smtpd_timeout=1s")
+    }
     services = "".join(
-        f"{HOST}:{port} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords={keywords}\n"
-        for keywords, port in without.items()
+        f"{HOST}:{port} inet n - n - - smtpd -o {setting}\n"
+        for setting, port in {
+            **{f"smtpd_discard_ehlo_keywords={keywords}": port for keywords, port in without.items()},
+            **limits,
+        }.items()
     )
     controller = Controller(Handler(), hostname=HOST, port=utf8_port, enable_SMTPUTF8=True)
     controller.start()
@@ -106,7 +131,7 @@ def relay(certificates: Certificates) -> Iterator[Relay]:
             _folder("postfix") as folder,
             postfix(folder, certificates, settings=settings, services=services) as peer,
         ):
-            yield Relay(peer, without, envelopes, hop_port)
+            yield Relay(peer, without, limits, envelopes, hop_port)
     finally:
         controller.stop()
 
@@ -248,3 +273,45 @@ def test_accepted_means_queued(relay: Relay, certificates: Certificates, world: 
         assert len(hop.received(1, having=token.encode())) == 1
         assert relay.postfix.settle is not None
         relay.postfix.settle()
+
+
+def test_f39_35_people_at_ten_for_each_transaction(relay: Relay, world: World) -> None:
+    """452 from the eleventh on, then the content: nobody is deferred, and the next mail knows the limit."""
+    token = uuid.uuid4().hex
+    people = [f"p{n}@example.org" for n in range(35)]
+    with world.mailer(relay.url(limit="smtpd_recipient_limit=10")) as client:
+        receipts = [client.send(_message(token, *people)) for _ in range(2)]
+    for receipt in receipts:
+        assert receipt.ok
+        assert [result.address.addr_spec for result in receipt.results] == people
+        assert len(receipt.provider_ids) == 4
+    refused = [sum(" S: 452 4.5.3" in line for line in receipt.transcript) for receipt in receipts]
+    assert (refused[0] > 0, refused[1]) == (True, 0)
+    got = [re.findall(rb"X-Rcpt-Args: <(.*?)>", mail) for mail in relay.postfix.received(8, having=token.encode())]
+    assert sorted(len(some) for some in got) == [5, 5, *[10] * 6]
+    assert sorted(one.decode() for some in got for one in some) == sorted(people * 2)
+
+
+def test_too_many_connections_are_fewer_from_then_on(relay: Relay) -> None:
+    """The third gets 421 for a greeting, and its mail waits for one of the other two."""
+    token = uuid.uuid4().hex
+    url = f"{relay.url(limit='smtpd_client_connection_count_limit=2')}&max_connections=6"
+    with mailer.Mailer(url, retry=None) as client, ThreadPoolExecutor(6) as threads:
+        assert all(receipt.ok for receipt in threads.map(client.send, [_message(token)] * 30))
+    relay.wait_for_log("Connection concurrency limit exceeded: 3 ")
+    assert len(relay.postfix.received(30, having=token.encode())) == 30
+
+
+def test_f66_a_connection_that_postfix_gave_up_is_not_used_again(relay: Relay, world: World) -> None:
+    """Its 421, which answers nothing, waits in our socket: it must not be taken for the answer to the next MAIL."""
+    gone = "timeout after END-OF-MESSAGE"  # logged once the 421 is out
+    with world.mailer(relay.url(limit="smtpd_timeout=1s")) as client:
+        before = relay.logged(gone)
+        first = client.send(_message(uuid.uuid4().hex))
+        relay.wait_for_log(gone, before + 1)
+        second = client.send(_message(uuid.uuid4().hex))
+    for receipt in (first, second):
+        assert receipt.ok
+        assert (len(receipt.attempts), receipt.cause) == (1, None)
+        assert re.search(r"connection #\d+ to \S+$", receipt.transcript[0])  # not "used before"
+    assert not any(" 421 " in line for line in second.transcript)

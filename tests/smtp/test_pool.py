@@ -258,6 +258,7 @@ def test_421_after_so_many_mails_is_learnt_and_the_next_goes_elsewhere(world: Wo
             assert mailer.backend._pool.learnt.messages == 4
         assert server.wait_idle()
     assert all(receipt.ok for receipt in receipts)
+    assert [receipt.cause for receipt in receipts] == [None] * 14  # nor of those before it, which Exim showed
     assert sorted(mail[1] for mail in server.mails) == sorted((f"n{number}@y.test",) for number in range(14))
     mails = [sum(line.startswith("MAIL") for line in lines) for lines in server.commands]
     assert [min(count, 4) for count in mails] == [4, 4, 4, 2]
@@ -296,6 +297,22 @@ def test_it_learns_from_421_alone() -> None:
         error = TransportError("no")
         error.reply = Reply(code, ("no",))
         assert pool._learns_from(error, pool._state(), "here") is learns
+
+
+def test_421_to_one_connection_more_while_the_other_comes_back_takes_that_one() -> None:
+    """As with real Postfix: by the time the 421 is read, nobody uses the connection that was the one too many."""
+    clock = Clock()
+    pool, opened = made(clock)
+    first = drive(pool.take(clock, 2000))
+
+    async def refused(_: float) -> Any:
+        pool.give_back(first, clock)
+        error = TransportError("too many")
+        error.reply = Reply(421, ("too many",))
+        raise error
+
+    assert drive(pool.take(clock, 2000, connect=refused)) is first
+    assert (pool.learnt.connections, pool.lent, len(opened)) == (1, 1, 1)
 
 
 # --- its limits -------------------------------------------------------------------------------------------------------
