@@ -5,18 +5,23 @@ The same properties run under hypothesis in ``tests/smtp/test_reply.py``; atheri
 
 from __future__ import annotations
 
+import re
 import sys
 
 from mailer.errors import ProtocolError
 from mailer.smtp.capabilities import Capabilities
 from mailer.smtp.reply import Reply, ReplyParser
 
+_LAST_LINE_OF_SUCCESS = re.compile(rb"(?:^|\n)2[0-5][0-9](?=[ \r\n])")
+
 
 def check(data: bytes) -> None:
-    """Raise AssertionError if a reply read from data breaks a rule, or depends on how data is cut."""
+    """Raise AssertionError if a reply read from data breaks a rule, is no line of it, or depends on how it is cut."""
     step = data[0] % 16 + 1 if data else 1
     whole, cut = replies(data, len(data) or 1), replies(data, step)
     assert whole == cut, (whole, cut)
+    successes = sum(reply is not None and reply.code < 300 for reply in whole)
+    assert successes <= len(_LAST_LINE_OF_SUCCESS.findall(data)), whole
     for reply in whole:
         if reply is not None:
             assert 200 <= reply.code <= 599
