@@ -39,11 +39,14 @@ def hosts_for(
             MX).
         shuffle: Mixes hosts of one preference in place, so that they share the load.
         own_names: Names of this machine, in lower case: a host that is listed no better than we are would send it back.
+            So would the domain itself, where it is one of them.
 
     Raises:
         NoRoute: The domain takes no mail (a null MX), or its mail is for this machine.
     """
     if not records:
+        if domain in own_names:
+            raise NoRoute("mail loops", "5.4.6", f"{domain} is this machine, which does not take its mail")
         return [domain]
     hosts = [(preference, host) for preference, host in records if host]
     if not hosts:

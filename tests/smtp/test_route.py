@@ -40,6 +40,12 @@ def test_check_22_hosts_no_better_than_ourselves_are_left_out() -> None:
     assert (caught.value.event, caught.value.enhanced_code) == ("mail loops", "5.4.6")
 
 
+def test_check_22_a_domain_without_mx_that_is_ourselves_is_a_loop() -> None:
+    with pytest.raises(NoRoute) as caught:
+        hosts_for("me", [], keep, {"me"})
+    assert (caught.value.event, caught.value.enhanced_code) == ("mail loops", "5.4.6")
+
+
 def test_f72_equal_hosts_share_the_load() -> None:
     firsts = Counter(
         hosts_for("d", [(10, "a"), (10, "b"), (20, "c")], random.Random(seed).shuffle)[0] for seed in range(400)
