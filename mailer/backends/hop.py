@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..errors import TlsError
+from ..errors import Outcome, TlsError, TransportError
+from ..receipt import Receipt, RecipientResult
 from ..smtp import dane
 from ..smtp.endpoint import TlsMode
 from ..smtp.route import NoRoute, hosts_for
+from ..verdict import Scope
 
 if TYPE_CHECKING:
     from ..dns import DnsClient
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from ..smtp.mta_sts import MtaSts, StsPolicy
 
 __all__ = ["Hop", "HopFinder", "Route"]
+
+#: Hosts of a domain, and addresses of a host, that are looked at: a DNS answer may hold thousands, each of which takes
+#: its time to say nothing (Postfix: 5 addresses in all, smtp_mx_address_limit).
+_MOST = 20
+_SMTP_PORT = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One host, and the terms of talking to it. Hashable without its addresses: equal terms share connections.
+    """One host, and the terms of talking to it. Equal terms share connections, and failures: what another domain asks
+    of the host, in vain, must not keep this one's mail from it.
 
     Attributes:
         host: Its name, or an address literal in brackets.
@@ -69,12 +77,27 @@ class Hop:
     names: tuple[str, ...] = ()
     protection: str = "unverified"
     is_certain: bool = False
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def check(self) -> Callable[[Sequence[bytes]], str] | None:
         """Says why a certificate chain is not taken; None where TLSA records say nothing."""
         return functools.partial(self._refusal) if self.tlsa else None
+
+    def result(self, result: RecipientResult, receipt: Receipt) -> RecipientResult:
+        """A result of an attempt here, with which host it was, and how the way there was protected.
+
+        What a server of our choice does wrong is a matter of our account; these are the recipient's, so it is theirs.
+        """
+        came_to_it = receipt.cause is None or result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        in_clear = self.tls == "none" or any(note.startswith("tls: none") for note in receipt.notes)
+        is_theirs = result.scope is Scope.ACCOUNT and isinstance(receipt.cause, TransportError)
+        return replace(
+            result,
+            remote_mta=self.host,
+            tls=("none" if in_clear else self.protection) if came_to_it else None,
+            scope=Scope.HOST if is_theirs else result.scope,
+        )
 
     def _refusal(self, chain: Sequence[bytes]) -> str:
         return dane.refusal(self.tlsa, chain, self.names, datetime.now(UTC))
@@ -125,7 +148,7 @@ class HopFinder:
         if answer.status == "missing":
             raise NoRoute("domain does not exist", "5.1.2", f"{domain} does not exist")
         records = [(mx.preference, mx.host) for mx in answer.records]
-        hosts = hosts_for(domain, records, self._shuffle, self._own_names)
+        hosts = hosts_for(domain, records, self._shuffle, self._own_names)[:_MOST]
         policy, said = None, ""
         if self._sts is not None:
             policy, said = await self._sts.policy(runtime, domain, deadline)
@@ -134,7 +157,7 @@ class HopFinder:
     async def hop(
         self, runtime: Runtime, route: Route, host: str, deadline: float, *, is_lenient: bool = False
     ) -> tuple[Hop, Sequence[AddrInfo]]:
-        """One of the route's hosts, and its addresses, none if it has none.
+        """One of the route's hosts, and its addresses; none if it has none, or only such as lead back here.
 
         Args:
             runtime: Where to wait.
@@ -150,14 +173,21 @@ class HopFinder:
         """
         if host.startswith("["):
             literal = str(ipaddress.ip_address(host[1:-1].removeprefix("ipv6:")))
-            return self._by_default(host), await runtime.resolve(literal, self._port, deadline)
-        addresses, is_authentic = await self._dns.located(runtime, host, self._port, deadline)
+            return self._by_default(host), self._outward(await runtime.resolve(literal, self._port, deadline))
+        found, is_authentic = await self._dns.located(runtime, host, self._port, deadline)
+        addresses = self._outward(found)
         if is_lenient:
             return self._by_default(host), addresses
         hop: Hop | None = None
         if self._uses_dane and addresses and route.is_authentic and is_authentic:
             hop = await self._by_dane(runtime, route, host, deadline)
         return hop or self._by_policy(route, host), addresses
+
+    def _outward(self, addresses: Sequence[AddrInfo]) -> Sequence[AddrInfo]:
+        """Those that do not lead back to this machine, whose own MTA may trust whoever comes from here."""
+        if self._port == _SMTP_PORT:  # another port is for tests
+            addresses = [address for address in addresses if not _is_here(str(address.sockaddr[0]))]
+        return addresses[:_MOST]
 
     async def _by_dane(self, runtime: Runtime, route: Route, host: str, deadline: float) -> Hop | None:
         answer = await self._dns.look_up(runtime, f"_{self._port}._tcp.{host}", "TLSA", deadline)
@@ -166,9 +196,13 @@ class HopFinder:
         # In one order, so that equal sets are equal terms.
         records = tuple(sorted(dane.usable(answer.records), key=str))
         if not records:
-            # RFC 7672 section 2.2: TLS is mandatory then, and cannot be authenticated.
+            # RFC 7672 section 2.2: TLS is mandatory then, and DANE cannot authenticate it. What a policy asks for, or
+            # our own settings, is more than that and stands.
+            hop = self._by_policy(route, host)
+            if hop.verify:
+                return hop
             note = f"{host}: none of its TLSA records can be used; its certificate was not checked"
-            return Hop(host, "required", notes=(note,))
+            return Hop(host, "required", notes=(*hop.notes, note))
         names = tuple(dict.fromkeys((host, route.domain))) if dane.names_an_authority(records) else ()
         return Hop(host, "required", tlsa=records, names=names, protection="dane", is_certain=True)
 
@@ -189,3 +223,9 @@ class HopFinder:
         if self._tls == "required":
             return Hop(host, "required", verify=True, protection="verified")
         return Hop(host, self._tls)
+
+
+def _is_here(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_unspecified

@@ -13,7 +13,7 @@ from ..errors import ConfigError, MailerError, Outcome, TlsError, TransportError
 from ..features import Features
 from ..mail import Mail
 from ..proxy import Proxy
-from ..receipt import Receipt, RecipientResult
+from ..receipt import Receipt
 from ..smtp.command import helo_name
 from ..smtp.endpoint import Endpoint, Timeouts, TlsMode
 from ..smtp.pool import PoolLimits
@@ -102,7 +102,7 @@ class MxBackend(Backend):
             mta_sts_cache: A file where policies are kept; None: in memory.
             ca_file: A PEM file with the only authorities to trust, for policies and for what they and "required" ask
                 for; None: the system's.
-            rest_s: For how long a host is left alone that failed five times in a row; 0: it is not.
+            rest_s: For how long a host is left alone that failed five times in a row on the same terms; 0: it is not.
             timeouts: For each step; ``total_s`` for the mail in all.
             limits: Of the connections to each host.
             dns: Whom to ask; None: the servers of /etc/resolv.conf.
@@ -262,7 +262,7 @@ class MxBackend(Backend):
             if route.notes:  # for want of an answer; later there may be one
                 return _for_all(part, "host not allowed", f"{said} now: {route.notes[0]}", self.url, "4.7.5")
             return _for_all(part, "not carried here", said, self.url, "5.7.30")
-        left_s, why = self._rests.left_s(hop.host, self.runtime.now())
+        left_s, why = self._rests.left_s(hop, self.runtime.now())
         if not left_s:
             return None
         receipt = _for_all(
@@ -272,7 +272,8 @@ class MxBackend(Backend):
 
     def _homeless(self, route: Route, mail: Mail) -> Receipt:
         # RFC 5321 section 5.1: MX records whose hosts have no address are not replaced by the domain's own address.
-        said = f"{route.domain}: none of its mail hosts has an address: {', '.join(route.hosts)}"
+        hosts = ", ".join(route.hosts)
+        said = f"{route.domain}: none of its mail hosts has an address (127.0.0.0/8 and ::1 are none): {hosts}"
         return _for_all(mail, "domain does not exist", said, self.url, "5.4.4")
 
     async def _to_host(
@@ -285,9 +286,9 @@ class MxBackend(Backend):
             if again is not None:
                 receipt = await self._attempt(replace(hop, tls="none"), addresses, again, tally, deadline)
         if not all((result.outcome, result.scope) == (Outcome.DEFERRED, Scope.HOST) for result in receipt.results):
-            self._rests.answered(hop.host)
+            self._rests.answered(hop)
         elif (now := self.runtime.now()) < deadline:  # else it may be for want of time
-            self._rests.failed(hop.host, receipt.results[0].text, now)
+            self._rests.failed(hop, receipt.results[0].text, now)
 
     async def _attempt(
         self, hop: Hop, addresses: Sequence[AddrInfo], part: Mail, tally: Tally, deadline: float
@@ -300,21 +301,9 @@ class MxBackend(Backend):
         except BaseException:
             tally.add(attempt.settled(part))
             raise
-        receipt = receipt.with_(results=tuple(_said_of(result, receipt, hop) for result in receipt.results))
+        receipt = receipt.with_(results=tuple(hop.result(result, receipt) for result in receipt.results))
         tally.add(receipt)
         return receipt
-
-
-def _said_of(result: RecipientResult, receipt: Receipt, hop: Hop) -> RecipientResult:
-    """The result, with which host it was, and how the way there was protected.
-
-    What a server of our choice does wrong is a matter of our account; these are the recipient's, so it is theirs.
-    """
-    came_to_it = receipt.cause is None or result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-    in_clear = hop.tls == "none" or any(note.startswith("tls: none") for note in receipt.notes)
-    scope = Scope.HOST if result.scope is Scope.ACCOUNT and isinstance(receipt.cause, TransportError) else result.scope
-    protection = ("none" if in_clear else hop.protection) if came_to_it else None
-    return replace(result, remote_mta=hop.host, tls=protection, scope=scope)
 
 
 def _needs_no_tls(mail: Mail) -> bool:

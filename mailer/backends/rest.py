@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ..errors import ConfigError
@@ -20,7 +21,8 @@ class _Failures:
 
 
 class Rests:
-    """Which hosts rest. Waits for nothing and reads no clock; shared by threads and tasks.
+    """Which hosts rest, each by a key that tells it from the others. Waits for nothing and reads no clock; shared by
+    threads and tasks.
 
     A hundred mails to a host that is down are to cost a few connections and not a hundred (RFC 5321 section 4.5.4.1:
     the client should keep a list of hosts it cannot reach).
@@ -35,9 +37,9 @@ class Rests:
             raise ConfigError(f"rest_s={rest_s!r}: must be from 0 to 86400 seconds")
         self._rest_s = rest_s
         self._after = after
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._failures: OrderedDict[Hashable, _Failures] = OrderedDict()
 
-    def left_s(self, host: str, now: float) -> tuple[float, str]:
+    def left_s(self, host: Hashable, now: float) -> tuple[float, str]:
         """Seconds for which the host is still to be left alone, and why; 0: try it.
 
         Whoever is told 0 when its rest is over is the one to try it: it rests on for the others meanwhile.
@@ -50,7 +52,7 @@ class Rests:
         self._failures[host] = _Failures(found.count, found.why, now + self._rest_s)
         return 0.0, ""
 
-    def failed(self, host: str, why: str, now: float) -> None:
+    def failed(self, host: Hashable, why: str, now: float) -> None:
         """Count a failure."""
         if not self._rest_s:
             return
@@ -59,6 +61,6 @@ class Rests:
         while len(self._failures) > _MOST_HOSTS:
             self._failures.popitem(last=False)
 
-    def answered(self, host: str) -> None:
+    def answered(self, host: Hashable) -> None:
         """Forget what was: it speaks."""
         self._failures.pop(host, None)
