@@ -169,9 +169,10 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _loop() -> Any:
     """The event loop of asyncio, or the token of trio, that this runs in. Trio first: it may be a guest on asyncio."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return trio.lowlevel.current_trio_token()
+    lowlevel = sys.modules.get("trio.lowlevel")
+    # Another thread may be importing trio at this moment: then it is here in part, and runs nothing yet.
+    if lowlevel is not None and getattr(lowlevel, "in_trio_run", bool)():
+        return lowlevel.current_trio_token()
     import asyncio
 
     try:

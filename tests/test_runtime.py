@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 
 import anyio
 import pytest
@@ -229,6 +230,16 @@ def test_sleep_lasts_as_long_as_asked(world):
 
 def test_is_async_tells_the_worlds_apart(world):
     assert world.runtime.is_async is (world.name != "blocking")
+
+
+def test_an_event_loop_has_its_token_while_another_thread_imports_trio(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trio", types.ModuleType("trio"))
+    monkeypatch.setitem(sys.modules, "trio.lowlevel", types.ModuleType("trio.lowlevel"))
+
+    async def token():
+        return AsyncRuntime().token() is asyncio.get_running_loop()
+
+    assert asyncio.run(token())
 
 
 def test_each_event_loop_has_its_own_token():

@@ -224,6 +224,9 @@ class Session:
         self.capabilities = Capabilities()
         if reply.code in _NO_EHLO and not self._endpoint.is_lmtp:
             reply = await self._wire.ask(command.helo(name), "HELO")
+        if reply.is_intermediate:
+            verb = "LHLO" if self._endpoint.is_lmtp else "EHLO"
+            raise ProtocolError(f"{self._endpoint} answered {reply.code} to {verb}")
         if not reply.is_positive:
             if self._endpoint.is_lmtp:  # an SMTP server answers so, which is the settings' fault, not the mail's
                 raise told(ConnectError(f"{self._endpoint} refused LHLO (does it speak LMTP?): {reply}"), reply)
