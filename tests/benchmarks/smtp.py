@@ -451,11 +451,11 @@ class Bench:
 
 def loopback(bench: Bench) -> None:
     goals = {
-        "Django": Goal(10, 0.2),
-        "aiosmtplib": Goal(10, 0.2),
-        "smtplib": Goal(10, 0.2),
+        "Django": Goal(10, 0.1),
+        "aiosmtplib": Goal(10, 0.1),
+        "smtplib": Goal(10, 0.1),
         "Nodemailer": Goal(6, 0.02),
-        "Nodemailer, Nagle off": Goal(6),
+        "Nodemailer, Nagle off": Goal(6, 0.3),
         "smtp-source": Goal(0.8),
         "bare sockets, nothing composed": Goal(0),
     }
