@@ -69,12 +69,14 @@ class Limits:
         reply_to: Addresses in Reply-To.
         tags: In one mail.
         size_bytes: A whole mail, attachments encoded.
+        schedule_s: How far ahead ``send_at`` may lie, in seconds.
     """
 
     recipients: int | None = None
     reply_to: int | None = None
     tags: int | None = None
     size_bytes: int | None = None
+    schedule_s: int | None = None
 
 
 # Feature -> whether the message uses it. Those behind the bar in Features are advisory.

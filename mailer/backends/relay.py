@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import (
@@ -21,6 +22,7 @@ from ..errors import (
 from ..features import noted
 from ..log import REQUEST
 from ..mail import Mail
+from ..message import Message
 from ..proxy import Proxy
 from ..receipt import Receipt, RecipientResult
 from ..redaction import forget_frames
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from .url import BackendFactory
 
 __all__ = ["RelayBackend", "relay_factory", "relay_from_url"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class RelayBackend(Backend):
@@ -95,11 +101,18 @@ class RelayBackend(Backend):
         notes = super().left_out(mail)
         letter = self.provider.letter(mail)
         self.provider.refuse(letter)
+        self._refuse_beyond_the_horizon(letter.message)
         finer = [
             noted(feature, text, self.unsupported, is_advice=is_advice)
             for feature, text, is_advice in self.provider.left_out(letter)
         ]
         return (*notes, *finer)
+
+    def _refuse_beyond_the_horizon(self, message: Message) -> None:
+        most_s = self.provider.limits.schedule_s
+        if most_s is not None and message.send_at is not None and (message.send_at - _now()).total_seconds() > most_s:
+            text = f"is further ahead than the {most_s // 3600} hours that {self.provider.name} keeps a mail"
+            raise UnsupportedFeature(text, field="send_at")
 
     # --- sending ------------------------------------------------------------------------------------------------------
 

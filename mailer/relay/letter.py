@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..address import Address
 from ..attachment import Attachment
@@ -13,7 +16,7 @@ from ..features import Features, carried
 from ..mail import Mail
 from ..message import Message
 
-__all__ = ["Letter", "base64_text"]
+__all__ = ["Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html"]
 
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
@@ -82,3 +85,26 @@ def base64_text(attachment: Attachment) -> str:
         MessageError: It cannot be read any more.
     """
     return b64encode(bytes(attachment)).decode("ascii")
+
+
+def mailbox(address: Address) -> str:
+    """As RFC 5322 has it, the name in quotes, the domain in A-labels. Names may be any Unicode in JSON."""
+    if not address.name:
+        return address.ascii
+    name = address.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" <{address.ascii}>'
+
+
+def named(address: Address) -> dict[str, str]:
+    """As many a JSON API has it: ``{"email": ..., "name": ...}``, the domain in A-labels, no blank name."""
+    return {"email": address.ascii, "name": address.name} if address.name else {"email": address.ascii}
+
+
+def as_text(value: Any) -> str:
+    """A value of metadata where those are text: what is none, as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def shown_as_html(text: str) -> str:
+    """A text as html that shows it, for an API that takes no text alone."""
+    return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'

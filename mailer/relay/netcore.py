@@ -6,12 +6,10 @@ text beside html is left out. An account with another entry point names it: ``ne
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..address import Address
 from ..errors import MessageError, Outcome
 from ..features import Features, Limits
 from ..field import shown
@@ -20,7 +18,7 @@ from ..message import Message
 from ..receipt import Receipt
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, base64_text
+from .letter import Letter, base64_text, named, shown_as_html
 from .provider import Junk, Provider, merged
 
 __all__ = ["Netcore"]
@@ -74,7 +72,7 @@ class Netcore(Provider):
         letter = self.letter(mail)
         message = letter.message
         body: dict[str, Any] = {
-            "from": _named(message.from_[0]),
+            "from": named(message.from_[0]),
             "subject": message.subject,
             "personalizations": [*self._personalizations(letter)],
         }
@@ -115,7 +113,7 @@ class Netcore(Provider):
         else:  # "to" must name somebody, and nobody here may see another
             groups = [((address,), (), ()) for address in letter.bcc]
         for to, cc, bcc in groups:
-            one: dict[str, Any] = {"to": [_named(address) for address in to]}
+            one: dict[str, Any] = {"to": [named(address) for address in to]}
             for key, hidden in (("cc", cc), ("bcc", bcc)):
                 if hidden:
                     one[key] = [{"email": address.ascii} for address in hidden]
@@ -162,14 +160,8 @@ def _first_text(value: Any, depth: int = 0) -> str:
     return next((text for text in (_first_text(item, depth + 1) for item in inner) if text), "") if depth < 4 else ""
 
 
-def _named(address: Address) -> dict[str, str]:
-    return {"email": address.ascii, "name": address.name} if address.name else {"email": address.ascii}
-
-
 def _content(message: Message) -> list[dict[str, str]]:
-    shown_html = message.html
-    if shown_html is None:
-        shown_html = f'<div style="white-space: pre-wrap">{html.escape(message.text or "", quote=False)}</div>'
+    shown_html = shown_as_html(message.text or "") if message.html is None else message.html
     content = [{"type": "html", "value": shown_html}]
     if message.amp_html is not None:
         content.append({"type": "amp", "value": message.amp_html})

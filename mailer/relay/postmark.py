@@ -6,12 +6,10 @@ sent. Mails of a stored template go by an endpoint of their own, and so into bat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..address import Address
 from ..attachment import Attachment
 from ..errors import Outcome
 from ..features import Features, Limits
@@ -19,7 +17,7 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, base64_text
+from .letter import Letter, as_text, base64_text, mailbox
 from .meaning import DEFERRED, SETTINGS
 from .provider import Junk, Provider, merged, named_in, size_of, word
 
@@ -127,7 +125,7 @@ class Postmark(Provider):
         message = letter.message
         lists = {"From": message.from_[:1], "To": letter.to, "Cc": letter.cc, "Bcc": letter.bcc}
         body: dict[str, Any] = {
-            key: ", ".join(map(_mailbox, addresses))
+            key: ", ".join(map(mailbox, addresses))
             for key, addresses in {**lists, "ReplyTo": message.reply_to}.items()
             if addresses
         }
@@ -148,7 +146,7 @@ class Postmark(Provider):
         if message.tags:
             body["Tag"] = message.tags[0]
         if message.metadata:
-            body["Metadata"] = {key: _as_text(value) for key, value in message.metadata.items()}
+            body["Metadata"] = {key: as_text(value) for key, value in message.metadata.items()}
         if message.track_opens is not None:
             body["TrackOpens"] = message.track_opens
         if message.track_clicks is not None:
@@ -235,14 +233,6 @@ def _template(name: str) -> dict[str, Any]:
     )
 
 
-def _mailbox(address: Address) -> str:
-    """As RFC 5322 has it, the name in quotes, the domain in A-labels. Names may be any Unicode in JSON."""
-    if not address.name:
-        return address.ascii
-    name = address.name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{name}" <{address.ascii}>'
-
-
 def _attached(attachment: Attachment) -> dict[str, Any]:
     return {
         "Name": attachment.name,
@@ -253,8 +243,3 @@ def _attached(attachment: Attachment) -> dict[str, Any]:
 
 def _shown_inside(attachment: Attachment) -> dict[str, Any]:
     return _attached(attachment) | {"ContentID": f"cid:{attachment.content_id}"}
-
-
-def _as_text(value: Any) -> str:
-    """Metadata is text to text there."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -183,6 +183,10 @@ class Provider:
         """Error code and words of an answer's JSON, which may be anything; (None, "") where it has none."""
         return None, ""
 
+    def retry_after_s(self, response: Response) -> float | None:
+        """How long the answer asks us to wait, in seconds: by Retry-After, or as this provider says it."""
+        return response.retry_after_s
+
     def receipts(
         self,
         data: Any,
@@ -248,7 +252,7 @@ class Provider:
             code=response.code if code is None else code or None,
             text=text,
             scope=meaning.scope,
-            retry_after_s=response.retry_after_s if outcome is Outcome.DEFERRED else None,
+            retry_after_s=self.retry_after_s(response) if outcome is Outcome.DEFERRED else None,
         )
         return receipt if cause is None else receipt.with_(error=cause)
 
