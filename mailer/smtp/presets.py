@@ -33,8 +33,9 @@ class Preset:
     Attributes:
         host: Its name; with ``{region}`` where the region is a part of it.
         port: 465 has TLS from the first byte, any other STARTTLS; TLS is required on each.
-        login: The user name where it is the same for all ("apikey": the URL holds just the key), "=" where the key is
-            user and password both, "" where each has their own.
+        login: The user name that goes with a key ("apikey"; "=" where the key is user and password both), so that the
+            URL may hold just the key. One that the URL names counts instead: some services have others besides, for
+            subaccounts, or tokens of two parts. "" where each has their own.
         oauth2: The mechanism for access tokens, "XOAUTH2"; "" takes none. Passwords go by the strongest offered.
         regions: The option ``region`` to the host that serves it; () has none.
     """
@@ -55,7 +56,7 @@ class Preset:
 
         Raises:
             ConfigError: It names another host: a password or key must not get to one by a slip of the pen. Or the login
-                is not the service's, or there is no such region.
+                is missing, or there is no such region.
         """
         scheme = url.scheme
         if url.host != "default":
@@ -85,13 +86,8 @@ class Preset:
         if not username or password == "":
             what = "KEY" if self.login else "user:password"
             raise ConfigError(f"{scheme}: a login is needed: {scheme}://{what}@default")
-        if self.login:
-            key = username if password is None else password
-            login = key if self.login == _TWICE else self.login
-            if password is not None and username != login:
-                fixed = "the key itself" if self.login == _TWICE else repr(self.login)
-                raise ConfigError(f"{scheme}: the user name is {fixed} here: write {scheme}://KEY@default")
-            return login, key
+        if self.login and password is None:
+            return username if self.login == _TWICE else self.login, username
         if password is None and not self.oauth2:
             raise ConfigError(f"{scheme}: a login needs user and password: {scheme}://user:password@default")
         return username, password
@@ -187,7 +183,8 @@ def preset_of(scheme: str) -> Preset | None:
     name = scheme.removeprefix(PREFIX)
     if name not in PRESETS:
         # "mail.ru" and "web.de" are found, too.
-        near = difflib.get_close_matches(re.sub(r"[._-]", "", name), [*PRESETS, *_ALSO], 3, cutoff=0.6)
+        word = re.sub(r"[._-]", "", name)
+        near = [word] if word in _ALSO else difflib.get_close_matches(word, [*PRESETS, *_ALSO], 3, cutoff=0.6)
         near = list(dict.fromkeys(_ALSO.get(one, one) for one in near))
         hint = f"did you mean {' or '.join(repr(PREFIX + one) for one in near)}?" if near else _there_are()
         raise ConfigError(f"there is no preset {scheme!r}; {hint}")
