@@ -163,7 +163,7 @@ class DnsClient:
                 except (OSError, TransportError, dns.exception.DNSException, ValueError) as error:
                     last = error
                     reasons[f"{server[0]}: {error or type(error).__name__}"] = None
-        raise ConnectError(f"DNS: {name} {kind} cannot be learnt now ({'; '.join(reasons)})") from last
+        raise ConnectError(f"DNS: {name or '.'} {kind} cannot be learnt now ({'; '.join(reasons)})") from last
 
     def _recursive_servers(self) -> Sequence[tuple[str, int]]:
         if self._servers is None:

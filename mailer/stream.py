@@ -166,6 +166,7 @@ class Stream:
             except (ConnectError, DeadlineExceeded) as exc:
                 raise type(exc)(f"the proxy {proxy} cannot be reached: {exc}") from exc
             limit = deadline if connect_timeout_s is None else min(deadline, runtime.now() + connect_timeout_s)
+            stream.peer = f"the proxy {proxy}"  # whose fault it is until the server is there
             try:
                 await proxy.tunnel(stream, target, port, deadline=limit)
             except ConnectError as exc:

@@ -113,7 +113,7 @@ def test_a_proxy_that_cannot_be_reached_is_named_as_such(world: World) -> None:
 def test_a_silent_proxy_and_one_that_wants_a_login(world: World, kind: str) -> None:
     with ProxyServer(kind, says=b"") as proxy:
         start = world.runtime.now()
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceeded, match=f"the proxy {kind}://127"):
             connected(world, proxy.url, within_s=0.1)
         assert world.runtime.now() - start < 3
     with ProxyServer(kind, login=("a", "b")) as proxy:

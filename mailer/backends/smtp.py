@@ -320,9 +320,9 @@ def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBacken
         url = preset.applied(url)
     is_lmtp = url.scheme == "lmtp"
     path = url.path if is_lmtp and not url.host and url.path.startswith("/") and url.path != "/" else ""
-    url.refuse(*(("host", "port") if path else ("path",)))
     if not url.host and not path:
         raise ConfigError(f"{url.scheme}: the URL names no host: {url.scheme}://host")
+    url.refuse(*(("host", "port") if path else ("path",)))
     port = url.port or _DEFAULT_PORT[url.scheme]
     implicit = url.scheme == "smtps" or (preset is not None and port == 465)
     options = url.options(

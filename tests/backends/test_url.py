@@ -170,6 +170,7 @@ def test_the_settings_of_smtp(ca_file: str) -> None:
         ("smtp:", "names no host"),
         ("smtp://", "names no host"),
         ("smtp://:25", "names no host"),
+        ("smtp:user:s3cret-pw@h.test", "names no host: smtp://host"),
         ("smtp://u@h", "user and password"),
         ("smtp://@h", "user and password"),
         ("smtp://:p@h", "user and password"),

@@ -105,7 +105,7 @@ def test_a_socket_whose_queue_is_full_is_deferred(world: World, tmp_path: Path) 
         ("lmtp:///", "names no host"),
         ("lmtp://:24/run/lmtp", "takes no port"),
         ("lmtp://host/run/lmtp", "takes no path"),
-        ("lmtp:run/lmtp", "takes no path"),
+        ("lmtp:run/lmtp", "names no host"),
         ("lmtp:///run/lmtp?source_address=127.0.0.1", "no source_address leads to a unix socket"),
         ("lmtp:///run/lmtp?proxy=socks5://127.0.0.1:1080", "no proxy leads to a unix socket"),
     ],
