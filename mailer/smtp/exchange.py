@@ -331,7 +331,7 @@ class Exchange:
         self._outbox.append(data)
         self._outbox_bytes += len(data)
         if self._wire.is_logged:
-            self._show(data, passage)
+            self._shown += [(passage.transaction, line) for line in passage.shown(data)]
         self.answers.expect(handler, step, passage, address)
 
     def _begin(self, passage: Passage) -> None:
@@ -379,8 +379,10 @@ class Exchange:
         if not answers.outstanding:
             await answers.check_quiet()
         passage = answers.expected[answers.outstanding][2]
-        if self._shown:
-            self._log()
+        for transaction, line in self._shown:
+            self._wire.talk_about(transaction)
+            self._wire.log("C", line)
+        self._shown.clear()
         data = b"".join(self._outbox)
         self._outbox.clear()
         self._outbox_bytes = 0
@@ -394,17 +396,3 @@ class Exchange:
             for transaction in self._ending:
                 transaction.trace.enter("final", now)
             self._ending.clear()
-
-    def _show(self, data: bytes, passage: Passage) -> None:
-        """Keep a command for the log, without the mail."""
-        line, _, content = data.partition(b"\r\n")
-        if line:
-            self._shown.append((passage.transaction, line.decode("utf-8", "backslashreplace")))
-        if content or not line:
-            self._shown.append((passage.transaction, f"<{len(content) or passage.size} octets of mail>"))
-
-    def _log(self) -> None:
-        for transaction, line in self._shown:
-            self._wire.talk_about(transaction)
-            self._wire.log("C", line)
-        self._shown.clear()

@@ -70,6 +70,14 @@ class Passage:
         self.rides = False
         self.end = _NEVER
 
+    def shown(self, data: bytes) -> Iterator[str]:
+        """What is written for it, as the log may have it: the command, and how long the mail is."""
+        line, _, content = data.partition(b"\r\n")
+        if line:
+            yield line.decode("utf-8", "backslashreplace")
+        if content or not line:
+            yield f"<{len(content) or self.size} octets of mail>"
+
     def served(self) -> list[Address]:
         """Its recipients without the rest."""
         left = set(map(id, self.rest))
