@@ -20,10 +20,12 @@ from typing import Any
 
 import anyio
 import pytest
+from worlds import World
 
 from mailer import DeliveryDeferred, Envelope, Mailer, Message
 from mailer.errors import AuthError, ConfigError
 from mailer.mailbox.sasl import MECHANISMS, Accounts, Login
+from mailer.mailbox.server import EXTENSIONS
 from mailer.smtp.reply import Reply
 from mailer.testing import SmtpCommand, SmtpServer
 
@@ -166,7 +168,7 @@ MOMENTS = [
 def test_any_reply_at_any_moment(verb: str, nth: int, index: int, kept: list[int]) -> None:
     """Only that one changes, and what it refuses has no effect."""
     mails = {b"Subject: hi\r\n\r\nhello\r\n": 1, b"one\ntwo": 2}
-    with SmtpServer() as server:
+    with SmtpServer(extensions=EXTENSIONS) as server:
         rule = server.on(verb).skip(nth).times(1).reply("554-5.0.0 no\n554 5.0.0 never")
         with Raw(server) as raw:
             # A refused greeting ends it; and behind a refused DATA the mail would be read as commands.
@@ -181,10 +183,20 @@ def test_any_reply_at_any_moment(verb: str, nth: int, index: int, kept: list[int
 
 
 def test_the_whole_dialogue_as_it_is_without_rules() -> None:
-    with SmtpServer() as server, Raw(server) as raw:
+    with SmtpServer(extensions=EXTENSIONS) as server, Raw(server) as raw:
         assert [reply[:3] for reply in raw.play(len(DIALOGUE))] == [code for _, code in DIALOGUE]
         assert [mail.content for mail in server.mails] == [b"Subject: hi\r\n\r\nhello\r\n", b"one\ntwo"]
         assert server.sessions[0].received == SAID
+
+
+def test_f32_f43_rules_for_the_steps_of_a_mail_apply_by_default(world: World) -> None:
+    with SmtpServer() as server, world.mailer(server.url) as mailer:
+        server.on("DATA").times(1).reply("250 not 354")
+        server.on("MAIL").skip(1).times(1).drop()
+        for _ in range(2):
+            with pytest.raises(DeliveryDeferred):
+                mailer.send(Message(from_="a@b.test", to="ann@d.test", subject="hi", text="hello"))
+    assert server.mails == []
 
 
 @pytest.mark.parametrize(
@@ -238,7 +250,10 @@ def test_rules_choose_by_argument_order_number_and_condition() -> None:
     ("lmtp", "end"), [(False, ["DATA", "spam\r\n."]), (False, ["BDAT 6 LAST\r\nspam\r"]), (True, ["DATA", "spam\r\n."])]
 )
 def test_a_rule_can_look_at_the_mail(lmtp: bool, end: list[str]) -> None:
-    with SmtpServer(lmtp=lmtp) as server, greeted(server, "MAIL FROM:<a@b>", "RCPT TO:<c@d>") as raw:
+    with (
+        SmtpServer(lmtp=lmtp, extensions=EXTENSIONS) as server,
+        greeted(server, "MAIL FROM:<a@b>", "RCPT TO:<c@d>") as raw,
+    ):
         server.on(".").where(lambda command: b"spam" in command.content).reply(
             lambda c: f"554 {c.verb} {c.argument} {c.sender} {c.recipients[0]} {len(c.content)}"
         )
@@ -302,7 +317,7 @@ def whole_of(server: SmtpServer) -> bytes:
 
 
 def test_a_drop_after_any_octet_written() -> None:
-    with SmtpServer() as server:
+    with SmtpServer(extensions=EXTENSIONS) as server:
         whole = whole_of(server)
         assert len(whole) > 300
         for after in [0, 1, *range(2, len(whole), 37), len(whole) - 1]:
@@ -312,7 +327,7 @@ def test_a_drop_after_any_octet_written() -> None:
 
 
 def test_a_drop_after_any_octet_read() -> None:
-    with SmtpServer() as server:
+    with SmtpServer(extensions=EXTENSIONS) as server:
         for read in [1, *range(2, len(SAID), 29), len(SAID) - 1]:
             server.rules.clear()
             server.on("CONNECT").drop(read=read, reset=True)
@@ -640,7 +655,7 @@ def test_limits() -> None:
 
 @pytest.mark.parametrize("end", [["DATA", "x\r\n."], ["BDAT 1 LAST\r\nx"]])
 def test_lmtp_answers_for_each_recipient(end: list[str]) -> None:
-    with SmtpServer(lmtp=True) as server:
+    with SmtpServer(lmtp=True, extensions=EXTENSIONS) as server:
         server.on(".", "bob@*").reply("450 4.2.2 full")
         server.on(".", "cyd@*").drop()
         for names, seen in ((["ann", "bob"], ["250", "450"]), (["bob"], ["450"]), (["ann", "cyd"], ["250", ""])):
