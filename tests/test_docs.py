@@ -229,29 +229,48 @@ def test_every_extension_is_documented_and_no_other():
 
 
 def test_every_option_of_a_relay_is_documented():
-    from mailer.relay.postmark import Postmark
-
-    options = {"timeout", "connect_timeout", "ca_file", "proxy", "scheme", *Postmark.options}
+    options = {"timeout", "connect_timeout", "ca_file", "proxy", "scheme"}
+    options |= {option for provider in relays().values() for option in provider.options}
     for option in options:
         assert f"| `{option}` |" in page("howto/relays.md"), option
 
 
-def test_what_each_relay_carries_is_what_its_features_say():
-    from mailer.relay.netcore import Netcore
-    from mailer.relay.postmark import Postmark
+def relays():
+    """URL scheme -> provider."""
+    import importlib
 
-    providers = (Postmark, Netcore)
-    rows = {
-        row[0]: row[1:]
-        for row in re.findall(r"^\| `?([\w -]+?)`? \| (\w*) ?\| (\w*) ?\|$", page("howto/relays.md"), re.M)
+    from mailer.relay import PROVIDERS
+
+    return {
+        name: getattr(importlib.import_module(f"mailer.relay.{module}"), kind)
+        for name, (module, kind) in PROVIDERS.items()
     }
-    for field in dataclasses.fields(mailer.Features):
-        said = tuple("yes" if getattr(provider.features, field.name) else "no" for provider in providers)
-        assert rows.get(field.name, ("no", "no")) == said, field.name
-    limits = {"recipients": "recipients in one mail", "reply_to": "addresses in Reply-To", "tags": "tags in one mail"}
-    for field, row in {**limits, "size_bytes": "bytes in one mail"}.items():
-        assert rows[row] == tuple(str(getattr(provider.limits, field) or "") for provider in providers), field
-    assert rows["mails in one request"] == tuple(str(provider.batch_size) for provider in providers)
+
+
+def test_what_each_relay_carries_is_what_its_features_say():
+    """A table or several, each with a column for a provider: ``| | `postmark` | ...``."""
+    limits = {
+        "recipients": "recipients in one mail",
+        "reply_to": "addresses in Reply-To",
+        "tags": "tags in one mail",
+        "size_bytes": "bytes in one mail",
+        "schedule_s": "seconds ahead in send_at",
+    }
+    seen = []
+    for head, body in re.findall(r"^\| \| (`.*`) \|\n\|[-|]+\n((?:\|.*\|\n)+)", page("howto/relays.md"), re.M):
+        names = re.findall(r"`(\w+)`", head)
+        providers = [relays()[name] for name in names]
+        seen += providers
+        cells = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in body.splitlines()]
+        rows = {row[0]: row[1:] for row in cells}
+        for field in dataclasses.fields(mailer.Features):
+            said = ["yes" if getattr(provider.features, field.name) else "no" for provider in providers]
+            assert rows.get(field.name, ["no"] * len(names)) == said, field.name
+        for field, row in limits.items():
+            said = [str(getattr(provider.limits, field) or "") for provider in providers]
+            assert rows.get(row, [""] * len(names)) == said, field
+        assert rows["mails in one request"] == [str(provider.batch_size) for provider in providers]
+    assert set(seen) == set(relays().values())
 
 
 def test_default_timeouts_are_the_documented_ones():

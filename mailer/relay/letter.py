@@ -63,6 +63,11 @@ class Letter:
         return cls(message, to, cc, bcc, headers)
 
     @property
+    def has_repeats(self) -> bool:
+        """Whether a header stands twice, which a JSON object cannot say."""
+        return len({name.lower() for name, _ in self.headers}) < len(self.headers)
+
+    @property
     def inline(self) -> tuple[Attachment, ...]:
         """What is shown within the html."""
         return tuple(a for a in self.message.attachments if a.inline and self.message.html is not None)

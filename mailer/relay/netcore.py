@@ -61,8 +61,7 @@ class Netcore(Provider):
             yield "text", f"is not carried by {self.name} beside html", True
         elif message.text:
             yield "text", f"is carried by {self.name} as html", True
-        names = [name.lower() for name, _ in letter.headers]
-        if len(set(names)) < len(names):
+        if letter.has_repeats:
             yield "headers", f"that stand twice are carried once by {self.name}", False
 
     # --- request ------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..backends.options import BackendURL
 
-__all__ = ["Junk", "Provider", "Request", "Response", "base_url", "merged", "named_in", "size_of", "word"]
+__all__ = ["Junk", "Provider", "Request", "Response", "base_url", "items_of", "merged", "named_in", "size_of", "word"]
 
 _TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 _MIN_SECRET = 4
@@ -50,6 +50,8 @@ class Provider:
         features: What a message may ask of it.
         limits: How much.
         errors: Error code -> meaning, where the HTTP status says something else.
+        statuses: HTTP status -> meaning, where it is not that of :mod:`mailer.relay.meaning`.
+        smtputf8: Whether it takes addresses whose local part is not ASCII.
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
         batch_size: How many mails one request carries at most.
         token: The credential. Shown nowhere.
@@ -61,6 +63,8 @@ class Provider:
     features: ClassVar[Features]
     limits: ClassVar[Limits] = Limits()
     errors: ClassVar[Mapping[int | str, Meaning]] = {}
+    statuses: ClassVar[Mapping[int, Meaning]] = {}
+    smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: ClassVar[int] = 1
 
@@ -127,12 +131,12 @@ class Provider:
             text = f"the mail has {size} bytes with its attachments encoded, {self.name} takes {largest}"
             raise UnsupportedFeature(text, field="attachments" if letter.message.attachments else "")
         for field, addresses in (("from_", letter.message.from_), ("reply_to", letter.message.reply_to)):
-            if any(address.needs_smtputf8 for address in addresses):
+            if not all(map(self.takes, addresses)):
                 raise UnsupportedFeature(f"its local part is not ASCII, which {self.name} does not take", field=field)
 
     def takes(self, address: Address) -> bool:
         """Whether it can send there at all. What it cannot reach is REJECTED without being asked about."""
-        return not address.needs_smtputf8
+        return self.smtputf8 or not address.needs_smtputf8
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -216,7 +220,8 @@ class Provider:
         code, text = self.error_of(data)
         meaning = self.errors.get(code) if code is not None else None
         if meaning is None:
-            meaning = REJECTED if response.is_success else meaning_of(response.status)
+            by_status = self.statuses.get(response.status) or meaning_of(response.status)
+            meaning = REJECTED if response.is_success else by_status
         if 300 <= response.status <= 399:
             text = "it redirects, which is not followed: check the host in the URL"
         said = " ".join(str(part) for part in (code, text) if part not in (None, ""))
@@ -341,6 +346,18 @@ def named_in(text: str, mail: Mail) -> set[tuple[str, str]]:
     """The keys of the recipients whose addresses stand in the text, in any case."""
     words = {word.strip(".,;:()<>\"'").lower() for word in re.split(r"[\s,;<>]+", text)}
     return {a.key for a in mail.envelope.recipients if a.ascii.lower() in words or a.addr_spec.lower() in words}
+
+
+def items_of(mail: Mail, items: Iterable[Any], key: str) -> Iterator[tuple[Address, Mapping[str, Any] | None]]:
+    """Each recipient with the item of an answer whose ``key`` holds its address, in any case; None without one."""
+    named: dict[str, list[Mapping[str, Any]]] = {}
+    for item in items:
+        if isinstance(item, dict) and isinstance(item.get(key), str):
+            named.setdefault(item[key].lower(), []).append(item)
+    for address in mail.envelope.recipients:
+        found = named.get(address.ascii.lower()) or named.get(address.addr_spec.lower())
+        # Two who differ in case alone have an item each.
+        yield address, (found.pop(0) if len(found) > 1 else found[0]) if found else None
 
 
 def size_of(letter: Letter) -> int:
