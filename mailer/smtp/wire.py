@@ -25,6 +25,7 @@ __all__ = ["Wire", "told"]
 _READ_BYTES = 16 * 1024
 #: What may wait to be parsed while we write: far more than the replies to one group, far less than memory.
 _MAX_BACKLOG_BYTES = 512 * 1024
+_WAITS_FOR_TLS = "; a port that speaks TLS from the first byte (465) waits so: that is smtps://"
 
 
 class Wire:
@@ -164,10 +165,17 @@ class Wire:
         try:
             received = await self.stream.receive(_READ_BYTES, deadline=deadline)
         except DeadlineExceeded as error:
-            raise DeadlineExceeded(f"{self._endpoint}: no answer to {step} in time") from error
+            hint = _WAITS_FOR_TLS if step == "the connection" and self._may_be_smtps else ""
+            raise DeadlineExceeded(f"{self._endpoint}: no answer to {step} in time{hint}") from error
         if not received:
             raise TransportError(f"{self._endpoint} closed the connection instead of answering {step}")
         self._parser.feed(received)
+
+    @property
+    def _may_be_smtps(self) -> bool:
+        """Whether a server that says nothing may be one that waits for TLS to begin."""
+        endpoint = self._endpoint
+        return not (self.stream.is_secure or self._parser.buffered or endpoint.is_lmtp or endpoint.port == 25)
 
     async def check_quiet(self, step: str, deadline: float) -> None:
         """Raise if something has come although nothing was asked: it would be taken for the answer to this step."""

@@ -57,7 +57,8 @@ class SmtpServer(Mailbox):
         extensions_after_auth: The same once someone has logged in, if other.
         tls: True or the name of a fault (`mailer.testing.certificates.TLS_FAULTS`: "expired", "wrong_host",
             "self_signed" ...) makes a certificate, which needs the extra ``crypto``; or a server's context of your own.
-        implicit_tls: TLS from the first octet; else by STARTTLS.
+        implicit_tls: TLS from the first octet, with a certificate as for ``tls=True`` if that says nothing; else by
+            STARTTLS.
         users: Names and passwords. Given, or tokens, everybody has to log in.
         tokens: Names and OAuth 2 access tokens.
         mechanisms: What AUTH offers; None: all that fits users and tokens. () offers none.
@@ -97,6 +98,7 @@ class SmtpServer(Mailbox):
         clock: Callable[[], float] = time.monotonic,
         keep: int | None = None,
     ) -> None:
+        tls = tls or implicit_tls
         context, self._end_point = _identity(tls)
         super().__init__(
             hostname=hostname,

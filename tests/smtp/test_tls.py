@@ -21,11 +21,11 @@ from worlds import World
 
 import mailer.tls
 from mailer import Outcome, Settings, backend_from_url
-from mailer.errors import ConfigError, ProtocolError, TlsError
+from mailer.errors import ConfigError, DeadlineExceeded, ProtocolError, TlsError
 from mailer.smtp.endpoint import Endpoint
 from mailer.smtp.fingerprint import fingerprint_of, fingerprints_from, is_pinned
 from mailer.stream import Stream
-from mailer.testing import ScriptedServer
+from mailer.testing import ScriptedServer, SmtpServer
 
 SHA256 = "ab" * 32
 PASSWORD = "correct-horse-battery"
@@ -551,3 +551,12 @@ def test_f16_check_28_clear_text_behind_the_220_aborts_if_opportunistic_too(
     assert "injected" in str(error.__cause__)
     assert [r.outcome for r in receipt.results] == [Outcome.DEFERRED]
     assert peer.connections == 1
+
+
+def test_f5_a_port_that_is_silent_may_want_tls_from_the_first_byte(world: World) -> None:
+    with SmtpServer(implicit_tls=True) as server:
+        assert server.url.startswith("smtps://")
+        with world.mailer(f"smtp://127.0.0.1:{server.port}?greeting_timeout=0.05", retry=None) as mailer:
+            health = mailer.check()
+    assert isinstance(health.cause, DeadlineExceeded)
+    assert "no answer to the connection in time; a port that speaks TLS from the first byte" in str(health.cause)

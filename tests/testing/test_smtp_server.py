@@ -278,7 +278,6 @@ def test_rules_that_fit_together_add_up() -> None:
     ("make", "error"),
     [
         (lambda server: server.on("RCTP"), "did you mean 'RCPT'"),
-        (lambda server: SmtpServer(implicit_tls=True), "implicit_tls needs tls"),
         (lambda server: server.on("MAIL").delay(-1), "seconds must be 0 or more"),
         (lambda server: server.on("MAIL").drip(float("nan")), "seconds"),
         (lambda server: server.on("MAIL").drop(after=-1), "after must be"),
