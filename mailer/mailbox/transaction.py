@@ -12,10 +12,10 @@ from ..smtp.reply import Reply
 
 __all__ = ["Refused", "Transaction", "path_of", "too_big"]
 
-# Parameter -> the extension that must be offered for it.
+# Parameter -> the extensions of which one must be offered for it.
 _MAIL_PARAMETERS = {
     "SIZE": "SIZE",
-    "BODY": "8BITMIME",
+    "BODY": "8BITMIME BINARYMIME",
     "SMTPUTF8": "SMTPUTF8",
     "AUTH": "AUTH",
     "RET": "DSN",
@@ -156,6 +156,6 @@ def _parsed(
     except ProtocolError as exc:
         raise Refused(501, f"5.5.4 {exc}") from exc
     for keyword in parameters:
-        if known.get(keyword, keyword) not in offered:
+        if not any(extension in offered for extension in known.get(keyword, keyword).split()):
             raise Refused(555, f"5.5.4 parameter {keyword} is not offered")
     return path, parameters

@@ -199,6 +199,14 @@ def test_f32_f43_rules_for_the_steps_of_a_mail_apply_by_default(world: World) ->
     assert server.mails == []
 
 
+def test_check_40_binarymime_without_8bitmime_takes_8_bits(world: World) -> None:
+    content = b"From: a@b.test\r\nTo: ann@d.test\r\nSubject: hi\r\n\r\n\xc3\xbc\r\n"
+    with SmtpServer(extensions=("CHUNKING", "BINARYMIME")) as server, world.mailer(server.url) as mailer:
+        assert mailer.send_raw(content).ok
+    assert server.commands[1] == "MAIL FROM:<a@b.test> BODY=BINARYMIME"
+    assert server.mails[0].content.endswith(b"\r\n\r\n\xc3\xbc\r\n")
+
+
 @pytest.mark.parametrize(
     ("replies", "seen"),
     [
