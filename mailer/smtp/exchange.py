@@ -246,6 +246,11 @@ class Exchange:
             await self.answers.drain()
             if passage.refusal is not None:
                 return
+            if passage.rest and not is_last:  # it is full: what follows would be refused, once for each transaction
+                passage.rest += passage.recipients[start + _GROUP :]
+                if not self._offered.chunking:
+                    await self._say(command.data(), self.answers.on_data, "DATA", passage)
+                return
 
     async def _envelope_by_line(self, passage: Passage) -> None:
         await self._say(passage.mail, self.answers.on_mail, "MAIL", passage)

@@ -27,7 +27,7 @@ from mailer.errors import (
     TransportError,
 )
 from mailer.smtp.data import unstuffed
-from mailer.testing import ScriptedServer
+from mailer.testing import ScriptedServer, SmtpServer
 
 #: Longer than a busy machine stalls a peer that answers at once, and short enough to be waited for.
 TIMER_S = 0.3
@@ -584,6 +584,16 @@ def test_f39_check_17_more_recipients_than_a_transaction_takes(world: World) -> 
     assert peer.connections == 1
     assert len(peer.received) == 4
     assert len(set(peer.received)) == 1
+
+
+@pytest.mark.parametrize("way", ["PIPELINING", "PIPELINING CHUNKING"])
+def test_f39_check_17_a_full_transaction_is_not_asked_for_more(world: World, way: str) -> None:
+    """Of 452 without an enhanced code nothing is learnt (it may be one mailbox's); the group it stands in is enough."""
+    names = [f"r{n}@y.test" for n in range(500)]
+    with SmtpServer(extensions=way.split(), max_recipients=100) as peer, world.mailer(peer.url) as mailer:
+        assert sent(mailer, message(*names))[0].ok
+    assert [recipient for mail in peer.mails for recipient in mail.recipients] == names
+    assert sum(line.startswith("RCPT") for line in peer.commands) == 500 + 400
 
 
 def test_f54_a_refusal_in_the_middle_of_the_mail_is_its_result(world: World) -> None:
