@@ -1,7 +1,8 @@
 """Deliver straight to the recipients' own mail servers, by DNS, without a relay in between.
 
 Runs as it stands: DNS and mail server are started here. For the real ones write ``Mailer("mx://?helo=mail.example.com")``,
-with a host name whose address leads back to this machine, and port 25 open towards the world.
+with a host name whose address leads back to this machine, and port 25 open towards the world. Needs
+``pip install 'mailwright[dns]'``.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tempfile
 import time
 from collections import OrderedDict
@@ -142,6 +143,9 @@ class StsCache:
         left_s = 0.0 if kept is None else kept.until - self._clock()
         if kept is None or left_s <= 0:
             return None
+        with suppress(KeyError):  # another thread's put has just dropped it
+            # What is asked for stays: domains that a stranger invents are not to push it out.
+            self._kept.move_to_end(domain)
         return kept.id if left_s > kept.policy.max_age_s / 2 else "", kept.policy
 
     def put(self, domain: str, id_: str, policy: StsPolicy) -> None:
@@ -154,13 +158,15 @@ class StsCache:
         self._write()
 
     def _read(self) -> None:
-        """Take in what another process has written since; a file that is missing or broken is an empty one."""
+        """Take in what another process has written since. A file that is missing or broken is an empty one, and so is
+        one that somebody else may have written: they would choose who is held to which policy.
+        """
         if self._path is None:
             return
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             state = os.stat(self._path)
             stamp = (state.st_ino, state.st_mtime_ns)
-            if stamp == self._stamp:
+            if stamp == self._stamp or not _is_ours(state):
                 return
             with open(self._path, encoding="utf-8") as file:
                 data = json.load(file)
@@ -186,6 +192,13 @@ class StsCache:
         except OSError:  # memory still has it; mail is not to wait for a disk
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether nobody but this user and root can have written a file."""
+    if not stat.S_ISREG(found.st_mode):  # opening a FIFO would block
+        return False
+    return os.name != "posix" or (found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022)
 
 
 class MtaSts:

@@ -142,9 +142,26 @@ def test_a_broken_file_is_an_empty_one_and_a_full_disk_costs_no_mail(tmp_path: P
     assert lost.get("a.test") is not None
 
 
-def test_memory_is_bounded() -> None:
+@pytest.mark.parametrize("how", ["others may write it", "a FIFO"])
+def test_check_52_a_file_that_others_may_have_written_says_nothing(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "sts.json"
+    if how == "a FIFO":
+        os.mkfifo(path, 0o600)
+    else:
+        StsCache(str(path)).put("a.test", "1", StsPolicy("none"))
+        path.chmod(0o662)
+    cache = StsCache(str(path))
+    assert cache.get("a.test") is None
+    cache.put("b.test", "1", StsPolicy("enforce", ("mx.b.test",)))
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert StsCache(str(path)).get("b.test") is not None
+    assert StsCache(str(path)).get("a.test") is None
+
+
+def test_memory_is_bounded_and_what_is_asked_for_stays() -> None:
     cache = StsCache()
     for number in range(1100):
         cache.put(f"{number}.test", "1", StsPolicy("enforce", ("mx.test",)))
-    assert cache.get("99.test") is None
+        assert cache.get("0.test") is not None
+    assert cache.get("100.test") is None
     assert cache.get("1099.test") is not None
