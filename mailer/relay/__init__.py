@@ -9,4 +9,5 @@ PROVIDERS = {
     "postmark": ("postmark", "Postmark"),
     "netcore": ("netcore", "Netcore"),
     "pepipost": ("netcore", "Netcore"),  # as it was called until 2021
+    "sendgrid": ("sendgrid", "SendGrid"),
 }

@@ -29,11 +29,24 @@ if TYPE_CHECKING:
 
     from ..backends.options import BackendURL
 
-__all__ = ["Junk", "Provider", "Request", "Response", "base_url", "items_of", "merged", "named_in", "size_of", "word"]
+__all__ = [
+    "Junk",
+    "Provider",
+    "Request",
+    "Response",
+    "base_url",
+    "items_of",
+    "merged",
+    "named_in",
+    "size_of",
+    "word",
+    "yes_no",
+]
 
 _TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 _MIN_SECRET = 4
 _MAX_WORDS = 300
+_FACTS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
@@ -318,6 +331,17 @@ def word(value: str) -> str:
     if not value or not value.isprintable():
         raise ValueError("must not be empty, nor hold control characters")
     return value
+
+
+def yes_no(value: str) -> bool:
+    """An option that is a fact, in the words that every backend's options take.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if (known := _FACTS.get(value.lower())) is None:
+        raise ValueError(f"must be one of {', '.join(_FACTS)}")
+    return known
 
 
 def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:

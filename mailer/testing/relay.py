@@ -84,7 +84,7 @@ class FakeRelay(Server):
     Without anything to say next it accepts everything, in the provider's words.
 
     Args:
-        provider: The URL scheme of a provider: "postmark", "netcore".
+        provider: The URL scheme of a provider: "postmark", "netcore", "sendgrid" ...
         token: What the URL holds; a request with another is refused as the provider refuses it.
         host: Address to bind.
 
@@ -224,4 +224,22 @@ def _netcore(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(status=202, body={"status": "success", "message": "OK", "data": {"message_id": f"n-{number}"}})
 
 
-_ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {"postmark": _postmark, "netcore": _netcore}
+def _sendgrid(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        error = {
+            "message": "The provided authorization grant is invalid, expired, or revoked",
+            "field": None,
+            "help": None,
+        }
+        return Answer(status=401, body={"errors": [error]})
+    if request.method != "POST" or request.path != "/v3/mail/send":
+        return Answer(status=404, body={"errors": [{"message": "Not Found", "field": None, "help": None}]})
+    is_checked = request.json.get("mail_settings", {}).get("sandbox_mode", {}).get("enable") is True
+    return Answer(status=200) if is_checked else Answer(status=202, headers={"X-Message-Id": f"s-{number}"})
+
+
+_ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
+    "postmark": _postmark,
+    "netcore": _netcore,
+    "sendgrid": _sendgrid,
+}

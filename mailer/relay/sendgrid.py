@@ -1,0 +1,224 @@
+"""SendGrid (Twilio): https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+
+``sendgrid://API-KEY@default``, or ``@eu`` for a subuser that is pinned to Europe. ``?sandbox=yes`` has everything
+checked and nothing sent. Its success has no body: the id stands in a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..address import Address
+from ..attachment import Attachment
+from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..features import Features, Limits
+from ..field import shown
+from ..mail import Mail
+from ..message import Message
+from ..receipt import Receipt
+from ..retry import MAX_RETRY_AFTER_S
+from ..verdict import Scope
+from .exchange import Request, Response
+from .letter import Letter, as_text, base64_text, named
+from .provider import Junk, Provider, merged, yes_no
+
+__all__ = ["SendGrid"]
+
+# It writes these itself, and refuses a request that has them.
+_RESERVED = frozenset(
+    "x-sg-id x-sg-eid received dkim-signature content-type content-transfer-encoding"
+    " to from subject reply-to cc bcc".split()
+)
+_TAKEN = ("personalizations", "to", "cc", "bcc")
+_MAX_CATEGORY = 255
+_MAX_ARGS_BYTES = 10_000
+
+
+class SendGrid(Provider):
+    """SendGrid's sending API, version 3.
+
+    Attributes:
+        sandbox: Whether everything is checked and nothing sent.
+    """
+
+    name = "sendgrid"
+    bases = {"default": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
+    features = Features(
+        sender=False,
+        return_path=False,
+        raw=False,
+        send_at=True,
+        provider_template=True,
+        tags=True,
+        metadata=True,
+        tracking=True,
+        message_id=False,
+        date=False,
+        provider_options=True,
+    )
+    limits = Limits(recipients=1000, tags=10, schedule_s=72 * 3600)
+    options = {"sandbox": yes_no}
+
+    def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
+        """See :class:`Provider`; ``sandbox`` checks everything and sends nothing."""
+        super().__init__(token, base=base)
+        self.sandbox = sandbox
+
+    # --- before sending -----------------------------------------------------------------------------------------------
+
+    def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
+        """Also: headers that it writes itself or that stand twice, long tags, and texts beside a template."""
+        yield from super().left_out(letter)
+        message = letter.message
+        if reserved := sorted(_RESERVED & {name.lower() for name, _ in letter.headers}):
+            yield "headers", f"{', '.join(reserved)} are {self.name}'s own to write", False
+        if letter.has_repeats:
+            yield "headers", f"that stand twice are carried once by {self.name}", False
+        if any(len(tag) > _MAX_CATEGORY for tag in message.tags):
+            yield "tags", f"of more than {_MAX_CATEGORY} characters are not carried by {self.name}", True
+        if message.provider_template is not None and (message.subject or message.text or message.html):
+            yield "provider_template", "brings its own subject, text and html: give none beside it", False
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: more metadata than it takes."""
+        super().refuse(letter)
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in _args(letter.message).items())
+        if size > _MAX_ARGS_BYTES:
+            text = f"has {size} bytes, {self.name} takes {_MAX_ARGS_BYTES}"
+            raise UnsupportedFeature(text, field="metadata")
+
+    # --- request ------------------------------------------------------------------------------------------------------
+
+    def request(self, mail: Mail) -> Request:
+        """One mail: to all its recipients together, or, where all are hidden, one copy for each."""
+        letter = self.letter(mail)
+        message = letter.message
+        body: dict[str, Any] = {
+            "from": named(message.from_[0]),
+            "personalizations": [*self._personalizations(letter)],
+        }
+        if message.reply_to:
+            body["reply_to_list"] = [named(address) for address in message.reply_to]
+        if message.subject:
+            body["subject"] = message.subject
+        if message.provider_template is not None:
+            body["template_id"] = message.provider_template
+        else:
+            body["content"] = [{"type": kind, "value": value} for kind, value in _contents(message)]
+        if message.attachments:
+            body["attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
+        if headers := {name: value for name, value in letter.headers if name.lower() not in _RESERVED}:
+            body["headers"] = headers
+        if tags := [tag for tag in dict.fromkeys(message.tags) if len(tag) <= _MAX_CATEGORY][: self.limits.tags]:
+            body["categories"] = tags
+        if message.send_at is not None:
+            body["send_at"] = int(message.send_at.timestamp())
+        flags = {"click_tracking": message.track_clicks, "open_tracking": message.track_opens}
+        if tracking := {key: {"enable": flag} for key, flag in flags.items() if flag is not None}:
+            body["tracking_settings"] = tracking
+        if self.sandbox:
+            body["mail_settings"] = {"sandbox_mode": {"enable": True}}
+        return Request.json(
+            f"{self.base}/v3/mail/send",
+            merged(body, message.provider_options, _TAKEN),
+            {"Authorization": f"Bearer {self.token}"},
+        )
+
+    def _personalizations(self, letter: Letter) -> Iterator[dict[str, Any]]:
+        message = letter.message
+        more: dict[str, Any] = {}
+        if args := _args(message):
+            more["custom_args"] = args
+        if message.provider_template is not None and message.context:
+            if not message.provider_template.startswith("d-"):
+                name = shown(message.provider_template)
+                raise MessageError(
+                    f"{self.name}'s templates with variables are named d-..., not {name}", field="provider_template"
+                )
+            more["dynamic_template_data"] = dict(message.context)
+        groups: list[tuple[tuple[Address, ...], ...]]
+        if letter.to or letter.cc:
+            groups = [(letter.to or letter.cc, letter.cc if letter.to else (), letter.bcc)]
+        else:  # "to" must name somebody, and nobody here may see another
+            groups = [((address,), (), ()) for address in letter.bcc]
+        for group in groups:
+            named_ones = zip(("to", "cc", "bcc"), group, strict=True)
+            yield {key: [named(address) for address in those] for key, those in named_ones if those} | more
+
+    # --- answer -------------------------------------------------------------------------------------------------------
+
+    def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
+        """202 without a body, the id in ``X-Message-Id``; 200 where the sandbox has checked the mail."""
+        if response.content.strip() and not isinstance(data, dict):
+            raise Junk("it has a body, and no JSON object")
+        if isinstance(data, dict) and data.get("errors"):
+            return self.refused(data, mail, response)
+        is_checked = response.status == 200 and self._is_sandboxed(mail)
+        if response.status != 202 and not is_checked:
+            raise Junk("it is no 202")
+        given = response.headers.get("x-message-id")
+        return Receipt.for_all(
+            mail,
+            Outcome.ACCEPTED,
+            code=response.code,
+            text="the sandbox has checked it, nothing is sent" if is_checked else "",
+            provider_id=None if is_checked and given is None else self.id_of(given),
+            scope=Scope.MESSAGE,
+        )
+
+    def _is_sandboxed(self, mail: Mail) -> bool:
+        """By the option, or by ``provider_options``, whichever counts."""
+        value: Any = mail.message.provider_options if mail.message is not None else {}
+        for key in ("mail_settings", "sandbox_mode", "enable"):
+            if not isinstance(value, dict) and not hasattr(value, "get"):
+                return self.sandbox
+            value = value.get(key)
+        return self.sandbox if value is None else value is True
+
+    def error_of(self, data: Any) -> tuple[int | str | None, str]:
+        """``{"errors": [{"message": "...", "field": "personalizations.0.to", "help": null}]}``"""
+        errors = data.get("errors") if isinstance(data, dict) else None
+        texts = []
+        for error in errors if isinstance(errors, list) else []:
+            text, field = (error.get("message"), error.get("field")) if isinstance(error, dict) else (error, None)
+            if isinstance(text, str) and text:
+                texts.append(f"{text} ({field})" if isinstance(field, str) and field else text)
+        return None, "; ".join(texts)
+
+    def retry_after_s(self, response: Response) -> float | None:
+        """Retry-After, or until ``X-RateLimit-Reset``, a unix time."""
+        asked, reset = super().retry_after_s(response), response.headers.get("x-ratelimit-reset", "").strip()
+        if asked is not None or response.status != 429 or not (reset.isascii() and reset.isdigit() and len(reset) < 12):
+            return asked
+        return min(max(int(reset) - response.received_at.timestamp(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _args(message: Message) -> dict[str, str]:
+    """Text to text: anything else is a Bad Request without a reason."""
+    return {key: as_text(value) for key, value in message.metadata.items()}
+
+
+def _contents(message: Message) -> Iterator[tuple[str, str]]:
+    """In the order that it demands; none may be empty."""
+    if message.text or message.html is None:
+        yield "text/plain", message.text or "\n"
+    if message.html is not None:
+        yield "text/html", message.html or "\n"
+    if message.amp_html is not None:
+        yield "text/x-amp-html", message.amp_html or "\n"
+    for kind, text in message.alternatives:
+        yield kind, text or "\n"
+
+
+def _attached(attachment: Attachment, disposition: str = "attachment") -> dict[str, Any]:
+    return {
+        "content": base64_text(attachment),
+        "filename": attachment.name,
+        "type": attachment.content_type,
+        "disposition": disposition,
+    }
+
+
+def _shown_inside(attachment: Attachment) -> dict[str, Any]:
+    return _attached(attachment, "inline") | {"content_id": attachment.content_id}
