@@ -10,7 +10,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TransportError
@@ -50,11 +50,13 @@ class Answer:
         status: "found"; "none", the name has no such records; "missing", there is no such name.
         records: :class:`Mx`, :class:`Tlsa`, or str (addresses, texts).
         is_authentic: A validating resolver that we trust vouches for it by DNSSEC.
+        name: Where the aliases lead, in lower case without a final dot: the name asked for, if it is none itself.
     """
 
     status: Literal["found", "none", "missing"]
     records: tuple[Any, ...] = ()
     is_authentic: bool = False
+    name: str = field(default="", compare=False)
 
 
 class DnsClient:
@@ -113,11 +115,13 @@ class DnsClient:
         """
         return (await self.located(runtime, host, port, deadline))[0]
 
-    async def located(self, runtime: Runtime, host: str, port: int, deadline: float) -> tuple[Sequence[AddrInfo], bool]:
-        """The same, and whether DNSSEC vouches for all of them."""
+    async def located(
+        self, runtime: Runtime, host: str, port: int, deadline: float
+    ) -> tuple[Sequence[AddrInfo], bool, str]:
+        """The same, whether DNSSEC vouches for all of them, and the name that they stand at, where aliases lead."""
         found: list[AddrInfo] = []
         failure: TransportError | None = None
-        is_authentic = True
+        is_authentic, name = True, host
         # Some servers leave AAAA unanswered: that is not to use up the time for A (RFC 4074 section 4.1).
         half = runtime.now() + (deadline - runtime.now()) / 2
         for kind, family, until in (("AAAA", socket.AF_INET6, half), ("A", socket.AF_INET, deadline)):
@@ -129,9 +133,10 @@ class DnsClient:
             tail = (0, 0) if family == socket.AF_INET6 else ()
             found += [AddrInfo(family, (address, port, *tail)) for address in answer.records]
             is_authentic = is_authentic and answer.is_authentic
+            name = answer.name if answer.records else name
         if failure is not None and not found:
             raise failure
-        return interleaved(found), is_authentic
+        return interleaved(found), is_authentic, name
 
     @property
     def is_trusted(self) -> bool:
@@ -254,7 +259,7 @@ class DnsClient:
             for rrset in here:
                 if rrset.rdtype == wanted:
                     records = tuple(_record(kind, rdata) for rdata in rrset)
-                    return Answer("found", records, authentic), min(ttl_s, rrset.ttl)
+                    return Answer("found", records, authentic, _name(owner)), min(ttl_s, rrset.ttl)
             alias = next((rrset for rrset in here if rrset.rdtype == dns.rdatatype.CNAME), None)
             if alias is None:
                 break
@@ -264,13 +269,17 @@ class DnsClient:
         soa = next((rrset for rrset in reply.authority if rrset.rdtype == dns.rdatatype.SOA), None)
         # RFC 2308 section 5; without an SOA a negative answer is not kept.
         kept_s = min(soa.ttl, soa[0].minimum) if soa is not None else 0.0
-        return Answer("missing" if code == dns.rcode.NXDOMAIN else "none", (), authentic), min(ttl_s, kept_s)
+        status: Literal["missing", "none"] = "missing" if code == dns.rcode.NXDOMAIN else "none"
+        return Answer(status, (), authentic, _name(owner)), min(ttl_s, kept_s)
+
+
+def _name(found: Any) -> str:
+    return str(found.to_text()).lower().rstrip(".")
 
 
 def _record(kind: str, rdata: Any) -> Any:
     if kind == "MX":
-        host = rdata.exchange.to_text().lower().rstrip(".")  # "." is the root: a null MX (RFC 7505)
-        return Mx(rdata.preference, host)
+        return Mx(rdata.preference, _name(rdata.exchange))  # "." is the root: a null MX (RFC 7505)
     if kind == "TLSA":
         return Tlsa(rdata.usage, rdata.selector, rdata.mtype, bytes(rdata.cert))
     if kind == "TXT":

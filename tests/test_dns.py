@@ -50,7 +50,9 @@ def test_records_of_each_kind(world: World) -> None:
         assert tlsa == (
             Tlsa(3, 1, 1, bytes.fromhex("0c72ac70b745ac19998811b131d662c9ac69dbdbe7cb23e5b514b56664c5d3d6")),
         )
-        assert set(asked(world, server, "alias.test", "MX").records) == set(found.records)
+        aliased = asked(world, server, "ALIAS.test.", "MX")
+        assert set(aliased.records) == set(found.records)
+        assert (found.name, aliased.name) == ("a.test", "a.test")
 
 
 def test_nothing_and_nobody_are_told_apart(world: World) -> None:

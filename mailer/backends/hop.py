@@ -174,13 +174,15 @@ class HopFinder:
         if host.startswith("["):
             literal = str(ipaddress.ip_address(host[1:-1].removeprefix("ipv6:")))
             return self._by_default(host), self._outward(await runtime.resolve(literal, self._port, deadline))
-        found, is_authentic = await self._dns.located(runtime, host, self._port, deadline)
+        found, is_authentic, name = await self._dns.located(runtime, host, self._port, deadline)
         addresses = self._outward(found)
         if is_lenient:
             return self._by_default(host), addresses
         hop: Hop | None = None
         if self._uses_dane and addresses and route.is_authentic and is_authentic:
-            hop = await self._by_dane(runtime, route, host, deadline)
+            # RFC 7672 section 2.1.3: an alias has the records of where it leads, and else its own.
+            for base in dict.fromkeys((name, host)):
+                hop = hop or await self._by_dane(runtime, route, host, base, deadline)
         return hop or self._by_policy(route, host), addresses
 
     def _outward(self, addresses: Sequence[AddrInfo]) -> Sequence[AddrInfo]:
@@ -189,8 +191,9 @@ class HopFinder:
             addresses = [address for address in addresses if not _is_here(str(address.sockaddr[0]))]
         return addresses[:_MOST]
 
-    async def _by_dane(self, runtime: Runtime, route: Route, host: str, deadline: float) -> Hop | None:
-        answer = await self._dns.look_up(runtime, f"_{self._port}._tcp.{host}", "TLSA", deadline)
+    async def _by_dane(self, runtime: Runtime, route: Route, host: str, base: str, deadline: float) -> Hop | None:
+        """The terms that the TLSA records at a name of the host set; None if there are none."""
+        answer = await self._dns.look_up(runtime, f"_{self._port}._tcp.{base}", "TLSA", deadline)
         if not (answer.is_authentic and answer.records):
             return None
         # In one order, so that equal sets are equal terms.
@@ -203,8 +206,10 @@ class HopFinder:
                 return hop
             note = f"{host}: none of its TLSA records can be used; its certificate was not checked"
             return Hop(host, "required", notes=(*hop.notes, note))
-        names = tuple(dict.fromkeys((host, route.domain))) if dane.names_an_authority(records) else ()
-        return Hop(host, "required", tlsa=records, names=names, protection="dane", is_certain=True)
+        # Section 3.2.2: an authority's certificates are for the name with the records, or for the domain. It is also
+        # what the handshake asks for (section 8.1), so the host goes by it.
+        names = tuple(dict.fromkeys((base, route.domain))) if dane.names_an_authority(records) else ()
+        return Hop(base, "required", tlsa=records, names=names, protection="dane", is_certain=True)
 
     def _by_policy(self, route: Route, host: str) -> Hop:
         policy, hop = route.policy, self._by_default(host)

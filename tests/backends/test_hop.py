@@ -27,16 +27,27 @@ def address(ip: str, port: int = 25) -> AddrInfo:
 class Dns:
     """Says what it was given."""
 
-    def __init__(self, *ips: str, tlsa: tuple[Tlsa, ...] = (), mx: tuple[Mx, ...] = ()) -> None:
-        self.found = [address(ip) for ip in ips]
-        self.records: dict[str, tuple[Any, ...]] = {"TLSA": tlsa, "MX": mx}
+    def __init__(
+        self,
+        *ips: str,
+        tlsa: tuple[Tlsa, ...] = (),
+        at: str = "mx.one.test",
+        mx: tuple[Mx, ...] = (),
+        alias: str = "mx.one.test",
+        is_signed: bool = True,
+    ) -> None:
+        self.found = [address(ip) for ip in ips], is_signed, alias
+        self.records: dict[tuple[str, str], tuple[Any, ...]] = {
+            (f"_25._tcp.{at}", "TLSA"): tlsa,
+            ("one.test", "MX"): mx,
+        }
 
     async def look_up(self, runtime: Any, name: str, kind: str, deadline: float) -> Answer:
-        records = self.records[kind]
+        records = self.records.get((name, kind), ())
         return Answer("found" if records else "none", records, is_authentic=True)
 
-    async def located(self, runtime: Any, host: str, port: int, deadline: float) -> tuple[list[AddrInfo], bool]:
-        return self.found, True
+    async def located(self, runtime: Any, host: str, port: int, deadline: float) -> tuple[list[AddrInfo], bool, str]:
+        return self.found
 
 
 class NoDns:
@@ -71,6 +82,24 @@ def test_check_53_records_that_cannot_be_used_take_nothing_from_what_is_asked_fo
     found, _ = hop(finder(Dns("192.0.2.1", tlsa=(UNUSABLE,)), tls=tls), Route("one.test", [], True, policy))
     assert (found.tls, found.verify, found.protection) == ("required", verify, protection)
     assert any("none of its TLSA records can be used" in note for note in found.notes) is not verify
+
+
+@pytest.mark.parametrize(
+    ("at", "is_signed", "found"),
+    [
+        ("real.host.test", True, ("real.host.test", "dane", ("real.host.test", "one.test"))),
+        ("mx.one.test", True, ("mx.one.test", "dane", ("mx.one.test", "one.test"))),
+        ("elsewhere.test", True, ("mx.one.test", "unverified", ())),
+        ("real.host.test", False, ("mx.one.test", "unverified", ())),
+    ],
+)
+def test_check_53_an_alias_has_the_records_of_where_it_leads(
+    at: str, is_signed: bool, found: tuple[str, str, tuple[str, ...]]
+) -> None:
+    dns = Dns("192.0.2.1", tlsa=(Tlsa(2, 1, 1, bytes(32)),), at=at, alias="real.host.test", is_signed=is_signed)
+    made, addresses = hop(finder(dns))
+    assert (made.host, made.protection, made.names) == found
+    assert addresses == ["192.0.2.1"]
 
 
 def test_check_52_records_that_cannot_be_used_let_no_other_host_in() -> None:
