@@ -10,4 +10,5 @@ PROVIDERS = {
     "netcore": ("netcore", "Netcore"),
     "pepipost": ("netcore", "Netcore"),  # as it was called until 2021
     "sendgrid": ("sendgrid", "SendGrid"),
+    "mandrill": ("mandrill", "Mandrill"),
 }

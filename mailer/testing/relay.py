@@ -238,8 +238,19 @@ def _sendgrid(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(status=200) if is_checked else Answer(status=202, headers={"X-Message-Id": f"s-{number}"})
 
 
+def _mandrill(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.method != "POST" or request.json.get("key") != token:
+        body = {"status": "error", "code": -1, "name": "Invalid_Key", "message": "Invalid API key"}
+        return Answer(status=401, body=body)
+    status = "scheduled" if "send_at" in request.json else "sent"
+    given = {"status": status, "reject_reason": None, "queued_reason": None}
+    recipients = enumerate(request.json["message"]["to"])
+    return Answer(body=[{"email": to["email"], **given, "_id": f"md-{number}-{n}"} for n, to in recipients])
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
     "sendgrid": _sendgrid,
+    "mandrill": _mandrill,
 }
