@@ -10,5 +10,7 @@ PROVIDERS = {
     "netcore": ("netcore", "Netcore"),
     "pepipost": ("netcore", "Netcore"),  # as it was called until 2021
     "sendgrid": ("sendgrid", "SendGrid"),
+    "resend": ("resend", "Resend"),
+    "brevo": ("brevo", "Brevo"),
     "mandrill": ("mandrill", "Mandrill"),
 }

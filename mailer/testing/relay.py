@@ -238,6 +238,25 @@ def _sendgrid(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(status=200) if is_checked else Answer(status=202, headers={"X-Message-Id": f"s-{number}"})
 
 
+def _resend(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        return Answer(status=403, body={"statusCode": 403, "name": "invalid_api_key", "message": "API key is invalid"})
+    if request.method != "POST" or request.path != "/emails":
+        return Answer(status=404, body={"statusCode": 404, "name": "not_found", "message": "Not found"})
+    return Answer(body={"id": f"r-{number}"})
+
+
+def _brevo(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("api-key") != token:
+        return Answer(status=401, body={"code": "unauthorized", "message": "Key not found"})
+    if request.method != "POST" or request.path != "/v3/smtp/email":
+        return Answer(status=404, body={"code": "document_not_found", "message": "Not found"})
+    versions = request.json.get("messageVersions")
+    ids = [f"<b-{number}.{n}@smtp-relay.mailin.fr>" for n in range(len(versions or [0]))]
+    status = 202 if "scheduledAt" in request.json else 201
+    return Answer(status=status, body={"messageId": ids[0]} if versions is None else {"messageIds": ids})
+
+
 def _mandrill(request: RelayRequest, token: str, number: int) -> Answer:
     if request.method != "POST" or request.json.get("key") != token:
         body = {"status": "error", "code": -1, "name": "Invalid_Key", "message": "Invalid API key"}
@@ -252,5 +271,7 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
     "sendgrid": _sendgrid,
+    "resend": _resend,
+    "brevo": _brevo,
     "mandrill": _mandrill,
 }
