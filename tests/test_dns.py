@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
+import sys
 from typing import Any
 
 import pytest
 from worlds import World
 
 from mailer.dns import Answer, DnsClient, Mx, Tlsa
-from mailer.errors import ConnectError, DeadlineExceeded
+from mailer.errors import ConfigError, ConnectError, DeadlineExceeded
 from mailer.testing.dns import DnsServer
 
 ZONE = """
@@ -173,3 +175,13 @@ def test_only_a_trusted_server_vouches(world: World) -> None:
 def test_a_name_that_is_none_is_an_error_of_ours(world: World, name: str) -> None:
     with DnsServer(ZONE) as server, pytest.raises(ConnectError, match="cannot be asked"):
         asked(world, server, name, "MX")
+
+
+def test_without_dnspython_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dns.flags", "dns.message"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "mailer.testing.dns")
+    with pytest.raises(ConfigError, match=r"pip install 'mailwright\[dns\]'"):
+        importlib.import_module("mailer.testing.dns")
+    with pytest.raises(ConfigError, match=r"mx:// needs dnspython: pip install 'mailwright\[dns\]'"):
+        DnsClient()

@@ -14,10 +14,15 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rrset
+from ..errors import ConfigError
+
+try:
+    import dns.flags
+    import dns.message
+    import dns.rcode
+    import dns.rrset
+except ImportError as error:
+    raise ConfigError("mailer.testing.dns needs dnspython: pip install 'mailwright[dns]'") from error
 
 __all__ = ["DnsServer"]
 
