@@ -123,8 +123,11 @@ class Rule:
         Args:
             reply, further: ``"550 5.1.1 no such user"``, ``"250-a\\n250 b"``, ``b"250 ok\\n"`` as it is, a `Reply`, an
                 iterable of bytes, None for the server's own; or a function of the `SmtpCommand` that gives one.
+
+        Raises:
+            ValueError: One of them is none of these.
         """
-        self._replies = (reply, *further)
+        self._replies = tuple(said if callable(said) else _checked(said) for said in (reply, *further))
         return self
 
     def delay(self, seconds: float) -> Self:
@@ -251,7 +254,7 @@ class Rules:
                     rule.take(found)
         said = found.get("said")
         if callable(said):
-            found["said"] = said(command)
+            found["said"] = _checked(said(command))
         return Fault(**found, has_reply="said" in found)
 
 
@@ -271,6 +274,12 @@ def octets_of(said: str | bytes) -> bytes:
 
 # Of several lines it is the last that counts; what stands behind the end of a reply is something else.
 _REPLY = re.compile(rb"(?:[2-5][0-9]{2}-[^\n]*\n)*([2-5][0-9]{2})(?![0-9-])")
+
+
+def _checked(said: Said) -> Said:
+    if said is not None and not isinstance(said, (str, bytes, Reply, Iterable)):
+        raise ValueError(f'{said!r} is no reply: give its whole text, such as "550 5.1.1 no such user"')
+    return said
 
 
 def _at_least_0(name: str, number: float) -> float:

@@ -286,6 +286,7 @@ def test_rules_that_fit_together_add_up() -> None:
     ("make", "error"),
     [
         (lambda server: server.on("RCTP"), "did you mean 'RCPT'"),
+        (lambda server: server.on("MAIL").reply("250 ok", 550), "550 is no reply: give its whole text"),
         (lambda server: server.on("MAIL").delay(-1), "seconds must be 0 or more"),
         (lambda server: server.on("MAIL").drip(float("nan")), "seconds"),
         (lambda server: server.on("MAIL").drop(after=-1), "after must be"),
@@ -305,6 +306,12 @@ def test_a_function_that_raises_ends_the_session_and_the_test_hears_of_it() -> N
 
     with pytest.raises(KeyError, match="NOOP"), SmtpServer() as server, greeted(server) as raw:
         server.on("NOOP").reply(broken)
+        assert raw.say("NOOP") == ""
+
+
+def test_a_function_that_gives_no_reply_ends_the_session_and_the_test_hears_of_it() -> None:
+    with pytest.raises(ValueError, match="550 is no reply"), SmtpServer() as server, greeted(server) as raw:
+        server.on("NOOP").reply(lambda command: 550)  # type: ignore[arg-type, return-value]
         assert raw.say("NOOP") == ""
 
 
