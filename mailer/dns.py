@@ -204,8 +204,11 @@ class DnsClient:
                 except BlockingIOError:
                     continue
                 with contextlib.suppress(Exception):  # a forged or broken datagram: the true one may still come
-                    reply = dns.message.from_wire(received, ignore_trailing=True)
+                    # The question first: the rest of an answer that was cut short may not parse (RFC 2181 section 9).
+                    reply = dns.message.from_wire(received, question_only=True)
                     if query.is_response(reply):
+                        if not reply.flags & dns.flags.TC:
+                            reply = dns.message.from_wire(received, ignore_trailing=True)
                         break
         if not reply.flags & dns.flags.TC:
             return reply

@@ -47,7 +47,8 @@ class DnsServer:
     Args:
         zone: Lines of "name TTL IN TYPE data". A name that owns nothing is NXDOMAIN.
         faults: (name, type) to what to do: "servfail", "refused", "silent", "junk", "forged" (a false answer first,
-            with another id), "truncated" (TC, so that it is asked by TCP), "tcp cut" (and TCP ends within the answer).
+            with another id), "truncated" (cut within a record, with TC, so that it is asked by TCP), "tcp cut" (and TCP
+            ends within the answer).
         authentic: Set the AD bit.
 
     Attributes:
@@ -132,7 +133,8 @@ class DnsServer:
             return [reply.to_wire()]
         if fault in ("truncated", "tcp cut") and by == "udp":
             reply.flags |= dns.flags.TC
-            return [reply.to_wire()]
+            self._fill(reply, name, kind)
+            return [reply.to_wire()[:-3]]
         self._fill(reply, name, kind)
         answers = [reply.to_wire()]
         if fault == "forged":
