@@ -12,5 +12,6 @@ PROVIDERS = {
     "sendgrid": ("sendgrid", "SendGrid"),
     "resend": ("resend", "Resend"),
     "brevo": ("brevo", "Brevo"),
+    "mailgun": ("mailgun", "Mailgun"),
     "mandrill": ("mandrill", "Mandrill"),
 }

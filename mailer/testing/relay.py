@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +40,23 @@ class RelayRequest:
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.content)
+
+    @property
+    def form(self) -> list[tuple[str, str | bytes, str | None]]:
+        """The body's fields as multipart/form-data (RFC 7578): name, value and file name; a file's value is bytes."""
+        boundary = self.headers["content-type"].partition("boundary=")[2].encode()
+        parts = (b"\r\n" + self.content).split(b"\r\n--" + boundary)
+        if len(parts) < 2 or parts[0] or parts[-1] != b"--\r\n":
+            raise ValueError("the body is no form")
+        return [_field(part) for part in parts[1:-1]]
+
+
+def _field(part: bytes) -> tuple[str, str | bytes, str | None]:
+    head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+    said = dict(re.findall(r'; (name|filename)="([^"]*)"', head.decode().partition("\r\n")[0]))
+    names = {key: value.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n") for key, value in said.items()}
+    filename = names.get("filename")
+    return names["name"], content.decode() if filename is None else content, filename
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,11 +286,23 @@ def _mandrill(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body=[{"email": to["email"], **given, "_id": f"md-{number}-{n}"} for n, to in recipients])
 
 
+def _mailgun(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Basic {b64encode(f'api:{token}'.encode()).decode()}":
+        return Answer(status=401, body="Forbidden")
+    found = re.fullmatch(r"/v3/([^/]+)/messages", request.path)
+    if request.method != "POST" or found is None:
+        return Answer(status=404, body={"message": "Domain not found"})
+    if not any(name == "to" for name, _, _ in request.form):
+        return Answer(status=400, body={"message": "'to' parameter is not a valid address"})
+    return Answer(body={"id": f"<{number}@{found[1]}>", "message": "Queued. Thank you."})
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
     "sendgrid": _sendgrid,
     "resend": _resend,
     "brevo": _brevo,
+    "mailgun": _mailgun,
     "mandrill": _mandrill,
 }

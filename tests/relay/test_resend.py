@@ -55,7 +55,7 @@ class TestResend(ProviderChecks):
         return {"subject": "", **body} if "template" in body else body
 
     def test_every_try_has_the_same_key(self) -> None:
-        """F79: the message's, or the mail's id."""
+        """F75, F78: the message's, or the mail's id."""
         keys = [dict(self.provider.request(PAIR).headers)["Idempotency-Key"] for _ in range(2)]
         assert keys == ["0" * 32] * 2
         given = self.provider.request(mail_of(message_of("idempotency_key")))
@@ -105,7 +105,7 @@ class TestResend(ProviderChecks):
                 backend.left_out(mail_of(message))
 
     def test_a_lost_answer_is_asked_for_again_with_the_same_key(self) -> None:
-        """F76, F79: over loopback; the provider sends once."""
+        """F78: over loopback; the provider sends once."""
         with FakeRelay("resend", token=TOKEN) as relay, new_world("trio") as world:
             relay.next(Answer(lose=True))
             url = relay.url.replace(TOKEN, "Tok3n-%25%2F+x")

@@ -1,0 +1,232 @@
+"""Mailgun: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages
+
+``mailgun://API-KEY@default?domain=mg.example.com``, or ``@eu`` where the domain is Europe's; without ``domain`` it is
+From's. ``?sandbox=yes`` has everything checked and nothing sent. Its requests are forms; the name of an inline file is
+its content id.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..features import Features, Limits
+from ..field import shown
+from ..mail import Mail
+from ..receipt import Receipt
+from ..verdict import Scope
+from .exchange import Request, Response
+from .form import Field, form_data
+from .letter import Letter, as_text, mailbox
+from .meaning import SETTINGS
+from .provider import Junk, Provider, yes_no
+
+__all__ = ["Mailgun"]
+
+# Who gets the mail, and what its recipients see of it, is the envelope's to say.
+_TAKEN = frozenset({"to", "cc", "bcc", "h:to", "h:cc", "h:bcc", "recipient-variables", "message"})
+_OPTION_BYTES = 16_384
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_AGAIN = re.compile(r"try again (?:after|in) ([0-9]{1,5}) ?s", re.ASCII | re.IGNORECASE)
+
+
+def _domain(value: str) -> str:
+    """A sending domain in ASCII: it becomes a part of the request's path."""
+    if not _DOMAIN.fullmatch(value) or ".." in value:
+        raise ValueError("must be a domain in its ASCII form, such as mg.example.com")
+    return value.lower()
+
+
+class Mailgun(Provider):
+    """Mailgun's sending API, version 3.
+
+    Attributes:
+        domain: The sending domain, or "" for From's.
+        sandbox: Whether everything is checked and nothing sent.
+    """
+
+    name = "mailgun"
+    bases = {"default": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
+    features = Features(
+        alternatives=False,
+        sender=False,
+        return_path=False,
+        raw=False,
+        send_at=True,
+        provider_template=True,
+        tags=True,
+        metadata=True,
+        tracking=True,
+        message_id=False,
+        date=False,
+        provider_options=True,
+    )
+    limits = Limits(recipients=1000, size_bytes=25_000_000)
+    statuses = {404: SETTINGS}  # there is no such domain, or not in this region
+    options = {"domain": _domain, "sandbox": yes_no}
+
+    def __init__(self, token: str, *, base: str = "", domain: str = "", sandbox: bool = False) -> None:
+        """See :class:`Provider`; ``domain`` is a sending domain, "" takes From's; ``sandbox`` sends nothing."""
+        super().__init__(token, base=base)
+        self.domain = domain
+        self.sandbox = sandbox
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The key, and as the header has it."""
+        return (self.token, self._login)
+
+    @property
+    def _login(self) -> str:
+        return b64encode(f"api:{self.token}".encode()).decode()
+
+    # --- before sending -----------------------------------------------------------------------------------------------
+
+    def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
+        """Also: headers that stand twice, and texts beside a template."""
+        yield from super().left_out(letter)
+        message = letter.message
+        if letter.has_repeats:
+            yield "headers", f"that stand twice are carried once by {self.name}", False
+        if message.provider_template is not None and (message.text or message.html or message.amp_html):
+            yield "provider_template", "brings its own text and html: give none beside it", False
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: more headers, metadata and options than it takes."""
+        super().refuse(letter)
+        size = sum(len(f.name.encode()) + len(f.content) for f in self._options(letter) if f.name[1:2] == ":")
+        if size > _OPTION_BYTES:
+            text = f"with headers, tags and variables have {size} bytes, {self.name} takes {_OPTION_BYTES}"
+            raise UnsupportedFeature(text, field="metadata" if letter.message.metadata else "headers")
+
+    # --- request ------------------------------------------------------------------------------------------------------
+
+    def request(self, mail: Mail) -> Request:
+        """One mail: to all its recipients together, or, where all are hidden, one copy for each."""
+        letter = self.letter(mail)
+        fields = [*self._recipients(letter), *self._texts(letter), *self._options(letter)]
+        fields = _laid_over(fields, letter.message.provider_options)
+        content_type, content = form_data([*fields, *_files(letter)])
+        domain = quote(self.domain or letter.message.from_[0].ascii.rpartition("@")[2], safe="")
+        headers = {"Accept": "application/json", "Content-Type": content_type, "Authorization": f"Basic {self._login}"}
+        return Request(f"{self.base}/v3/{domain}/messages", tuple(headers.items()), content)
+
+    def _recipients(self, letter: Letter) -> Iterator[Field]:
+        yield Field("from", mailbox(letter.message.from_[0]))
+        to, cc, bcc = letter.to, letter.cc, letter.bcc
+        if not to:  # it must name somebody
+            to, cc, bcc = (cc, (), bcc) if cc else (bcc, (), ())
+        for key, addresses in (("to", to), ("cc", cc), ("bcc", bcc)):
+            yield from (Field(key, mailbox(address)) for address in addresses)
+        if not letter.to and not letter.cc and len(to) > 1:
+            # Nobody here may see another: with variables, even none, each has a copy that names nobody else.
+            yield Field("recipient-variables", json.dumps({address.ascii: {} for address in to}))
+
+    def _texts(self, letter: Letter) -> Iterator[Field]:
+        message = letter.message
+        if message.subject or message.provider_template is None:
+            yield Field("subject", message.subject)
+        if message.provider_template is not None:
+            yield Field("template", message.provider_template)
+            return
+        if message.text is not None or message.html is None:
+            yield Field("text", message.text or "")
+        if message.html is not None:
+            yield Field("html", message.html)
+        if message.amp_html is not None:
+            yield Field("amp-html", message.amp_html)
+
+    def _options(self, letter: Letter) -> Iterator[Field]:
+        """What counts together for how much it takes: ``t:``, ``h:``, ``o:`` and ``v:``."""
+        message = letter.message
+        if message.provider_template is not None and message.context:
+            yield Field("t:variables", _json(message.context, "context"))
+        if message.reply_to:
+            yield Field("h:Reply-To", ", ".join(map(mailbox, message.reply_to)))
+        yield from (Field(f"h:{name}", value) for name, value in letter.headers)
+        yield from (Field("o:tag", tag) for tag in message.tags)
+        if message.send_at is not None:
+            yield Field("o:deliverytime", format_datetime(message.send_at))
+        for key, flag in (("o:tracking-opens", message.track_opens), ("o:tracking-clicks", message.track_clicks)):
+            if flag is not None:
+                yield Field(key, _yes(flag))
+        if self.sandbox:
+            yield Field("o:testmode", "yes")
+        if message.metadata:
+            yield Field("o:suppress-headers", "X-Mailgun-Variables")  # or the recipient sees it
+            yield from (Field(f"v:{key}", as_text(value)) for key, value in message.metadata.items())
+
+    # --- answer -------------------------------------------------------------------------------------------------------
+
+    def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
+        """``{"id": "<2026...@mg.example.com>", "message": "Queued. Thank you."}``"""
+        if data is None and "mailgun" in response.prose().lower():
+            text = "it answers with a banner, not for a mail: check the host in the URL"
+            return self.settled(SETTINGS, mail, response, text)
+        if not isinstance(data, dict):
+            raise Junk("it is no JSON object")
+        return Receipt.for_all(
+            mail,
+            Outcome.ACCEPTED,
+            code=response.code,
+            text=self.words(self.error_of(data)[1]),
+            provider_id=self.id_of(data.get("id")),
+            scope=Scope.MESSAGE,
+        )
+
+    def error_of(self, data: Any) -> tuple[int | str | None, str]:
+        """``{"message": "..."}``"""
+        text = data.get("message") if isinstance(data, dict) else None
+        return None, text if isinstance(text, str) else ""
+
+    def retry_after_s(self, response: Response) -> float | None:
+        """Retry-After, or what its words say: "try again after 30 seconds"."""
+        asked = super().retry_after_s(response)
+        if asked is not None or response.status != 429:
+            return asked
+        found = _AGAIN.search(self.error_of(response.json())[1] or response.prose())
+        return None if found is None else float(found[1])
+
+
+def _files(letter: Letter) -> Iterator[Field]:
+    for attachment in letter.files:
+        yield Field("attachment", bytes(attachment), attachment.name, attachment.content_type)
+    for attachment in letter.inline:
+        yield Field("inline", bytes(attachment), attachment.content_id, attachment.content_type)
+
+
+def _laid_over(fields: list[Field], options: Mapping[str, Any]) -> list[Field]:
+    """The fields with ``provider_options`` in their place: a list is several fields, a mapping is JSON."""
+    given: list[Field] = []
+    for key, value in options.items():
+        if key.lower() in _TAKEN:
+            raise MessageError(
+                f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
+            )
+        values = value if isinstance(value, (list, tuple)) else [value]
+        given += [Field(key, _option(item)) for item in values]
+    named = {field.name for field in given}
+    return [*[field for field in fields if field.name not in named], *given]
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, bool):
+        return _yes(value)
+    return value if isinstance(value, str) else _json(value, "provider_options")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _json(value: Any, field: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MessageError(f"holds what JSON cannot: {error}", field=field) from error
