@@ -194,7 +194,8 @@ class SmtpBackend(Backend):
                     queue.popleft().abandon(error)
                 # Else the server had dropped the idle connection, or had enough; those in the queue are not to blame
                 # and were not begun.
-                failures = failures + 1 if session.carried - before <= 1 else 0
+                # MAILs behind the first may only have been written: the first shows whether any gets through.
+                failures = failures + 1 if session.carried - before <= 1 or head.cause is not None else 0
                 if failures >= _MAX_FAILURES:
                     return _abandon_all(queue, error)
             finally:

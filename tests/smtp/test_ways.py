@@ -22,7 +22,7 @@ from mailer.mail import Content
 from mailer.runtime import BlockingRuntime, drive
 from mailer.smtp.endpoint import Timeouts
 from mailer.smtp.passage import _stretches
-from mailer.testing import ScriptedServer
+from mailer.testing import ScriptedServer, SmtpServer
 
 BIG = "x" * 76 + "\n"
 
@@ -209,6 +209,15 @@ def test_check_20_a_host_that_breaks_every_connection_gets_few(world: World) -> 
     assert {receipt.results[0].outcome.value for receipt in receipts} == {"deferred"}
     assert all(isinstance(receipt.cause, TransportError) for receipt in receipts)
     assert peer.connections == 3
+
+
+@pytest.mark.parametrize(("way", "ends"), [("plain", "uuudddd"), ("pipelining", "uuudddd"), ("chunking", "uuuuuuu")])
+def test_f46_check_20_a_host_that_breaks_at_every_dot_leaves_few_in_doubt(world: World, way: str, ends: str) -> None:
+    with SmtpServer(extensions=WAYS[way]) as peer, world.mailer(peer.url, retry=None) as mailer:
+        peer.on(".").drop()
+        receipts = mailer.send_many([message() for _ in range(7)])
+    assert "".join(receipt.results[0].outcome.value[0] for receipt in receipts) == ends
+    assert len(peer.sessions) == (1 if way == "chunking" else 3)
 
 
 def test_a_mail_whose_content_cannot_be_read_harms_no_other(world: World) -> None:
