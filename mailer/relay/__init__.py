@@ -14,4 +14,5 @@ PROVIDERS = {
     "brevo": ("brevo", "Brevo"),
     "mailgun": ("mailgun", "Mailgun"),
     "mandrill": ("mandrill", "Mandrill"),
+    "sparkpost": ("sparkpost", "SparkPost"),
 }

@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..address import Address
@@ -16,7 +17,7 @@ from ..features import Features, carried
 from ..mail import Mail
 from ..message import Message
 
-__all__ = ["Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html"]
+__all__ = ["Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html", "whole_second"]
 
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
@@ -113,3 +114,9 @@ def as_text(value: Any) -> str:
 def shown_as_html(text: str) -> str:
     """A text as html that shows it, for an API that takes no text alone."""
     return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'
+
+
+def whole_second(when: datetime) -> datetime:
+    """In UTC, at a whole second, never before: for an API that takes no fractions."""
+    when = when.astimezone(UTC)
+    return when.replace(microsecond=0) + timedelta(seconds=1) if when.microsecond else when

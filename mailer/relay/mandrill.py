@@ -7,7 +7,6 @@ the message: nothing here shows a body. A *test* key has everything checked and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..address import Address
@@ -18,7 +17,7 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, as_text, base64_text, mailbox
+from .letter import Letter, as_text, base64_text, mailbox, whole_second
 from .meaning import ACCOUNT, DEFERRED, REJECTED, SETTINGS, UNKNOWN
 from .provider import Junk, Provider, items_of, merged
 
@@ -104,7 +103,7 @@ class Mandrill(Provider):
             path = "/messages/send-template"
             body |= {"template_name": message.provider_template, "template_content": []}
         if message.send_at is not None:
-            body["send_at"] = _moment(message.send_at)
+            body["send_at"] = whole_second(message.send_at).strftime("%Y-%m-%d %H:%M:%S")
         return Request.json(self.base + path, merged(body, options, _TAKEN), {})
 
     def _message(self, letter: Letter) -> dict[str, Any]:
@@ -219,11 +218,3 @@ def _recipient(address: Address, kind: str) -> dict[str, str]:
 
 def _file(attachment: Attachment, name: str) -> dict[str, str]:
     return {"type": attachment.content_type, "name": name, "content": base64_text(attachment)}
-
-
-def _moment(when: datetime) -> str:
-    """In UTC, to the second, never before."""
-    when = when.astimezone(UTC)
-    if when.microsecond:
-        when = when.replace(microsecond=0) + timedelta(seconds=1)
-    return when.strftime("%Y-%m-%d %H:%M:%S")

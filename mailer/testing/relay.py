@@ -297,6 +297,15 @@ def _mailgun(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"id": f"<{number}@{found[1]}>", "message": "Queued. Thank you."})
 
 
+def _sparkpost(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != token:
+        return Answer(status=401, body={"errors": [{"message": "Unauthorized."}]})
+    if request.method != "POST":
+        return Answer(status=405, body={"errors": [{"message": "Method not allowed."}]})
+    counts = {"total_accepted_recipients": len(request.json["recipients"]), "total_rejected_recipients": 0}
+    return Answer(body={"results": {"id": f"sp-{number}", **counts}})
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
@@ -305,4 +314,5 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "brevo": _brevo,
     "mailgun": _mailgun,
     "mandrill": _mandrill,
+    "sparkpost": _sparkpost,
 }
