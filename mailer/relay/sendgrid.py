@@ -6,7 +6,9 @@ checked and nothing sent. Its success has no body: the id stands in a header.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..address import Address
@@ -31,6 +33,7 @@ _RESERVED = frozenset(
     " to from subject reply-to cc bcc".split()
 )
 _TAKEN = ("personalizations", "to", "cc", "bcc")
+_PERSONALIZATION = re.compile(r"personalizations\.([0-9]{1,4})(?:\.|$)", re.ASCII)
 _MAX_CATEGORY = 255
 _MAX_ARGS_BYTES = 10_000
 
@@ -59,6 +62,7 @@ class SendGrid(Provider):
     )
     limits = Limits(recipients=1000, tags=10, schedule_s=72 * 3600)
     options = {"sandbox": yes_no}
+    batch_size = 1000
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
         """See :class:`Provider`; ``sandbox`` checks everything and sends nothing."""
@@ -92,11 +96,30 @@ class SendGrid(Provider):
 
     def request(self, mail: Mail) -> Request:
         """One mail: to all its recipients together, or, where all are hidden, one copy for each."""
-        letter = self.letter(mail)
+        return self.batch_request([mail])
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """Mails that follow each other and differ in nothing but recipients, metadata and template variables."""
+        group: list[Mail] = []
+        count, shared = 0, None
+        for mail in mails:
+            more, its = len(mail.envelope.recipients), _shared(mail)
+            if group and (its != shared or count + more > self.batch_size):
+                yield group
+                group, count = [], 0
+            group.append(mail)
+            count, shared = count + more, its
+        if group:
+            yield group
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails of one content: each its own personalizations, none of whose recipients sees another's."""
+        letters = [self.letter(mail) for mail in mails]
+        letter = letters[0]
         message = letter.message
         body: dict[str, Any] = {
             "from": named(message.from_[0]),
-            "personalizations": [*self._personalizations(letter)],
+            "personalizations": [one for each in letters for one in self._personalizations(each)],
         }
         if message.reply_to:
             body["reply_to_list"] = [named(address) for address in message.reply_to]
@@ -137,14 +160,16 @@ class SendGrid(Provider):
                     f"{self.name}'s templates with variables are named d-..., not {name}", field="provider_template"
                 )
             more["dynamic_template_data"] = dict(message.context)
-        groups: list[tuple[tuple[Address, ...], ...]]
-        if letter.to or letter.cc:
-            groups = [(letter.to or letter.cc, letter.cc if letter.to else (), letter.bcc)]
-        else:  # "to" must name somebody, and nobody here may see another
-            groups = [((address,), (), ()) for address in letter.bcc]
-        for group in groups:
+        for group in self._groups(letter):
             named_ones = zip(("to", "cc", "bcc"), group, strict=True)
             yield {key: [named(address) for address in those] for key, those in named_ones if those} | more
+
+    def _groups(self, letter: Letter) -> list[tuple[tuple[Address, ...], ...]]:
+        """To, Cc and Bcc of each personalization."""
+        if letter.to or letter.cc:
+            return [(letter.to or letter.cc, letter.cc if letter.to else (), letter.bcc)]
+        # "to" must name somebody, and nobody here may see another
+        return [((address,), (), ()) for address in letter.bcc]
 
     # --- answer -------------------------------------------------------------------------------------------------------
 
@@ -166,6 +191,21 @@ class SendGrid(Provider):
             provider_id=None if is_checked and given is None else self.id_of(given),
             scope=Scope.MESSAGE,
         )
+
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """All or none: who is named as at fault is refused; the others were not sent to, and can be."""
+        data = response.json()
+        receipts = self.receipts(data, mails, response, self.accepted)
+        owners = [index for index, mail in enumerate(mails) for _ in self._groups(self.letter(mail))]
+        named_ones = [owners[n] if n is not None and n < len(owners) else None for n in _at_fault(data)]
+        if response.status != 400 or not named_ones or None in named_ones:
+            return receipts
+        return [
+            receipt
+            if index in named_ones
+            else receipt.with_(results=tuple([replace(r, outcome=Outcome.DEFERRED) for r in receipt.results]))
+            for index, receipt in enumerate(receipts)
+        ]
 
     def _is_sandboxed(self, mail: Mail) -> bool:
         """By the option, or by ``provider_options``, whichever counts."""
@@ -192,6 +232,24 @@ class SendGrid(Provider):
         if asked is not None or response.status != 429 or not (reset.isascii() and reset.isdigit() and len(reset) < 12):
             return asked
         return min(max(int(reset) - response.received_at.timestamp(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _shared(mail: Mail) -> Message | None:
+    """What mails in one request have in common."""
+    message = mail.message
+    return message and message.with_(
+        to=(), cc=(), bcc=(), metadata={}, context={}, message_id=None, date=None, idempotency_key=None
+    )
+
+
+def _at_fault(data: Any) -> list[int | None]:
+    """For each error the number of its personalization; None where it is about them all."""
+    errors = data.get("errors") if isinstance(data, dict) else None
+    found = [
+        _PERSONALIZATION.match(str(error.get("field"))) if isinstance(error, dict) else None
+        for error in (errors if isinstance(errors, list) else [])
+    ]
+    return [int(match[1]) if match else None for match in found]
 
 
 def _args(message: Message) -> dict[str, str]:

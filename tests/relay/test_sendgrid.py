@@ -113,12 +113,55 @@ class TestSendGrid(ProviderChecks):
         with pytest.raises(UnsupportedFeature, match="more than the 1000"):
             backend.left_out(mail_of(many))
 
+    def test_mails_of_one_content_are_one_request(self) -> None:
+        mails = [mail_of(message_of("metadata").with_(to=f"n{n}@example.org", metadata={"n": n})) for n in range(1001)]
+        groups = list(self.provider.grouped(mails))
+        assert [len(group) for group in groups] == [1000, 1]
+        body = self.body_of(self.provider.batch_request(mails[:3]))
+        assert self.faults(body) == []
+        assert [(one["to"], one["custom_args"]) for one in body["personalizations"]] == [
+            ([{"email": f"n{n}@example.org"}], {"n": str(n)}) for n in range(3)
+        ]
+        others = [mail_of(message_of("plain").with_(text=text)) for text in "aab"]
+        assert [len(group) for group in self.provider.grouped(others)] == [2, 1]
+        wide = [mail_of(message_of("plain").with_(to=[f"n{n}@example.org" for n in range(600)]))] * 3
+        assert [len(group) for group in self.provider.grouped(wide)] == [1, 1, 1]
+
+    def test_in_a_batch_who_is_named_is_refused_and_the_others_can_be_sent_to(self) -> None:
+        mails = [
+            mail_of(message_of("bcc only")).with_(id="a" * 32),
+            mail_of(message_of("plain")).with_(id="b" * 32),
+            mail_of(message_of("plain")).with_(id="c" * 32),
+        ]
+        for fields, wanted in (
+            (["personalizations.2.to"], [D, R, D]),
+            (["personalizations.1.to.0.email", "personalizations.3"], [R, D, R]),
+            (["personalizations.2.to", None], [R, R, R]),
+            (["personalizations.99.to"], [R, R, R]),
+            (["from"], [R, R, R]),
+            ([], [R, R, R]),
+        ):
+            given = answer(400, errors(*[{"message": "x", "field": field} for field in fields]))
+            receipts = self.provider.batch_receipts(given, mails)
+            assert [receipt.results[0].outcome for receipt in receipts] == wanted, fields
+        for given, outcome in (
+            (self.ok, A),
+            (answer(401, errors({"message": "x", "field": "personalizations.0"})), D),
+            (answer(502), U),
+        ):
+            receipts = self.provider.batch_receipts(given, mails)
+            assert {r.outcome for receipt in receipts for r in receipt.results} == {outcome}
+            assert [receipt.id for receipt in receipts] == [mail.id for mail in mails]
+
     def test_over_loopback(self) -> None:
         with FakeRelay("sendgrid", token=TOKEN) as relay, new_world("asyncio") as world:
             url = relay.url.replace(TOKEN, "Tok3n-%25%2F+x")
             with world.mailer(url) as mailer, world.mailer(url + "&sandbox=yes") as sandbox:
                 receipts = [mailer.send(message_of("bcc")), sandbox.send(message_of("plain"))]
+                many = list(mailer.send_many([message_of("plain").with_(to=f"n{n}@example.org") for n in range(3)]))
         assert [receipt.provider_ids for receipt in receipts] == [("s-1",), ()]
+        assert [receipt.provider_ids for receipt in many] == [("s-3",)] * 3
+        assert len(relay.requests) == 3
         assert all(receipt.ok for receipt in receipts)
         assert relay.requests[0].json["personalizations"][0]["bcc"] == [
             {"email": "dee@example.org"},
