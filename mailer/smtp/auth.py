@@ -23,6 +23,22 @@ __all__ += ["MECHANISMS", "mechanism_for"]
 _MIN_ITERATIONS = 4096
 #: About a second of hashing: a server must not be able to ask for a minute of it.
 _MAX_ITERATIONS = 2_000_000
+#: RFC 5802 section 7. Other words are not repeated: a server may say anything there, the password too.
+_SCRAM_ERRORS = frozenset(
+    {
+        "invalid-encoding",
+        "extensions-not-supported",
+        "invalid-proof",
+        "channel-bindings-dont-match",
+        "server-does-support-channel-binding",
+        "channel-binding-not-supported",
+        "unsupported-channel-binding-type",
+        "unknown-user",
+        "invalid-username-encoding",
+        "no-resources",
+        "other-error",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +218,8 @@ class Scram:
             return None
         fields = _fields(challenge)
         if "e" in fields:
-            raise AuthError(f"the server refused the {self.name} exchange: {fields['e']!a}")
+            said = fields["e"] if fields["e"] in _SCRAM_ERRORS else "other-error"
+            raise AuthError(f"the server refused the {self.name} exchange: {said}")
         if self._signature is None:
             return self._proof(challenge, fields)
         if not hmac.compare_digest(_decoded(fields.get("v", "")), self._signature):
@@ -220,7 +237,7 @@ class Scram:
         iterations = int(count) if re.fullmatch("[1-9][0-9]{0,8}", count) else 0
         if not salt or not _MIN_ITERATIONS <= iterations <= _MAX_ITERATIONS:
             raise AuthError(
-                f"the server asks for {count[:20]!a} SCRAM iterations:"
+                f"the server asks for {iterations or 'no number of'} SCRAM iterations:"
                 f" we do {_MIN_ITERATIONS} to {_MAX_ITERATIONS}, with a salt"
             )
         salted = hashlib.pbkdf2_hmac(self._hash, self._password, salt, iterations)

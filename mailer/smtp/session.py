@@ -341,6 +341,7 @@ class Session:
             if answer is None:
                 # RFC 4954 section 4: "*" cancels, and the server answers 501.
                 reply = await self._wire.ask(command.cancel(), "AUTH")
+                reply = Reply(334, ("",)) if reply.code == 334 else reply  # one more challenge, which is not shown
                 raise told(AuthError(f"{endpoint}: {mechanism.name} went on when all was said: {reply}"), reply)
             said = said or secrets.hide(refusal_of(challenge))[:_MAX_SAID_CHARS]
             reply = await self._wire.ask(command.response(answer), "AUTH")

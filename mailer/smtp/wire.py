@@ -48,6 +48,7 @@ class Wire:
         self._is_kept = trace is not None and trace.is_kept
         self.look_who_listens()
         self._secrets: Secrets | None = None
+        self._is_in_auth = False
         self._runtime = runtime
         self._endpoint = endpoint
         self._parser = ReplyParser()
@@ -63,7 +64,8 @@ class Wire:
     def secrets(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._parser = ReplyParser()  # nothing is in it before a command, and what it knows is to be looked at again
-        self._parser.revise = lambda reply: _hidden(reply, secrets)
+        # A challenge has to be answered as it came, in which a short password may stand by chance. It is shown nowhere.
+        self._parser.revise = lambda reply: reply if reply.code == 334 and self._is_in_auth else _hidden(reply, secrets)
 
     @property
     def has_spoken(self) -> bool:
@@ -193,6 +195,7 @@ class Wire:
         raise ProtocolError(f"{self._endpoint} spoke out of turn before {step}: {reply or 'part of a line'}")
 
     def _hidden_next(self, step: str) -> Reply | None:
+        self._is_in_auth = step == "AUTH"
         try:
             return self._parser.next()
         except ProtocolError:
@@ -217,10 +220,11 @@ class Wire:
             DIALOGUE(connection=self.stream.number, mail_id=self.mail_id, side=side, line=line)
 
     def _log_reply(self, reply: Reply) -> None:
-        for line in reply.lines[:-1]:
-            self.log("S", f"{reply.code}-{line}")
         # RFC 4954: 334 is a challenge, of which an answer could be worked out.
-        self.log("S", f"{reply.code} {MASK if reply.code == 334 else reply.lines[-1]}")
+        *first, last = (MASK,) if reply.code == 334 else reply.lines
+        for line in first:
+            self.log("S", f"{reply.code}-{line}")
+        self.log("S", f"{reply.code} {last}")
 
 
 def told(error: Any, reply: Reply) -> Any:

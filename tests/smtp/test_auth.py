@@ -19,7 +19,7 @@ from mailer import DeliveryDeferred, Mailer
 from mailer.errors import AuthError, ProtocolError
 from mailer.smtp.auth import Login, Plain
 from mailer.smtp.endpoint import Endpoint
-from mailer.testing import ScriptedServer
+from mailer.testing import ScriptedServer, SmtpServer
 
 PASSWORD = "s3cr+t pä55/wörd%&@:#?"
 ENCODED = "s3cr%2Bt%20p%C3%A455%2Fw%C3%B6rd%25%26%40%3A%23%3F"
@@ -101,6 +101,7 @@ ECHOES = {
     "250": rf"250 {RAW}\r\n",
     "mixed_codes": rf"535-{RAW}\r\n435 {PLAIN64}\r\n",
     "334": rf"334 {PLAIN64}\r\n",
+    "334_to_the_cancel": rf"334 {PLAIN64}\r\n'" + "\nC: *\nS: bytes b'" + rf"334-{RAW}\r\n334 {PASSWORD64}\r\n",
 }
 
 
@@ -135,6 +136,16 @@ def test_f26_b45_a_failed_login_shows_no_password(
     for form in forms():
         found = [text for text in shown if form in text]
         assert not found, f"{form!r} in {found[0]!r}"
+
+
+def test_a_short_password_that_stands_in_a_challenge_by_chance_does_not_spoil_it(world: World) -> None:
+    """What is hidden from people is not hidden from the mechanism: nearly every challenge has a letter of one."""
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"):
+        for password in ("p", "4"):
+            with SmtpServer(users={"u": password}, mechanisms=[mechanism]) as server:
+                with world.mailer(server.url, retry=None) as mailer:
+                    assert mailer.check().ok, mechanism
+                assert server.commands[1].startswith(f"AUTH {mechanism}")
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "garbage"])

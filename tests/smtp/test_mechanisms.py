@@ -133,6 +133,15 @@ def test_a_first_answer_that_cannot_be_is_refused(change: tuple[bytes, bytes], m
         scram.answer(server_first.replace(*change))
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"), [(b"e=invalid-proof", "invalid-proof"), (b"e=pencil", "other-error"), (b"i=pencil,r=", "nonce")]
+)
+def test_only_words_of_the_rfc_are_repeated(said: bytes, shown: str) -> None:
+    with pytest.raises(AuthError, match=shown) as caught:
+        started()[0].answer(said)
+    assert "pencil" not in str(caught.value)
+
+
 @given(st.binary(max_size=200))
 def test_junk_is_never_a_success(junk: bytes) -> None:
     scram, server_first, server_final = started()
