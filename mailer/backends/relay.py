@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -325,7 +325,9 @@ def relay_factory(provider: type[Provider]) -> BackendFactory:
             **provider.options,
         )
         waiting = {keyword: options.pop(name) for name, keyword in _WAITING.items() if name in options}
-        backend = RelayBackend(provider.from_url(url, **options), url=str(url), **waiting)
+        # A relay's user name is a key as well.
+        shown = str(replace(url, password=None))
+        backend = RelayBackend(provider.from_url(url, **options), url=shown, **waiting)
         if runtime is not None:
             backend.attach(runtime)
         return backend

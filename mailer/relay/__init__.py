@@ -15,4 +15,5 @@ PROVIDERS = {
     "mailgun": ("mailgun", "Mailgun"),
     "mandrill": ("mandrill", "Mandrill"),
     "sparkpost": ("sparkpost", "SparkPost"),
+    "mailjet": ("mailjet", "Mailjet"),
 }

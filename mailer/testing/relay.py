@@ -128,7 +128,8 @@ class FakeRelay(Server):
     @property
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
-        return f"{self.provider}://{self.token}@{self.authority}?scheme=http"
+        login = _LOGINS.get(self.provider, "{token}").format(token=self.token)
+        return f"{self.provider}://{login}@{self.authority}?scheme=http"
 
     def next(self, *answers: Answer | Answering) -> None:
         """Answer the next requests with these, in order; a function is given the request."""
@@ -306,6 +307,25 @@ def _sparkpost(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"results": {"id": f"sp-{number}", **counts}})
 
 
+def _mailjet(request: RelayRequest, token: str, number: int) -> Answer:
+    login = b64encode(f"KEY:{token}".encode()).decode()
+    if request.method != "POST" or request.headers.get("authorization") != f"Basic {login}":
+        words = "API key authentication/authorization failure."
+        body = {"ErrorIdentifier": "x", "ErrorCode": "mj-0015", "StatusCode": 401, "ErrorMessage": words}
+        return Answer(status=401, body=body)
+    items = []
+    for n, item in enumerate(request.json["Messages"]):
+        lists = {
+            key: [
+                {"Email": to["Email"], "MessageUUID": f"u-{n}-{m}", "MessageID": (1 << 60) + number * 1000 + n}
+                for m, to in enumerate(item.get(key, []))
+            ]
+            for key in ("To", "Cc", "Bcc")
+        }
+        items.append({"Status": "success", "CustomID": item.get("CustomID", ""), **lists})
+    return Answer(body={"Messages": items})
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
@@ -315,4 +335,8 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "mailgun": _mailgun,
     "mandrill": _mandrill,
     "sparkpost": _sparkpost,
+    "mailjet": _mailjet,
 }
+
+# What stands before the host in a URL, if not the token alone.
+_LOGINS = {"mailjet": "KEY:{token}"}
