@@ -27,7 +27,6 @@ from .provider import Junk, Provider, merged
 __all__ = ["Resend"]
 
 _TAKEN = ("to", "cc", "bcc")
-_MOST_TO = 50
 _PAIR = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 #: Our tags have no name: "tag", "tag_2", "tag_3" ...
 _TAG = re.compile(r"tag(?:_[0-9]+)?", re.ASCII)
@@ -53,7 +52,8 @@ class Resend(Provider):
         idempotency_key=True,
         provider_options=True,
     )
-    limits = Limits(size_bytes=40_000_000)
+    # Fifty is what To takes; of Cc and Bcc nothing is said, so it holds for all of them together.
+    limits = Limits(recipients=50, size_bytes=40_000_000)
     errors = {
         "concurrent_idempotent_requests": DEFERRED,  # the first with this key is still running
         # For hours to weeks: nothing that trying again within seconds would change.
@@ -78,13 +78,8 @@ class Resend(Provider):
             yield "provider_template", "brings its own text and html: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
-        """Also: nobody, or too many, in To, which may not be empty."""
+        """Also: nobody in To, which may not be empty."""
         super().refuse(letter)
-        if len(letter.to or letter.cc) > _MOST_TO:
-            text = (
-                f"{len(letter.to or letter.cc)} in To are more than the {_MOST_TO} that {self.name} takes: send several"
-            )
-            raise UnsupportedFeature(text, field="recipients")
         if not letter.to and not letter.cc and len(letter.bcc) > 1:
             text = f"are all hidden, and {self.name} needs somebody in To: send to each alone"
             raise UnsupportedFeature(text, field="recipients")
