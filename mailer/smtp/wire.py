@@ -6,6 +6,7 @@ Reading order: :meth:`Wire.ask` is one command and its reply; :meth:`Wire.write`
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DeadlineExceeded, ProtocolError, TransportError
@@ -25,6 +26,7 @@ __all__ = ["Wire", "told"]
 _READ_BYTES = 16 * 1024
 #: What may wait to be parsed while we write: far more than the replies to one group, far less than memory.
 _MAX_BACKLOG_BYTES = 512 * 1024
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3} ", re.ASCII)
 _WAITS_FOR_TLS = "; a port that speaks TLS from the first byte (465) waits so: that is smtps://"
 
 
@@ -235,8 +237,14 @@ def told(error: Any, reply: Reply) -> Any:
 
 def _hidden(reply: Reply, secrets: Secrets) -> Reply:
     """The reply without the credentials, in whatever form the server says them back."""
-    lines = tuple(map(secrets.hide, reply.lines))
+    lines = tuple(_hidden_line(line, secrets) for line in reply.lines)
     return reply if lines == reply.lines else Reply(reply.code, lines)
+
+
+def _hidden_line(line: str, secrets: Secrets) -> str:
+    """The same of a line. Its enhanced status code stays, as it decides something; short secrets hide whole lines."""
+    code = _ENHANCED.match(line)
+    return secrets.hide(line) if code is None else code[0] + secrets.hide(line[code.end() :])
 
 
 def _shown_command(line: bytes, *, is_secret: bool) -> str:

@@ -145,6 +145,8 @@ def test_a_short_password_that_stands_in_a_challenge_by_chance_does_not_spoil_it
             with SmtpServer(users={"u": password}, mechanisms=[mechanism]) as server:
                 with world.mailer(server.url, retry=None) as mailer:
                     assert mailer.check().ok, mechanism
+                    server.on("RCPT").times(1).reply("550 5.1.4 perhaps")
+                    assert sent(mailer)[0].results[0].enhanced_code == "5.1.4"
                 assert server.commands[1].startswith(f"AUTH {mechanism}")
 
 
