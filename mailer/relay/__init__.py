@@ -16,4 +16,5 @@ PROVIDERS = {
     "mandrill": ("mandrill", "Mandrill"),
     "sparkpost": ("sparkpost", "SparkPost"),
     "mailjet": ("mailjet", "Mailjet"),
+    "mailersend": ("mailersend", "MailerSend"),
 }

@@ -326,6 +326,14 @@ def _mailjet(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"Messages": items})
 
 
+def _mailersend(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        return Answer(status=401, body={"message": "Unauthenticated."})
+    if request.method != "POST":
+        return Answer(status=405, body={"message": "The method is not supported for this route."})
+    return Answer(status=202, headers={"X-Message-Id": f"{number:024x}", "Content-Type": "text/html; charset=UTF-8"})
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
@@ -336,6 +344,7 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "mandrill": _mandrill,
     "sparkpost": _sparkpost,
     "mailjet": _mailjet,
+    "mailersend": _mailersend,
 }
 
 # What stands before the host in a URL, if not the token alone.
