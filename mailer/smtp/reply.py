@@ -137,7 +137,7 @@ class ReplyParser:
         self._max_line = max_line
         self._max_lines = max_lines
         self._max_bytes = max_bytes
-        self._buffer = b""
+        self._buffer: bytes | bytearray = b""
         self._start = 0  # of the buffer: what is before it has been taken
         self._scanned = 0  # no line feed before this index: a byte is looked at once
         self._code = 0
@@ -156,8 +156,12 @@ class ReplyParser:
 
     def feed(self, data: bytes) -> None:
         """Take what was read. Limits are judged by `next`, so call that between reads."""
-        # Nearly always all has been taken by now; else a part of a line is left, which is short.
-        self._buffer = data if self._start == len(self._buffer) else self._buffer[self._start :] + data
+        if self._start == len(self._buffer):  # nearly always all has been taken by now
+            self._buffer = data
+        elif self._start or not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer[self._start :]) + data
+        else:
+            self._buffer += data  # in place: a line that comes byte by byte is not copied at each
         self._scanned -= self._start
         self._start = 0
 
@@ -169,7 +173,7 @@ class ReplyParser:
         """
         while (end := self._buffer.find(b"\n", self._scanned)) >= 0:
             length = end - self._start
-            line = b"" if self._lines or length > _MAX_KNOWN_BYTES else self._buffer[self._start : end + 1]
+            line = b"" if self._lines or length > _MAX_KNOWN_BYTES else bytes(self._buffer[self._start : end + 1])
             if (known := self._known.get(line)) is not None:
                 self._start = self._scanned = end + 1
                 return known
@@ -198,7 +202,7 @@ class ReplyParser:
         if self._reply_bytes + length >= self._max_bytes:
             raise ProtocolError(f"reply exceeds {self._max_bytes} bytes")
         # Servers that end lines in LF alone exist; a client that waits for CRLF would wait for ever.
-        line = self._buffer[self._start : self._start + length].removesuffix(b"\r")
+        line = bytes(self._buffer[self._start : self._start + length]).removesuffix(b"\r")
         match = _REPLY_LINE.match(line)
         if match is None:
             raise ProtocolError(f"not an SMTP reply: {visible(line[:80].decode('ascii', 'backslashreplace'))!r}")
