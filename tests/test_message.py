@@ -77,17 +77,16 @@ def hello(**more: object) -> Message:
 
 
 @pytest.mark.parametrize("place", sorted(PLACES))
-@pytest.mark.parametrize("bad", sorted(BAD | SURROGATES))
-def test_b1_b2_b4_hostile_text_is_refused_by_name_and_nothing_is_sent(place, bad):
+def test_b1_b2_b4_hostile_text_is_refused_by_name_and_nothing_is_sent(place):
     fields, field = PLACES[place]
-    text = (BAD | SURROGATES)[bad]
-    for hostile in (f"a{text}b", f"a{text}Bcc: x@y.test", text, f"{text}a", f"a{text}"):
-        with Mailer("memory:") as mailer:
-            with pytest.raises(MessageError) as caught:
-                mailer.send(hello(**fields(hostile)))
-            assert mailer.backend.mails == []
-        assert caught.value.field == field
-        assert str(caught.value).isprintable()
+    with Mailer("memory:") as mailer:
+        for bad, text in (BAD | SURROGATES).items():
+            for hostile in (f"a{text}b", f"a{text}Bcc: x@y.test", text, f"{text}a", f"a{text}"):
+                with pytest.raises(MessageError) as caught:
+                    mailer.send(hello(**fields(hostile)))
+                assert mailer.backend.mails == [], bad
+                assert caught.value.field == field, bad
+                assert str(caught.value).isprintable(), bad
 
 
 @pytest.mark.parametrize("key", ["text", "html", "amp_html"])

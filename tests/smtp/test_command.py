@@ -93,11 +93,11 @@ UNSAFE = ["\r\n", "\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\u2028", " ", "é",
         lambda text: command.rcpt("a@b", notify=[text]),
     ],
 )
-@pytest.mark.parametrize("around", ["{}", "a{}b", "a@b{}", "{}a@b"])
-def test_nothing_breaks_out_of_its_argument(build, unsafe: str, around: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(MessageError) as raised:
-        build(around.format(unsafe))
-    assert raised.value.field
+def test_nothing_breaks_out_of_its_argument(build, unsafe: str) -> None:  # type: ignore[no-untyped-def]
+    for around in ("{}", "a{}b", "a@b{}", "{}a@b"):
+        with pytest.raises(MessageError) as raised:
+            build(around.format(unsafe))
+        assert raised.value.field, around
 
 
 @pytest.mark.parametrize("unsafe", [char for char in UNSAFE if char not in (" ", "é")])
