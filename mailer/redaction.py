@@ -113,6 +113,8 @@ class Secrets:
 
 def _literal_forms(text: str, data: bytes) -> Iterable[str]:
     yield text
+    if len(stripped := text.strip()) >= _MIN_CHARS:
+        yield stripped  # as a server says it that takes a line end behind it for no part of it
     yield data.decode("ascii", "backslashreplace")  # as replies are read
     yield ascii(text)[1:-1]
     yield repr(text)[1:-1]

@@ -249,6 +249,10 @@ def _open(gate: Lock) -> None:
 # --- the crew of threads behind gather --------------------------------------------------------------------------------
 
 
+_LOOK_S = 1.0
+"""How often who waits for a crew looks up: a signal just before a wait begins does not end it, and waits with it."""
+
+
 class _CalledOff(BaseException):
     """Raised in a worker where it waits, once its crew is called off.
 
@@ -311,7 +315,8 @@ class _Crew:
                 thread.start()
             # Not Thread.join(): Ctrl-C in there leaves a thread on Python 3.12 that nobody can wait for any more.
             for event in ended:
-                event.block(None, outer)
+                while not event.block(time.monotonic() + _LOOK_S, outer):
+                    pass
         except BaseException:
             self.call_off()
             for thread, event in zip(threads, ended, strict=True):

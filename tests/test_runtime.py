@@ -789,9 +789,14 @@ def test_cancelling_gather_cancels_its_jobs(async_world):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
-def test_ctrl_c_during_a_blocking_gather_stops_every_thread_and_is_raised_once():
+@pytest.mark.parametrize(
+    "interrupts",
+    ["signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)", "_thread.interrupt_main()"],
+    ids=["in the wait", "just before it"],  # as far as a lock can tell: the second does not end a wait
+)
+def test_ctrl_c_during_a_blocking_gather_stops_every_thread_and_is_raised_once(interrupts):
     script = """if True:
-        import os, signal, socket, threading, time
+        import _thread, os, signal, socket, sys, threading, time
         from mailer.runtime import BlockingRuntime, drive
 
         runtime = BlockingRuntime()
@@ -810,7 +815,9 @@ def test_ctrl_c_during_a_blocking_gather_stops_every_thread_and_is_raised_once()
         async def kills():
             for _ in range(3):
                 begun.acquire()
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "block":
+                pass
+            INTERRUPTS
             await runtime.sleep(100)
 
         async def main():
@@ -830,6 +837,6 @@ def test_ctrl_c_during_a_blocking_gather_stops_every_thread_and_is_raised_once()
         left.close()
         right.close()
     """
-    command = [sys.executable, "-W", "error", "-c", script]
+    command = [sys.executable, "-W", "error", "-c", script.replace("INTERRUPTS", interrupts)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.stderr) == ("interrupted 3 [] True", "")

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from exchange import message, sent
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from worlds import World
 
@@ -51,6 +51,7 @@ SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_siz
 @pytest.mark.parametrize("mechanism", LOGINS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(user=SECRETS, password=SECRETS, echo=st.sampled_from(sorted(ECHOES)), ending=st.sampled_from(sorted(ENDINGS)))
+@example(user="Zq7!0000", password="Zq7!000\n", echo="raw", ending="421")
 def test_b44_b45_no_password_is_shown(
     world: World, mechanism: str, user: str, password: str, echo: str, ending: str
 ) -> None:
