@@ -799,6 +799,7 @@ def test_ctrl_c_during_a_blocking_gather_stops_every_thread_and_is_raised_once(i
         import _thread, os, signal, socket, sys, threading, time
         from mailer.runtime import BlockingRuntime, drive
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # else it is ignored where it is for who started us
         runtime = BlockingRuntime()
         ended, begun = [], threading.Semaphore(0)
         left, right = socket.socketpair()
