@@ -60,6 +60,7 @@ class Brevo(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(recipients=99, reply_to=1)
     errors = {
         "not_enough_credits": SETTINGS,
@@ -75,7 +76,7 @@ class Brevo(Provider):
         self.sandbox = sandbox
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: long names, headers that stand twice or instruct it, and texts that it takes in no such form."""
+        """Also: long names, headers that instruct it, and texts that it takes in no such form."""
         yield from super().left_out(letter)
         message = letter.message
         everybody = (*message.from_, *message.reply_to, *letter.to, *letter.cc, *letter.bcc)
@@ -83,8 +84,6 @@ class Brevo(Provider):
             yield "names", f"of more than {_MAX_NAME} characters are cut by {self.name}", True
         if own := sorted({name for name, _ in letter.headers if name.lower() in _OWN}):
             yield "headers", f"{', '.join(own)} are instructions to {self.name}: use its options", False
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         if message.provider_template is not None:
             if message.text or message.html:
                 yield "provider_template", "brings its own text and html: give none beside it", False

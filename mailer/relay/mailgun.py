@@ -67,6 +67,7 @@ class Mailgun(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(recipients=1000, size_bytes=25_000_000)
     statuses = {404: SETTINGS}  # there is no such domain, or not in this region
     options = {"domain": _domain, "sandbox": yes_no}
@@ -89,11 +90,9 @@ class Mailgun(Provider):
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that stand twice, and texts beside a template."""
+        """Also: texts beside a template."""
         yield from super().left_out(letter)
         message = letter.message
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         if message.provider_template is not None and (message.text or message.html or message.amp_html):
             yield "provider_template", "brings its own text and html: give none beside it", False
 

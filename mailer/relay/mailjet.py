@@ -68,6 +68,7 @@ class Mailjet(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(recipients=50, reply_to=1, tags=1, size_bytes=15_000_000)
     smtputf8 = True
     # The sender is not permitted, which is the account's to settle.
@@ -110,11 +111,9 @@ class Mailjet(Provider):
         return (self.token, self.secret)
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that stand twice or have a property of their own, and what a stored template replaces."""
+        """Also: headers that have a property of their own, and what a stored template replaces."""
         yield from super().left_out(letter)
         message = letter.message
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         own = [name for name, _ in letter.headers if _RESERVED.fullmatch(name)]
         if own:
             yield "headers", f"{', '.join(own)} are {self.name}'s own", False

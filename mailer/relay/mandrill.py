@@ -53,6 +53,7 @@ class Mandrill(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(schedule_s=365 * 24 * 3600)
     # Its HTTP statuses were 500 for every error, and may be still: the name decides.
     errors = {
@@ -67,11 +68,9 @@ class Mandrill(Provider):
     }
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that stand twice, tags that it refuses, and what is shown in the html and is no image."""
+        """Also: tags that it refuses, and what is shown in the html and is no image."""
         yield from super().left_out(letter)
         message = letter.message
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         if len(_tags(message.tags)) < len(message.tags):
             yield (
                 "tags",

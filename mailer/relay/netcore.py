@@ -46,10 +46,11 @@ class Netcore(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(reply_to=1)
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: some names, the text beside html, and headers that stand twice."""
+        """Also: some names, and the text beside html."""
         yield from super().left_out(letter)
         message = letter.message
         if any(address.name for address in (*letter.cc, *letter.bcc, *message.reply_to)):
@@ -61,8 +62,6 @@ class Netcore(Provider):
             yield "text", f"is not carried by {self.name} beside html", True
         elif message.text:
             yield "text", f"is carried by {self.name} as html", True
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
 
     # --- request ------------------------------------------------------------------------------------------------------
 

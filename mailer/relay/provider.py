@@ -64,6 +64,7 @@ class Provider:
         limits: How much.
         errors: Error code -> meaning, where the HTTP status says something else.
         statuses: HTTP status -> meaning, where it is not that of :mod:`mailer.relay.meaning`.
+        has_unique_headers: Whether a header that stands twice is carried once, as where headers are a JSON object.
         smtputf8: Whether it takes addresses whose local part is not ASCII.
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
         batch_size: How many mails one request carries at most.
@@ -77,6 +78,7 @@ class Provider:
     limits: ClassVar[Limits] = Limits()
     errors: ClassVar[Mapping[int | str, Meaning]] = {}
     statuses: ClassVar[Mapping[int, Meaning]] = {}
+    has_unique_headers: ClassVar[bool] = False
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: ClassVar[int] = 1
@@ -132,6 +134,8 @@ class Provider:
             yield "reply_to", f"beyond the first {limits.reply_to} is not carried by {self.name}", False
         if len(message.from_) > 1:
             yield "from_", f"beyond the first is not carried by {self.name}", False
+        if self.has_unique_headers and letter.has_repeats:
+            yield "headers", f"that stand twice are carried once by {self.name}", False
 
     def refuse(self, letter: Letter) -> None:
         """Raise UnsupportedFeature for what cannot even be left out: too many recipients, too large."""

@@ -53,6 +53,7 @@ class Resend(Provider):
         provider_options=True,
     )
     # Fifty is what To takes; of Cc and Bcc nothing is said, so it holds for all of them together.
+    has_unique_headers = True
     limits = Limits(recipients=50, size_bytes=40_000_000)
     errors = {
         "concurrent_idempotent_requests": DEFERRED,  # the first with this key is still running
@@ -64,11 +65,9 @@ class Resend(Provider):
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that stand twice, tags and metadata beyond its alphabet, and texts beside a template."""
+        """Also: tags and metadata beyond its alphabet, and texts beside a template."""
         yield from super().left_out(letter)
         message = letter.message
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         beyond = f"beyond letters, digits, '_' and '-' (1-256) are not carried by {self.name}"
         if not all(map(_PAIR.fullmatch, message.tags)):
             yield "tags", beyond, True

@@ -60,6 +60,7 @@ class SendGrid(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(recipients=1000, tags=10, schedule_s=72 * 3600)
     options = {"sandbox": yes_no}
     batch_size = 1000
@@ -72,13 +73,11 @@ class SendGrid(Provider):
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that it writes itself or that stand twice, long tags, and texts beside a template."""
+        """Also: headers that it writes itself, long tags, and texts beside a template."""
         yield from super().left_out(letter)
         message = letter.message
         if reserved := sorted(_RESERVED & {name.lower() for name, _ in letter.headers}):
             yield "headers", f"{', '.join(reserved)} are {self.name}'s own to write", False
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         if any(len(tag) > _MAX_CATEGORY for tag in message.tags):
             yield "tags", f"of more than {_MAX_CATEGORY} characters are not carried by {self.name}", True
         if message.provider_template is not None and (message.subject or message.text or message.html):

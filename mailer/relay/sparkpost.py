@@ -55,6 +55,7 @@ class SparkPost(Provider):
         date=False,
         provider_options=True,
     )
+    has_unique_headers = True
     limits = Limits(tags=1 + _MAX_FURTHER_TAGS, size_bytes=20_000_000, schedule_s=3 * 24 * 3600)
     errors = {"7001": SETTINGS}  # the From domain is not verified
     statuses = {420: DEFERRED}  # the sending quota: nothing is sent, and will be later
@@ -87,8 +88,6 @@ class SparkPost(Provider):
                     )
             yield "from_", "is the stored template's own", True
             return
-        if letter.has_repeats:
-            yield "headers", f"that stand twice are carried once by {self.name}", False
         own = [name for name, _ in letter.headers if _RESERVED.fullmatch(name)]
         if own:
             yield "headers", f"{', '.join(own)} are {self.name}'s own", False
