@@ -38,9 +38,6 @@ class Brevo(Provider):
     """Brevo's sending API, version 3.
 
     Its ``idempotencyKey`` is none of ours: a repeat is answered with an error, and in no documented form.
-
-    Attributes:
-        sandbox: Whether everything is checked and nothing sent.
     """
 
     name = "brevo"
@@ -70,11 +67,6 @@ class Brevo(Provider):
     }
     options = {"sandbox": yes_no}
 
-    def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
-        """See :class:`Provider`; ``sandbox`` checks everything and sends nothing."""
-        super().__init__(token, base=base)
-        self.sandbox = sandbox
-
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: long names, headers that instruct it, and texts that it takes in no such form."""
         yield from super().left_out(letter)
@@ -84,10 +76,7 @@ class Brevo(Provider):
             yield "names", f"of more than {_MAX_NAME} characters are cut by {self.name}", True
         if own := sorted({name for name, _ in letter.headers if name.lower() in _OWN}):
             yield "headers", f"{', '.join(own)} are instructions to {self.name}: use its options", False
-        if message.provider_template is not None:
-            if message.text or message.html:
-                yield "provider_template", "brings its own text and html: give none beside it", False
-        elif message.html is None and message.text:
+        if message.provider_template is None and message.html is None and message.text:
             yield "text", f"is carried by {self.name} with html that shows it", True
 
     # --- request ------------------------------------------------------------------------------------------------------

@@ -58,8 +58,6 @@ class MailerSend(Provider):
             yield "headers", f"{', '.join(odd)} are not carried by {self.name}: letters, digits and '-' alone", False
         if any(a.content_type.partition(";")[0] != _guessed(a) for a in message.attachments):
             yield "attachments", f"have by {self.name} the type that their name says", True
-        if message.provider_template is not None and (message.text or message.html):
-            yield "provider_template", "brings its own text and html: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
         """Also: too many of one kind, and several who are hidden with nobody to be hidden behind."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
@@ -48,7 +48,6 @@ class Mailgun(Provider):
 
     Attributes:
         domain: The sending domain, or "" for From's.
-        sandbox: Whether everything is checked and nothing sent.
     """
 
     name = "mailgun"
@@ -74,9 +73,8 @@ class Mailgun(Provider):
 
     def __init__(self, token: str, *, base: str = "", domain: str = "", sandbox: bool = False) -> None:
         """See :class:`Provider`; ``domain`` is a sending domain, "" takes From's; ``sandbox`` sends nothing."""
-        super().__init__(token, base=base)
+        super().__init__(token, base=base, sandbox=sandbox)
         self.domain = domain
-        self.sandbox = sandbox
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -88,13 +86,6 @@ class Mailgun(Provider):
         return b64encode(f"api:{self.token}".encode()).decode()
 
     # --- before sending -----------------------------------------------------------------------------------------------
-
-    def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: texts beside a template."""
-        yield from super().left_out(letter)
-        message = letter.message
-        if message.provider_template is not None and (message.text or message.html or message.amp_html):
-            yield "provider_template", "brings its own text and html: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
         """Also: more headers, metadata and options than it takes."""

@@ -49,7 +49,6 @@ class Mailjet(Provider):
 
     Attributes:
         secret: The secret key. Shown nowhere.
-        sandbox: Whether everything is checked and nothing sent.
     """
 
     name = "mailjet"
@@ -82,20 +81,18 @@ class Mailjet(Provider):
         Args:
             token: The API key.
             secret: The secret key.
-            base: See :class:`Provider`.
-            sandbox: Have everything checked and nothing sent.
+            base, sandbox: See :class:`Provider`.
 
         Raises:
             ConfigError: One of them cannot be a key.
         """
-        super().__init__(token, base=base)
+        super().__init__(token, base=base, sandbox=sandbox)
         if not isinstance(secret, str) or not re.fullmatch(r"[!-~]{1,1000}", secret, re.ASCII) or ":" in token:
             raise ConfigError(
                 "mailjet: both keys must be printable ASCII without blanks, the first without a colon:"
                 " mailjet://API-KEY:SECRET-KEY@default"
             )
         self.secret = secret
-        self.sandbox = sandbox
 
     @classmethod
     def from_url(cls, url: BackendURL, **options: Any) -> Self:
@@ -111,14 +108,11 @@ class Mailjet(Provider):
         return (self.token, self.secret)
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that have a property of their own, and what a stored template replaces."""
+        """Also: headers that have a property of their own."""
         yield from super().left_out(letter)
-        message = letter.message
         own = [name for name, _ in letter.headers if _RESERVED.fullmatch(name)]
         if own:
             yield "headers", f"{', '.join(own)} are {self.name}'s own", False
-        if message.provider_template is not None and (message.text or message.html):
-            yield "provider_template", "brings its own text and html: give none beside it", False
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

@@ -79,8 +79,6 @@ class Mandrill(Provider):
             )
         if not all(map(_is_image, letter.inline)):
             yield "inline", f"is carried by {self.name} for images alone", False
-        if message.provider_template is not None and (message.text or message.html):
-            yield "provider_template", "brings its own text and html: give none beside it", False
 
     # --- request ------------------------------------------------------------------------------------------------------
 

@@ -55,12 +55,9 @@ class Netcore(Provider):
         message = letter.message
         if any(address.name for address in (*letter.cc, *letter.bcc, *message.reply_to)):
             yield "names", f"of cc, bcc and reply_to are not carried by {self.name}", True
-        if message.provider_template is not None:
-            if message.text or message.html or message.amp_html:
-                yield "provider_template", "brings its own text and html: give none beside it", False
-        elif message.text and message.html is not None:
+        if message.provider_template is None and message.text and message.html is not None:
             yield "text", f"is not carried by {self.name} beside html", True
-        elif message.text:
+        elif message.provider_template is None and message.text:
             yield "text", f"is carried by {self.name} as html", True
 
     # --- request ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ sent. Mails of a stored template go by an endpoint of their own, and so into bat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, as_text, base64_text, mailbox
+from .letter import as_text, base64_text, mailbox
 from .meaning import DEFERRED, SETTINGS
 from .provider import Junk, Provider, merged, named_in, size_of, word
 
@@ -64,6 +64,7 @@ class Postmark(Provider):
         413: SETTINGS,  # the account may not send
         1235: SETTINGS,  # there is no such message stream
     }
+    template_has_subject = True
     options = {"stream": word}
     batch_size = 500
 
@@ -71,13 +72,6 @@ class Postmark(Provider):
         """See :class:`Provider`; ``stream`` is a message stream's id, such as "broadcast"."""
         super().__init__(token, base=base)
         self.stream = stream
-
-    def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: a stored template brings its own subject and texts."""
-        yield from super().left_out(letter)
-        message = letter.message
-        if message.provider_template is not None and (message.subject or message.text or message.html):
-            yield "provider_template", "brings its own subject, text and html: give none beside it", False
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

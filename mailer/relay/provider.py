@@ -65,11 +65,14 @@ class Provider:
         errors: Error code -> meaning, where the HTTP status says something else.
         statuses: HTTP status -> meaning, where it is not that of :mod:`mailer.relay.meaning`.
         has_unique_headers: Whether a header that stands twice is carried once, as where headers are a JSON object.
+        template_has_subject: Whether a stored template brings the subject too, not the texts alone.
         smtputf8: Whether it takes addresses whose local part is not ASCII.
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
+            One that has a sandbox names "sandbox" here.
         batch_size: How many mails one request carries at most.
         token: The credential. Shown nowhere.
         base: The base URL in use.
+        sandbox: Whether its sandbox takes the mails: everything is checked, and mostly nothing sent.
     """
 
     name: ClassVar[str]
@@ -79,26 +82,31 @@ class Provider:
     errors: ClassVar[Mapping[int | str, Meaning]] = {}
     statuses: ClassVar[Mapping[int, Meaning]] = {}
     has_unique_headers: ClassVar[bool] = False
+    template_has_subject: ClassVar[bool] = False
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: ClassVar[int] = 1
 
-    def __init__(self, token: str, *, base: str = "") -> None:
+    def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
         """Make it for an account.
 
         Args:
             token: The API token or key; printable ASCII.
             base: Another base URL, or "" for the default's. It gets the token: trust it.
+            sandbox: Have everything checked and nothing sent, where the provider can do that.
 
         Raises:
-            ConfigError: The token cannot be one.
+            ConfigError: The token cannot be one, or there is no sandbox.
         """
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise ConfigError(
                 f"{self.name}: the token must be printable ASCII without blanks: {self.name}://TOKEN@default"
             )
+        if sandbox and "sandbox" not in self.options:
+            raise ConfigError(f"{self.name} has no sandbox: leave it out")
         self.token = token
         self.base = base.rstrip("/") or self.bases["default"]
+        self.sandbox = sandbox
 
     @classmethod
     def from_url(cls, url: BackendURL, **options: Any) -> Self:
@@ -136,6 +144,11 @@ class Provider:
             yield "from_", f"beyond the first is not carried by {self.name}", False
         if self.has_unique_headers and letter.has_repeats:
             yield "headers", f"that stand twice are carried once by {self.name}", False
+        if message.provider_template is not None:
+            its = "subject, text and html" if self.template_has_subject else "text and html"
+            subject = message.subject if self.template_has_subject else ""
+            if subject or message.text or message.html or message.amp_html:
+                yield "provider_template", f"brings its own {its}: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
         """Raise UnsupportedFeature for what cannot even be left out: too many recipients, too large."""

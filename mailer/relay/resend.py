@@ -65,7 +65,7 @@ class Resend(Provider):
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: tags and metadata beyond its alphabet, and texts beside a template."""
+        """Also: tags and metadata beyond its alphabet."""
         yield from super().left_out(letter)
         message = letter.message
         beyond = f"beyond letters, digits, '_' and '-' (1-256) are not carried by {self.name}"
@@ -73,8 +73,6 @@ class Resend(Provider):
             yield "tags", beyond, True
         if len(dict(_metadata(message))) < len(message.metadata):
             yield "metadata", f"named tag or {beyond}", True
-        if message.provider_template is not None and (message.text or message.html):
-            yield "provider_template", "brings its own text and html: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
         """Also: nobody in To, which may not be empty."""

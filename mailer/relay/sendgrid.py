@@ -39,11 +39,7 @@ _MAX_ARGS_BYTES = 10_000
 
 
 class SendGrid(Provider):
-    """SendGrid's sending API, version 3.
-
-    Attributes:
-        sandbox: Whether everything is checked and nothing sent.
-    """
+    """SendGrid's sending API, version 3."""
 
     name = "sendgrid"
     bases = {"default": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
@@ -61,27 +57,21 @@ class SendGrid(Provider):
         provider_options=True,
     )
     has_unique_headers = True
+    template_has_subject = True
     limits = Limits(recipients=1000, tags=10, schedule_s=72 * 3600)
     options = {"sandbox": yes_no}
     batch_size = 1000
 
-    def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
-        """See :class:`Provider`; ``sandbox`` checks everything and sends nothing."""
-        super().__init__(token, base=base)
-        self.sandbox = sandbox
-
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: headers that it writes itself, long tags, and texts beside a template."""
+        """Also: headers that it writes itself, and long tags."""
         yield from super().left_out(letter)
         message = letter.message
         if reserved := sorted(_RESERVED & {name.lower() for name, _ in letter.headers}):
             yield "headers", f"{', '.join(reserved)} are {self.name}'s own to write", False
         if any(len(tag) > _MAX_CATEGORY for tag in message.tags):
             yield "tags", f"of more than {_MAX_CATEGORY} characters are not carried by {self.name}", True
-        if message.provider_template is not None and (message.subject or message.text or message.html):
-            yield "provider_template", "brings its own subject, text and html: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:
         """Also: more metadata than it takes."""

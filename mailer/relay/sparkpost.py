@@ -36,7 +36,6 @@ class SparkPost(Provider):
 
     Attributes:
         subaccount: The number of the subaccount that sends, or "".
-        sandbox: Whether its sandbox sends.
     """
 
     name = "sparkpost"
@@ -56,6 +55,7 @@ class SparkPost(Provider):
         provider_options=True,
     )
     has_unique_headers = True
+    template_has_subject = True
     limits = Limits(tags=1 + _MAX_FURTHER_TAGS, size_bytes=20_000_000, schedule_s=3 * 24 * 3600)
     errors = {"7001": SETTINGS}  # the From domain is not verified
     statuses = {420: DEFERRED}  # the sending quota: nothing is sent, and will be later
@@ -63,9 +63,8 @@ class SparkPost(Provider):
 
     def __init__(self, token: str, *, base: str = "", subaccount: str = "", sandbox: bool = False) -> None:
         """See :class:`Provider`, and the attributes."""
-        super().__init__(token, base=base)
+        super().__init__(token, base=base, sandbox=sandbox)
         self.subaccount = subaccount
-        self.sandbox = sandbox
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: what a stored template replaces, and headers that it writes itself or would evaluate."""
@@ -78,7 +77,6 @@ class SparkPost(Provider):
                 ("attachments", message.attachments),
                 ("reply_to", message.reply_to),
                 ("headers", letter.headers),
-                ("provider_template", message.subject or message.text or message.html or message.amp_html),
             ):
                 if asked:
                     yield (

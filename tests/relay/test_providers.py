@@ -374,3 +374,19 @@ def test_a_request_that_json_cannot_hold_names_the_reason():
     for value in (float("nan"), object(), {1, 2}):
         with pytest.raises(MessageError, match="JSON"):
             Request.json("https://x", {"a": value}, {})
+
+
+def test_a_sandbox_that_a_provider_has_not_is_a_config_error():
+    with pytest.raises(ConfigError, match="netcore has no sandbox"):
+        Netcore(TOKEN, sandbox=True)
+
+
+def test_what_a_stored_template_brings_is_given_beside_it_by_nobody():
+    """The subject too, where the template has it."""
+    for name, field, is_refused in (
+        ("postmark", "subject", True), ("netcore", "subject", False),
+        ("postmark", "html", True), ("netcore", "amp_html", True),
+    ):  # fmt: skip
+        message = message_of("template").with_(**{field: "x"})
+        said = [feature for feature, *_ in PROVIDERS[name].left_out(PROVIDERS[name].letter(mail_of(message)))]
+        assert ("provider_template" in said) is is_refused, (name, field)
