@@ -21,7 +21,7 @@ from ..receipt import Receipt, RecipientResult
 from ..retry import retry_after_seconds
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, shown_as_html
+from .letter import Letter, base64_text, named, shown_as_html, unfolded
 from .meaning import SETTINGS, UNKNOWN
 from .provider import Junk, Provider, merged, yes_no
 
@@ -122,7 +122,7 @@ class Brevo(Provider):
     def _headers(self, letter: Letter) -> dict[str, str]:
         """In Title-Case and ASCII, as it demands; the instructions to it among them."""
         headers = {
-            "-".join([word[:1].upper() + word[1:] for word in name.split("-")]): _ascii(name, value)
+            "-".join([word[:1].upper() + word[1:] for word in name.split("-")]): unfolded(header.custom(name, value))
             for name, value in letter.headers
             if name.lower() not in _OWN
         }
@@ -171,12 +171,6 @@ def _is_in_versions(letter: Letter) -> bool:
 
 def _named(address: Address) -> dict[str, str]:
     return {key: value[:_MAX_NAME] if key == "name" else value for key, value in named(address).items()}
-
-
-def _ascii(name: str, value: str) -> str:
-    """The value as a header has it on the wire (RFC 2047), on one line."""
-    field = header.custom(name, value)
-    return " ".join([line.strip() for line in field.partition(":")[2].splitlines()]).strip()
 
 
 def _template_id(name: str) -> int:

@@ -17,7 +17,10 @@ from ..features import Features, carried
 from ..mail import Mail
 from ..message import Message
 
-__all__ = ["Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html", "whole_second"]
+__all__ = ["Copy", "Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html", "unfolded", "whole_second"]
+
+#: To, Cc and Bcc of one copy.
+Copy = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
@@ -69,6 +72,13 @@ class Letter:
         return len({name.lower() for name, _ in self.headers}) < len(self.headers)
 
     @property
+    def copies(self) -> list[Copy]:
+        """For an API where To must name somebody: one copy, or one for each where all are hidden."""
+        if self.to or self.cc:
+            return [(self.to, self.cc, self.bcc) if self.to else (self.cc, (), self.bcc)]
+        return [((address,), (), ()) for address in self.bcc]
+
+    @property
     def inline(self) -> tuple[Attachment, ...]:
         """What is shown within the html."""
         return tuple(a for a in self.message.attachments if a.inline and self.message.html is not None)
@@ -104,6 +114,13 @@ def mailbox(address: Address) -> str:
 def named(address: Address) -> dict[str, str]:
     """As many a JSON API has it: ``{"email": ..., "name": ...}``, the domain in A-labels, no blank name."""
     return {"email": address.ascii, "name": address.name} if address.name else {"email": address.ascii}
+
+
+def unfolded(field: str) -> str:
+    """What a header field of :mod:`mailer.header` says, on one line, in ASCII (RFC 2047): right whether the API encodes
+    what it is given or not.
+    """
+    return " ".join([line.strip() for line in field.partition(":")[2].splitlines()]).strip()
 
 
 def as_text(value: Any) -> str:

@@ -22,9 +22,9 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, base64_text
+from .letter import Copy, Letter, base64_text
 from .meaning import ACCOUNT, UNKNOWN
-from .provider import Junk, Provider, base_url, items_of, merged, size_of, yes_no
+from .provider import Junk, Provider, base_url, items_of, merged, packed, size_of, yes_no
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,9 +39,6 @@ _BATCH_BYTES = 15_000_000
 _BAD_ADDRESS = "mj-0013"
 # What has a property of its own is refused as a header (send-0011).
 _RESERVED = re.compile(r"from|sender|subject|to|cc|bcc|reply-to|x-mailjet-.*|x-mj-.*", re.IGNORECASE)
-
-#: To, Cc and Bcc of one item of a request.
-Copy = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 
 
 class Mailjet(Provider):
@@ -122,18 +119,11 @@ class Mailjet(Provider):
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """By the number of items, and by size."""
-        group: list[Mail] = []
-        count = size = 0
-        for mail in mails:
-            letter = self.letter(mail)
-            more, larger = len(_copies(letter)), size_of(letter) * len(_copies(letter))
-            if group and (count + more > self.batch_size or size + larger > _BATCH_BYTES):
-                yield group
-                group, count, size = [], 0, 0
-            group.append(mail)
-            count, size = count + more, size + larger
-        if group:
-            yield group
+        return packed(mails, self._weight, self.batch_size, _BATCH_BYTES)
+
+    def _weight(self, mail: Mail) -> tuple[int, int]:
+        letter = self.letter(mail)
+        return len(letter.copies), size_of(letter) * len(letter.copies)
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Up to 50 mails."""
@@ -159,7 +149,7 @@ class Mailjet(Provider):
                 letter.message.provider_options,
                 _TAKEN,
             )
-            for copy in _copies(letter)
+            for copy in letter.copies
         ]
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -172,7 +162,7 @@ class Mailjet(Provider):
         """The items come in their order, and decide for themselves, in a 4xx as in a 200."""
         data = response.json()
         items = data.get("Messages") if isinstance(data, dict) else None
-        copies = [_copies(self.letter(mail)) for mail in mails]
+        copies = [self.letter(mail).copies for mail in mails]
         count = sum(map(len, copies))
         decides = response.is_success or 400 <= response.status <= 499
         if not decides or response.cut is not None or not isinstance(items, list) or len(items) != count:
@@ -281,15 +271,6 @@ def _named_bad(errors: Iterable[Mapping[str, Any]], copy: Copy) -> set[tuple[str
             if found and int(found[2]) < len(lists[found[1]]):
                 bad.add(lists[found[1]][int(found[2])].key)
     return bad
-
-
-def _copies(letter: Letter) -> list[Copy]:
-    """Whom each item is for: To must name somebody, and where all are hidden each gets an item of his own."""
-    if letter.to:
-        return [(letter.to, letter.cc, letter.bcc)]
-    if letter.cc:
-        return [(letter.cc, (), letter.bcc)]
-    return [((address,), (), ()) for address in letter.bcc]
 
 
 def _message(letter: Letter) -> dict[str, Any]:

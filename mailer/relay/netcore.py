@@ -102,12 +102,7 @@ class Netcore(Provider):
         if letter.headers:
             more["headers"] = dict(letter.headers)
         token = json.dumps(message.metadata, ensure_ascii=False, default=str) if message.metadata else None
-        if letter.to or letter.cc:
-            to, cc = (letter.to, letter.cc) if letter.to else (letter.cc, ())
-            groups = [(to, cc, letter.bcc)]
-        else:  # "to" must name somebody, and nobody here may see another
-            groups = [((address,), (), ()) for address in letter.bcc]
-        for to, cc, bcc in groups:
+        for to, cc, bcc in letter.copies:
             one: dict[str, Any] = {"to": [named(address) for address in to]}
             for key, hidden in (("cc", cc), ("bcc", bcc)):
                 if hidden:

@@ -19,7 +19,7 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import as_text, base64_text, mailbox
 from .meaning import DEFERRED, SETTINGS
-from .provider import Junk, Provider, merged, named_in, size_of, word
+from .provider import Junk, Provider, merged, named_in, packed, size_of, word
 
 __all__ = ["Postmark"]
 
@@ -83,19 +83,11 @@ class Postmark(Provider):
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """By endpoint, then by number and size."""
         for templated in (False, True):
-            group: list[Mail] = []
-            size = 0
-            for mail in mails:
-                if _is_templated(mail) is not templated:
-                    continue
-                more = size_of(self.letter(mail)) * 11 // 10 + 4096  # what JSON adds to it, about
-                if group and (len(group) == self.batch_size or size + more > _BATCH_BYTES):
-                    yield group
-                    group, size = [], 0
-                group.append(mail)
-                size += more
-            if group:
-                yield group
+            its = [mail for mail in mails if _is_templated(mail) is templated]
+            yield from packed(its, self._weight, self.batch_size, _BATCH_BYTES)
+
+    def _weight(self, mail: Mail) -> tuple[int, int]:
+        return 1, size_of(self.letter(mail)) * 11 // 10 + 4096  # what JSON adds to it, about
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Up to 500 mails, all plain or all of stored templates."""

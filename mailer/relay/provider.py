@@ -38,6 +38,7 @@ __all__ = [
     "items_of",
     "merged",
     "named_in",
+    "packed",
     "size_of",
     "word",
     "yes_no",
@@ -381,6 +382,28 @@ def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str
         else:
             body[key] = value
     return body
+
+
+def packed(
+    mails: Iterable[Mail], weight: Callable[[Mail], tuple[int, int]], most: int, most_bytes: int
+) -> Iterator[Sequence[Mail]]:
+    """Cut the mails, in their order, into what one request holds; each holds one at least.
+
+    Args:
+        weight: Of a mail: how many items of a request it is, and how many bytes.
+        most, most_bytes: What a request takes of both.
+    """
+    group: list[Mail] = []
+    count = size = 0
+    for mail in mails:
+        more, larger = weight(mail)
+        if group and (count + more > most or size + larger > most_bytes):
+            yield group
+            group, count, size = [], 0, 0
+        group.append(mail)
+        count, size = count + more, size + larger
+    if group:
+        yield group
 
 
 def named_in(text: str, mail: Mail) -> set[tuple[str, str]]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..address import Address
 from ..attachment import Attachment
 from ..errors import MessageError, Outcome, UnsupportedFeature
 from ..features import Features, Limits
@@ -149,16 +148,9 @@ class SendGrid(Provider):
                     f"{self.name}'s templates with variables are named d-..., not {name}", field="provider_template"
                 )
             more["dynamic_template_data"] = dict(message.context)
-        for group in self._groups(letter):
+        for group in letter.copies:
             named_ones = zip(("to", "cc", "bcc"), group, strict=True)
             yield {key: [named(address) for address in those] for key, those in named_ones if those} | more
-
-    def _groups(self, letter: Letter) -> list[tuple[tuple[Address, ...], ...]]:
-        """To, Cc and Bcc of each personalization."""
-        if letter.to or letter.cc:
-            return [(letter.to or letter.cc, letter.cc if letter.to else (), letter.bcc)]
-        # "to" must name somebody, and nobody here may see another
-        return [((address,), (), ()) for address in letter.bcc]
 
     # --- answer -------------------------------------------------------------------------------------------------------
 
@@ -185,7 +177,7 @@ class SendGrid(Provider):
         """All or none: who is named as at fault is refused; the others were not sent to, and can be."""
         data = response.json()
         receipts = self.receipts(data, mails, response, self.accepted)
-        owners = [index for index, mail in enumerate(mails) for _ in self._groups(self.letter(mail))]
+        owners = [index for index, mail in enumerate(mails) for _ in self.letter(mail).copies]
         named_ones = [owners[n] if n is not None and n < len(owners) else None for n in _at_fault(data)]
         if response.status != 400 or not named_ones or None in named_ones:
             return receipts
