@@ -14,14 +14,26 @@ from ..address import Address
 from ..attachment import Attachment
 from ..errors import UnsupportedFeature
 from ..features import Features, carried
-from ..mail import Mail
+from ..mail import Content, Mail
 from ..message import Message
 
-__all__ = ["Copy", "Letter", "as_text", "base64_text", "mailbox", "named", "shown_as_html", "unfolded", "whole_second"]
+__all__ = [
+    "Copy",
+    "Letter",
+    "as_text",
+    "base64_text",
+    "mailbox",
+    "named",
+    "shown_as_html",
+    "size_of",
+    "unfolded",
+    "whole_second",
+]
 
 #: To, Cc and Bcc of one copy.
 Copy = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 
+_NOTHING = Message()
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
 
@@ -38,6 +50,7 @@ class Letter:
         to, cc: Who sees each other.
         bcc: Whom nobody sees.
         headers: The custom ones, and those that priority means.
+        content: The whole mail as it is, for a provider that takes it so; else None.
     """
 
     message: Message
@@ -45,17 +58,18 @@ class Letter:
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
     headers: tuple[tuple[str, str], ...]
+    content: Content | None = None
 
     @classmethod
     def of(cls, mail: Mail, features: Features) -> Letter:
-        """The mail with only what the features carry.
+        """The mail with only what the features carry; with its content if they carry that (``raw``).
 
         Raises:
-            UnsupportedFeature: It is ready-made: there are bytes and no message.
+            UnsupportedFeature: It is ready-made, there are bytes and no message, and they do not carry content.
         """
-        if mail.message is None:
+        if mail.message is None and not features.raw:
             raise UnsupportedFeature("ready-made mail cannot travel by an API that composes it anew", field="raw")
-        message = carried(mail.message, features)
+        message = carried(mail.message or _NOTHING, features)
         left = {address.key: address for address in mail.envelope.recipients}
         to, cc = _taken(message.to, left), _taken(message.cc, left)
         bcc = (*_taken(message.bcc, left), *left.values())
@@ -64,7 +78,7 @@ class Letter:
             headers += (("X-Priority", str(message.priority)),)
             if not any(name.lower() == "importance" for name, _ in headers):
                 headers += (("Importance", _IMPORTANCE[message.priority]),)
-        return cls(message, to, cc, bcc, headers)
+        return cls(message, to, cc, bcc, headers, mail.content if features.raw else None)
 
     @property
     def has_repeats(self) -> bool:
@@ -101,6 +115,16 @@ def base64_text(attachment: Attachment) -> str:
         MessageError: It cannot be read any more.
     """
     return b64encode(bytes(attachment)).decode("ascii")
+
+
+def size_of(letter: Letter) -> int:
+    """The least that the letter takes, in bytes, its attachments in base64; none of them is read."""
+    if letter.content is not None:
+        return len(letter.content)
+    texts = (letter.message.text, letter.message.html, letter.message.amp_html)
+    return sum(len(text.encode()) for text in texts if text) + sum(
+        (a.size_bytes + 2) // 3 * 4 for a in letter.message.attachments
+    )
 
 
 def mailbox(address: Address) -> str:

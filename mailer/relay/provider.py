@@ -21,8 +21,9 @@ from ..mail import Mail
 from ..receipt import Receipt
 from ..redaction import Secrets
 from .exchange import Request, Response
-from .letter import Letter
+from .letter import Letter, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
+from .option import base_url, word, yes_no
 
 if TYPE_CHECKING:
     from typing import Self
@@ -47,8 +48,6 @@ __all__ = [
 _TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 _MIN_SECRET = 4
 _MAX_WORDS = 300
-_FACTS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
 class Junk(Exception):
@@ -71,6 +70,7 @@ class Provider:
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
             One that has a sandbox names "sandbox" here.
         batch_size: How many mails one request carries at most.
+        mime: What it carries where it is given the mail's content as it is; None: it takes none (:mod:`.raw`).
         token: The credential. Shown nowhere.
         base: The base URL in use.
         sandbox: Whether its sandbox takes the mails: everything is checked, and mostly nothing sent.
@@ -78,7 +78,7 @@ class Provider:
 
     name: ClassVar[str]
     bases: ClassVar[Mapping[str, str]]
-    features: ClassVar[Features]
+    features: Features
     limits: ClassVar[Limits] = Limits()
     errors: ClassVar[Mapping[int | str, Meaning]] = {}
     statuses: ClassVar[Mapping[int, Meaning]] = {}
@@ -86,18 +86,20 @@ class Provider:
     template_has_subject: ClassVar[bool] = False
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
-    batch_size: ClassVar[int] = 1
+    batch_size: int = 1
+    mime: ClassVar[Features | None] = None
 
-    def __init__(self, token: str, *, base: str = "", sandbox: bool = False) -> None:
+    def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:
         """Make it for an account.
 
         Args:
             token: The API token or key; printable ASCII.
             base: Another base URL, or "" for the default's. It gets the token: trust it.
             sandbox: Have everything checked and nothing sent, where the provider can do that.
+            api: "mime" gives it the mail's content as it is, where it takes that; "json" its parts.
 
         Raises:
-            ConfigError: The token cannot be one, or there is no sandbox.
+            ConfigError: The token cannot be one, or there is no sandbox, or it takes no content.
         """
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise ConfigError(
@@ -108,6 +110,11 @@ class Provider:
         self.token = token
         self.base = base.rstrip("/") or self.bases["default"]
         self.sandbox = sandbox
+        if api != "json":
+            if api != "mime" or self.mime is None:
+                offered = "json" if self.mime is None else "json or mime"
+                raise ConfigError(f"{self.name}: api={shown(api)}: must be {offered}")
+            self.features, self.batch_size = self.mime, 1
 
     @classmethod
     def from_url(cls, url: BackendURL, **options: Any) -> Self:
@@ -139,6 +146,8 @@ class Provider:
         message, limits = letter.message, self.limits
         if limits.tags is not None and len(message.tags) > limits.tags:
             yield "tags", f"beyond the first {limits.tags} are not carried by {self.name}", True
+        if letter.content is not None:
+            return  # which says the rest by itself
         if limits.reply_to is not None and len(message.reply_to) > limits.reply_to:
             yield "reply_to", f"beyond the first {limits.reply_to} is not carried by {self.name}", False
         if len(message.from_) > 1:
@@ -161,6 +170,8 @@ class Provider:
         if largest is not None and size > largest:
             text = f"the mail has {size} bytes with its attachments encoded, {self.name} takes {largest}"
             raise UnsupportedFeature(text, field="attachments" if letter.message.attachments else "")
+        if letter.content is not None and letter.content.has_utf8_headers and not self.smtputf8:
+            raise UnsupportedFeature(f"are not ASCII, which {self.name} does not take", field="headers")
         for field, addresses in (("from_", letter.message.from_), ("reply_to", letter.message.reply_to)):
             if not all(map(self.takes, addresses)):
                 raise UnsupportedFeature(f"its local part is not ASCII, which {self.name} does not take", field=field)
@@ -317,51 +328,6 @@ class Provider:
 # --- what most providers need -----------------------------------------------------------------------------------------
 
 
-def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False) -> str:
-    """The base URL that a backend's URL means: its host is "default", a region's name, or a host in their place.
-
-    Raises:
-        ConfigError: There is no such region, the host is not ASCII, or http is asked for beyond loopback.
-    """
-    url.refuse("path")
-    port = "" if url.port is None else f":{url.port}"
-    if url.host in bases and not is_http and not port:
-        return bases[url.host]
-    host = url.host or "default"
-    if is_http and not _LOOPBACK.fullmatch(host):
-        raise ConfigError(f"{url.scheme}: option scheme=http is for this machine alone: a token is never sent in clear")
-    if host in bases or not ("." in host or ":" in host or host == "localhost" or port):
-        named = ", ".join(bases)
-        raise ConfigError(f"{url.scheme}: the host must be a host's name or one of: {named}; not {shown(host)}")
-    if not host.isascii():
-        raise ConfigError(f"{url.scheme}: write the host {shown(host)} in its ASCII form, xn--...")
-    bare = f"[{host}]" if ":" in host else host
-    _, _, path = bases["default"].partition("://")[2].partition("/")
-    return f"{'http' if is_http else 'https'}://{bare}{port}" + (f"/{path}" if path else "")
-
-
-def word(value: str) -> str:
-    """An option's value that a URL, a header or JSON may hold as it is.
-
-    Raises:
-        ValueError: Empty, or not printable.
-    """
-    if not value or not value.isprintable():
-        raise ValueError("must not be empty, nor hold control characters")
-    return value
-
-
-def yes_no(value: str) -> bool:
-    """An option that is a fact, in the words that every backend's options take.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    if (known := _FACTS.get(value.lower())) is None:
-        raise ValueError(f"must be one of {', '.join(_FACTS)}")
-    return known
-
-
 def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
     """The body with ``provider_options`` laid over it, mappings within mappings.
 
@@ -422,11 +388,3 @@ def items_of(mail: Mail, items: Iterable[Any], key: str) -> Iterator[tuple[Addre
         found = named.get(address.ascii.lower()) or named.get(address.addr_spec.lower())
         # Two who differ in case alone have an item each.
         yield address, (found.pop(0) if len(found) > 1 else found[0]) if found else None
-
-
-def size_of(letter: Letter) -> int:
-    """The least that the letter takes, in bytes, its attachments in base64; none of them is read."""
-    texts = (letter.message.text, letter.message.html, letter.message.amp_html)
-    return sum(len(text.encode()) for text in texts if text) + sum(
-        (a.size_bytes + 2) // 3 * 4 for a in letter.message.attachments
-    )
