@@ -49,6 +49,7 @@ __all__ = ["FORMS", "BackendContract"]
 _AT_ONCE = 8
 _MANY_RECIPIENTS = 100
 _PICTURE = bytes(range(256)) * 3
+_SHOWN = 40  # octets before and after the first one that differs
 
 #: What a message may look like: name -> the fields that make it so. Each must arrive octet by octet as it was composed.
 FORMS: dict[str, dict[str, Any]] = {
@@ -160,7 +161,8 @@ class BackendContract:
             return
         assert len(arrived) == len(mails), f"{len(mails)} mails were sent and {len(arrived)} arrived"
         for mail, content in zip(sorted(bytes(mail.content) for mail in mails), sorted(arrived), strict=True):
-            assert content == mail, "what arrived is not what was composed"
+            difference = _difference(content, mail)
+            assert not difference, f"what arrived is not what was composed: {difference}"
 
     # --- what it says of itself ---------------------------------------------------------------------------------------
 
@@ -417,6 +419,19 @@ class BackendContract:
         shown = [str(failed.value), repr(failed.value.receipt), repr(failed.value.__cause__), repr(health)]
         for secret in self.secrets:
             assert not any(secret in text for text in shown), "a failure shows a secret"
+
+
+def _difference(arrived: bytes, composed: bytes) -> str:
+    """Say where two contents part; "" where they do not.
+
+    Left to pytest, which compares them line by line where the variable ``CI`` is set, a large one takes minutes.
+    """
+    if arrived == composed:
+        return ""
+    shorter = min(len(arrived), len(composed))
+    at = next((index for index in range(shorter) if arrived[index] != composed[index]), shorter)
+    around = slice(max(at - _SHOWN, 0), at + _SHOWN)
+    return f"from octet {at} on, {arrived[around]!r} arrived where {composed[around]!r} was composed"
 
 
 def _check_results(receipt: Receipt, mail: Mail) -> None:

@@ -163,6 +163,15 @@ class TestEatsDots(Case):
             return Receipt.for_all(mail, Outcome.ACCEPTED)
 
 
+class TestWritesUnixLines(Case):
+    """test_it_arrives_as_it_was_composed"""
+
+    class Kind(Sound):
+        def send(self, mail):
+            self.arrived.append(bytes(mail.content).replace(b"\r\n", b"\n"))
+            return Receipt.for_all(mail, Outcome.ACCEPTED)
+
+
 class TestWritesBcc(Case):
     """test_bcc_is_in_nothing_that_arrives"""
 
