@@ -17,4 +17,5 @@ PROVIDERS = {
     "sparkpost": ("sparkpost", "SparkPost"),
     "mailjet": ("mailjet", "Mailjet"),
     "mailersend": ("mailersend", "MailerSend"),
+    "mailtrap": ("mailtrap", "Mailtrap"),
 }

@@ -334,6 +334,20 @@ def _mailersend(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(status=202, headers={"X-Message-Id": f"{number:024x}", "Content-Type": "text/html; charset=UTF-8"})
 
 
+def _mailtrap(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("api-token") != token:
+        return Answer(status=401, body={"success": False, "errors": ["Unauthorized"]})
+    found = re.fullmatch(r"/api/(send|batch)(/[0-9]+)?", request.path)
+    if request.method != "POST" or found is None:
+        return Answer(status=404, body={"error": "Not Found"})
+    items = request.json["requests"] if found[1] == "batch" else [request.json]
+    taken = []
+    for n, item in enumerate(items):
+        count = 1 if found[2] else sum(len(item.get(key, [])) for key in ("to", "cc", "bcc"))
+        taken.append({"success": True, "message_ids": [f"mt-{number}-{n}-{m}" for m in range(count)]})
+    return Answer(body={"success": True, "responses": taken} if found[1] == "batch" else taken[0])
+
+
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
@@ -345,6 +359,7 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "sparkpost": _sparkpost,
     "mailjet": _mailjet,
     "mailersend": _mailersend,
+    "mailtrap": _mailtrap,
 }
 
 # What stands before the host in a URL, if not the token alone.
