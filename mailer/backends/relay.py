@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import (
+    AuthError,
     ConfigError,
     ConnectError,
     MailerError,
@@ -37,10 +38,14 @@ from .options import BackendURL, choice, seconds, text
 
 if TYPE_CHECKING:
     from ..features import Unsupported
+    from ..oauth2.token import TokenSource
     from ..runtime import Http, Runtime
     from .url import BackendFactory
 
 __all__ = ["RelayBackend", "relay_factory", "relay_from_url"]
+
+
+_Source = Callable[..., Awaitable[Any]]  # (runtime, deadline, *, stale), as TokenSource.token
 
 
 def _now() -> datetime:
@@ -92,7 +97,28 @@ class RelayBackend(Backend):
         self._proxy = Proxy.parse(proxy) if isinstance(proxy, str) else proxy
         if client is not None and proxy is not None:
             raise ConfigError(f"{self.url}: a client of your own has its own proxy: give it to that")
+        self._credentials: _Source | None = None
         self._cut_short: dict[str, Receipt] = {}
+
+    # --- credentials that end -----------------------------------------------------------------------------------------
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether the provider takes access tokens, and there is no source of them yet."""
+        return self.provider.signs_with == "token" and self._credentials is None
+
+    def use_tokens(self, tokens: TokenSource) -> None:
+        """Sign requests with access tokens from there."""
+        if not self.wants_tokens:
+            raise ConfigError(f"{self} has no use for access tokens: its URL has what it needs, or it has some already")
+        self._credentials = tokens.token
+
+    async def _credential(self, deadline: float, stale: Any = None) -> Any:
+        if not self.provider.signs_with:
+            return None
+        if self._credentials is None:
+            raise AuthError(f"{self} needs access tokens: Mailer(..., tokens=TokenProvider(...))")
+        return await self._credentials(self.runtime, deadline, stale=stale)
 
     # --- before sending -----------------------------------------------------------------------------------------------
 
@@ -150,7 +176,7 @@ class RelayBackend(Backend):
             return
         sent: list[bool] = []
         try:
-            response = await self._send(request, lambda: sent.append(True))
+            response = await self._send(request, sent)
         except MailerError as error:
             is_before = not sent or isinstance(error, (ConfigError, ConnectError, TlsError))
             verdict = VERDICTS[event_of(error, "reply malformed")] if is_before else self._lost
@@ -205,7 +231,23 @@ class RelayBackend(Backend):
         """What has become of a mail whose answer says nothing: with a key it can be sent again and goes out once."""
         return Verdict(Outcome.DEFERRED, Scope.MESSAGE) if self.features.idempotency_key else VERDICTS["answer lost"]
 
-    async def _send(self, request: Request, on_sent: Callable[[], None]) -> Response:
+    async def _send(self, request: Request, sent: list[bool]) -> Response:
+        """Sign and send it; once more, with another credential, where the answer says that this one has ended.
+
+        Args:
+            sent: Is given an item once the provider may have acted upon the request.
+        """
+        deadline = self.runtime.now() + self._timeout_s
+        credential = await self._credential(deadline)
+        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
+        if credential is not None and self.provider.is_stale(response):
+            sent.clear()
+            fresh = await self._credential(deadline, credential)
+            if fresh != credential:
+                response = await self._sent(self.provider.signed(request, fresh, _now()), sent, deadline)
+        return response
+
+    async def _sent(self, request: Request, sent: list[bool], deadline: float) -> Response:
         start = self.runtime.now()
         status: int | None = None
         try:
@@ -214,8 +256,8 @@ class RelayBackend(Backend):
                 request.url,
                 content=request.content,
                 headers=request.headers,
-                deadline=start + self._timeout_s,
-                on_sent=on_sent,
+                deadline=deadline,
+                on_sent=lambda: sent.append(True),
             )
             status = response.status
         except MailerError as error:
@@ -246,7 +288,7 @@ class RelayBackend(Backend):
         asked = provider.check_request()
         facts = {"base": provider.base, "token": "not checked" if asked is None else "good"}
         try:
-            response = await self._send(asked or Request(f"{provider.base}/", method="GET"), lambda: None)
+            response = await self._send(asked or Request(f"{provider.base}/", method="GET"), [])
         except MailerError as error:
             return Health(ok=False, backend=self.url, cause=error)
         if response.is_success or (asked is None and 400 <= response.status <= 499):

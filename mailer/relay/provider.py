@@ -24,8 +24,10 @@ from .exchange import Request, Response
 from .letter import Letter, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
 from .option import base_url, word, yes_no
+from .recipients import items_of, named_in
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Self
 
     from ..backends.options import BackendURL
@@ -70,6 +72,7 @@ class Provider:
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
             One that has a sandbox names "sandbox" here.
         batch_size: How many mails one request carries at most.
+        signs_with: What :meth:`signed` needs beside the request: "token", an OAuth 2 access token; "" nothing.
         mime: What it carries where it is given the mail's content as it is; None: it takes none (:mod:`.raw`).
         token: The credential. Shown nowhere.
         base: The base URL in use.
@@ -88,6 +91,7 @@ class Provider:
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: int = 1
     mime: ClassVar[Features | None] = None
+    signs_with: ClassVar[str] = ""
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:
         """Make it for an account.
@@ -207,7 +211,22 @@ class Provider:
         """A request that shows whether the token is good and sends nothing, or None where there is none."""
         return None
 
+    def signed(self, request: Request, credential: Any, now: datetime) -> Request:
+        """The request as it goes out, with what does not last: a date, a signature, an access token.
+
+        Asked anew whenever the request is sent: what must be the same at every try (ids, keys) stands in ``request``.
+
+        Args:
+            credential: What ``signs_with`` says; None where that is "".
+            now: With a time zone.
+        """
+        return request
+
     # --- answers ------------------------------------------------------------------------------------------------------
+
+    def is_stale(self, response: Response) -> bool:
+        """Whether the answer says that the credential has ended: it did nothing, and another is tried once."""
+        return response.status == 401
 
     def receipt(self, response: Response, mail: Mail) -> Receipt:
         """What the answer to ``request`` means, for each recipient."""
@@ -370,21 +389,3 @@ def packed(
         count, size = count + more, size + larger
     if group:
         yield group
-
-
-def named_in(text: str, mail: Mail) -> set[tuple[str, str]]:
-    """The keys of the recipients whose addresses stand in the text, in any case."""
-    words = {word.strip(".,;:()<>\"'").lower() for word in re.split(r"[\s,;<>]+", text)}
-    return {a.key for a in mail.envelope.recipients if a.ascii.lower() in words or a.addr_spec.lower() in words}
-
-
-def items_of(mail: Mail, items: Iterable[Any], key: str) -> Iterator[tuple[Address, Mapping[str, Any] | None]]:
-    """Each recipient with the item of an answer whose ``key`` holds its address, in any case; None without one."""
-    named: dict[str, list[Mapping[str, Any]]] = {}
-    for item in items:
-        if isinstance(item, dict) and isinstance(item.get(key), str):
-            named.setdefault(item[key].lower(), []).append(item)
-    for address in mail.envelope.recipients:
-        found = named.get(address.ascii.lower()) or named.get(address.addr_spec.lower())
-        # Two who differ in case alone have an item each.
-        yield address, (found.pop(0) if len(found) > 1 else found[0]) if found else None
