@@ -140,5 +140,5 @@ class TestContent:
         composed, ready_made = (b64decode(body["raw"]).lower() for body in sent)
         assert [body["to"][-1] for body in sent] == ["dee@example.org"] * 2
         assert b"dee@" not in composed + ready_made
-        assert b"bcc" not in composed + ready_made
+        assert b"bcc:" not in composed + ready_made
         assert ready_made.endswith(b"\r\n\r\nhi\r\n")
