@@ -66,6 +66,7 @@ class Limits:
 
     Attributes:
         recipients: In one mail, To, Cc and Bcc together.
+        to, cc, bcc: In one mail, of this kind.
         reply_to: Addresses in Reply-To.
         tags: In one mail.
         size_bytes: A whole mail, attachments encoded.
@@ -73,6 +74,9 @@ class Limits:
     """
 
     recipients: int | None = None
+    to: int | None = None
+    cc: int | None = None
+    bcc: int | None = None
     reply_to: int | None = None
     tags: int | None = None
     size_bytes: int | None = None

@@ -251,6 +251,9 @@ def test_what_each_relay_carries_is_what_its_features_say():
     """A table or several, each with a column for a provider: ``| | `postmark` | ...``."""
     limits = {
         "recipients": "recipients in one mail",
+        "to": "addresses in To",
+        "cc": "addresses in Cc",
+        "bcc": "addresses in Bcc",
         "reply_to": "addresses in Reply-To",
         "tags": "tags in one mail",
         "size_bytes": "bytes in one mail",

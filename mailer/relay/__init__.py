@@ -18,4 +18,5 @@ PROVIDERS = {
     "mailjet": ("mailjet", "Mailjet"),
     "mailersend": ("mailersend", "MailerSend"),
     "mailtrap": ("mailtrap", "Mailtrap"),
+    "smtp2go": ("smtp2go", "Smtp2Go"),
 }

@@ -85,6 +85,22 @@ class Letter:
         """Whether a header stands twice, which a JSON object cannot say."""
         return len({name.lower() for name, _ in self.headers}) < len(self.headers)
 
+    def kinds(self) -> dict[str, tuple[Address, ...]]:
+        """To, Cc and Bcc for an API that must have somebody in To: Cc moves up, or who is alone.
+
+        Raises:
+            UnsupportedFeature: Several are all hidden: none of them may be shown to the others.
+        """
+        if self.to:
+            return {"to": self.to, "cc": self.cc, "bcc": self.bcc}
+        if self.cc:
+            return {"to": self.cc, "cc": (), "bcc": self.bcc}
+        if len(self.bcc) > 1:
+            raise UnsupportedFeature(
+                "are all hidden, and somebody must be in To: send to each alone", field="recipients"
+            )
+        return {"to": self.bcc, "cc": (), "bcc": ()}
+
     @property
     def copies(self) -> list[Copy]:
         """For an API where To must name somebody: one copy, or one for each where all are hidden."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import Outcome, UnsupportedFeature
+from ..errors import Outcome
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
@@ -23,7 +23,6 @@ from .provider import Junk, Provider, items_of, merged
 __all__ = ["MailerSend"]
 
 _TAKEN = ("to", "cc", "bcc")
-_MOST = {"to": 50, "cc": 10, "bcc": 10}
 _HEADER = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 _CODE = re.compile(r"#(MS[0-9]{1,9})", re.ASCII)
 
@@ -47,7 +46,8 @@ class MailerSend(Provider):
         date=False,
         provider_options=True,
     )
-    limits = Limits(recipients=sum(_MOST.values()), reply_to=1, tags=5, schedule_s=72 * 3600)
+    needs_to = True
+    limits = Limits(recipients=70, to=50, cc=10, bcc=10, reply_to=1, tags=5, schedule_s=72 * 3600)
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: headers whose names it does not take, types that are not what the file's name says."""
@@ -59,30 +59,14 @@ class MailerSend(Provider):
         if any(a.content_type.partition(";")[0] != _guessed(a) for a in message.attachments):
             yield "attachments", f"have by {self.name} the type that their name says", True
 
-    def refuse(self, letter: Letter) -> None:
-        """Also: too many of one kind, and several who are hidden with nobody to be hidden behind."""
-        super().refuse(letter)
-        for kind, addresses in (("to", letter.to), ("cc", letter.cc), ("bcc", letter.bcc)):
-            if len(addresses) > _MOST[kind]:
-                text = (
-                    f"{len(addresses)} in {kind} are more than the {_MOST[kind]} that {self.name} takes: send several"
-                )
-                raise UnsupportedFeature(text, field="recipients")
-        if not letter.to and not letter.cc and len(letter.bcc) > 1:
-            text = f"alone are not carried by {self.name}, which needs somebody in To: send each his own"
-            raise UnsupportedFeature(text, field="bcc")
-
     # --- request ------------------------------------------------------------------------------------------------------
 
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
         letter = self.letter(mail)
         message = letter.message
-        lists = {"to": letter.to, "cc": letter.cc, "bcc": letter.bcc}
-        if not letter.to:
-            lists = {"to": letter.cc, "bcc": letter.bcc} if letter.cc else {"to": letter.bcc}
         body: dict[str, Any] = {"from": named(message.from_[0])}
-        body |= {key: [named(address) for address in addresses] for key, addresses in lists.items() if addresses}
+        body |= {key: [named(address) for address in those] for key, those in letter.kinds().items() if those}
         if message.reply_to:
             body["reply_to"] = named(message.reply_to[0])
         if message.subject or message.provider_template is None:

@@ -68,6 +68,7 @@ class Provider:
         statuses: HTTP status -> meaning, where it is not that of :mod:`mailer.relay.meaning`.
         has_unique_headers: Whether a header that stands twice is carried once, as where headers are a JSON object.
         template_has_subject: Whether a stored template brings the subject too, not the texts alone.
+        needs_to: Whether several hidden recipients must have somebody in To or Cc to be hidden behind.
         smtputf8: Whether it takes addresses whose local part is not ASCII.
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
             One that has a sandbox names "sandbox" here.
@@ -87,6 +88,7 @@ class Provider:
     statuses: ClassVar[Mapping[int, Meaning]] = {}
     has_unique_headers: ClassVar[bool] = False
     template_has_subject: ClassVar[bool] = False
+    needs_to: ClassVar[bool] = False
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: int = 1
@@ -166,11 +168,19 @@ class Provider:
 
     def refuse(self, letter: Letter) -> None:
         """Raise UnsupportedFeature for what cannot even be left out: too many recipients, too large."""
-        count, most = len(letter.to) + len(letter.cc) + len(letter.bcc), self.limits.recipients
+        limits = self.limits
+        count, most = len(letter.to) + len(letter.cc) + len(letter.bcc), limits.recipients
         if most is not None and count > most:
             text = f"{count} are more than the {most} that {self.name} takes in one mail: send several"
             raise UnsupportedFeature(text, field="recipients")
-        size, largest = size_of(letter), self.limits.size_bytes
+        for kind in ("to", "cc", "bcc"):
+            count, most = len(getattr(letter, kind)), getattr(limits, kind)
+            if most is not None and count > most:
+                text = f"{count} in {kind} are more than the {most} that {self.name} takes: send several"
+                raise UnsupportedFeature(text, field="recipients")
+        if self.needs_to:
+            letter.kinds()
+        size, largest = size_of(letter), limits.size_bytes
         if largest is not None and size > largest:
             text = f"the mail has {size} bytes with its attachments encoded, {self.name} takes {largest}"
             raise UnsupportedFeature(text, field="attachments" if letter.message.attachments else "")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..errors import MessageError, Outcome
 from ..features import Features, Limits
 from ..mail import Mail
 from ..message import Message
@@ -52,6 +52,7 @@ class Resend(Provider):
         idempotency_key=True,
         provider_options=True,
     )
+    needs_to = True
     # Fifty is what To takes; of Cc and Bcc nothing is said, so it holds for all of them together.
     has_unique_headers = True
     limits = Limits(recipients=50, size_bytes=40_000_000)
@@ -74,13 +75,6 @@ class Resend(Provider):
         if len(dict(_metadata(message))) < len(message.metadata):
             yield "metadata", f"named tag or {beyond}", True
 
-    def refuse(self, letter: Letter) -> None:
-        """Also: nobody in To, which may not be empty."""
-        super().refuse(letter)
-        if not letter.to and not letter.cc and len(letter.bcc) > 1:
-            text = f"are all hidden, and {self.name} needs somebody in To: send to each alone"
-            raise UnsupportedFeature(text, field="recipients")
-
     # --- request ------------------------------------------------------------------------------------------------------
 
     def request(self, mail: Mail) -> Request:
@@ -88,10 +82,7 @@ class Resend(Provider):
         letter = self.letter(mail)
         message = letter.message
         body: dict[str, Any] = {"from": mailbox(message.from_[0])}
-        to, cc, bcc = letter.to, letter.cc, letter.bcc
-        if not to:  # it must name somebody; alone, nobody is hidden from anybody
-            to, cc, bcc = (cc, (), bcc) if cc else (bcc, (), ())
-        for key, addresses in (("to", to), ("cc", cc), ("bcc", bcc), ("reply_to", message.reply_to)):
+        for key, addresses in (*letter.kinds().items(), ("reply_to", message.reply_to)):
             if addresses:
                 body[key] = [mailbox(address) for address in addresses]
         if message.provider_template is not None:

@@ -5,85 +5,17 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import h11
 
 from ..mailbox.listener import Connection, Server
+from .relay_answers import ANSWERS, Answer, RelayRequest
 
 __all__ = ["Answer", "FakeRelay", "RelayRequest"]
 
 _BLOCK_BYTES = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class RelayRequest:
-    """One request as it came.
-
-    Attributes:
-        method: In capitals.
-        path: With its query.
-        headers: Names in lower case.
-        content: The body.
-        connection: The number of the connection that it came on, from 0.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    content: bytes
-    connection: int = 0
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.content)
-
-    @property
-    def form(self) -> list[tuple[str, str | bytes, str | None]]:
-        """The body's fields as multipart/form-data (RFC 7578): name, value and file name; a file's value is bytes."""
-        boundary = self.headers["content-type"].partition("boundary=")[2].encode()
-        parts = (b"\r\n" + self.content).split(b"\r\n--" + boundary)
-        if len(parts) < 2 or parts[0] or parts[-1] != b"--\r\n":
-            raise ValueError("the body is no form")
-        return [_field(part) for part in parts[1:-1]]
-
-
-def _field(part: bytes) -> tuple[str, str | bytes, str | None]:
-    head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-    said = dict(re.findall(r'; (name|filename)="([^"]*)"', head.decode().partition("\r\n")[0]))
-    names = {key: value.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n") for key, value in said.items()}
-    filename = names.get("filename")
-    return names["name"], content.decode() if filename is None else content, filename
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What to answer, faults included.
-
-    Attributes:
-        status: The HTTP status.
-        body: Bytes as they are, text in UTF-8, anything else as JSON.
-        headers: Beyond Content-Length.
-        drip_s: Seconds between the bytes of the whole answer, its head among them; None sends it at once.
-        drip_body_s: The same for the body alone: the head comes at once.
-        length: The Content-Length to announce, if not the true one.
-        raw: Sent in the place of an HTTP answer, and the connection ended.
-        lose: Read the whole request and end the connection without a word; "reset" ends it with a RST.
-        hold: Read the whole request and say nothing until the client goes.
-    """
-
-    status: int = 200
-    body: Any = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    drip_s: float | None = None
-    drip_body_s: float | None = None
-    length: int | None = None
-    raw: bytes | None = None
-    lose: bool | str = False
-    hold: bool = False
 
 
 #: Makes an answer out of a request.
@@ -360,6 +292,7 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "mailjet": _mailjet,
     "mailersend": _mailersend,
     "mailtrap": _mailtrap,
+    **ANSWERS,
 }
 
 # What stands before the host in a URL, if not the token alone.

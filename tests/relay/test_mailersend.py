@@ -86,7 +86,7 @@ class TestMailerSend(ProviderChecks):
             ({"to": [f"n{n}@example.org" for n in range(51)]}, "51 in to are more than the 50"),
             ({"cc": [f"n{n}@example.org" for n in range(11)]}, "11 in cc are more than the 10"),
             ({"bcc": [f"n{n}@example.org" for n in range(11)]}, "11 in bcc are more than the 10"),
-            ({"to": [], "bcc": ["a@example.org", "b@example.org"]}, "needs somebody in To"),
+            ({"to": [], "bcc": ["a@example.org", "b@example.org"]}, "somebody must be in To"),
         ],
     )
     def test_how_many_it_takes(self, fields: Any, says: str) -> None:

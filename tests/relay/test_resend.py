@@ -93,7 +93,7 @@ class TestResend(ProviderChecks):
             assert refused.value.field == "context"
 
     def test_hidden_recipients_alone_are_refused_not_shown_to_each_other(self) -> None:
-        with pytest.raises(UnsupportedFeature, match="needs somebody in To"):
+        with pytest.raises(UnsupportedFeature, match="somebody must be in To"):
             RelayBackend(self.provider).left_out(mail_of(message_of("bcc only")))
 
     def test_a_lost_answer_is_asked_for_again_with_the_same_key(self) -> None:
