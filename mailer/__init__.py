@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .errors import TlsError as TlsError
     from .errors import TransportError as TransportError
     from .errors import UnsupportedFeature as UnsupportedFeature
+    from .event import Event as Event
+    from .event import EventKind as EventKind
+    from .event import RejectReason as RejectReason
     from .features import Features as Features
     from .hooks import Hooks as Hooks
     from .hookspecs import Context as Context
@@ -81,6 +84,7 @@ _PUBLIC = {
         " DeliveryRefused DeliveryUnknown HeaderError HookError MailerError MessageError OutboxError Outcome"
         " ProtocolError TemplateError TlsError TransportError UnsupportedFeature"
     ),
+    "event": "Event EventKind RejectReason",
     "features": "Features",
     "hooks": "Hooks",
     "hookspecs": "Context",

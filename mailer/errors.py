@@ -21,7 +21,7 @@ The class says what happened; the :class:`Outcome` on the receipt says what to d
     |   |-- TlsError                TLS is required and could not be had, or did not verify
     |   `-- DeadlineExceeded        the time allowed for a step or for the whole call ran out
     |-- ProtocolError               the peer broke the protocol
-    |-- AuthError                   the server refused the credentials, or they may not be sent
+    |-- AuthError                   credentials were refused, ours by a server or a webhook call's by us
     `-- OutboxError                 the outbox could not store or find a job
 """
 
@@ -179,7 +179,10 @@ class ProtocolError(MailerError):
 
 
 class AuthError(MailerError):
-    """The server refused the credentials, offers no mechanism we have, or they may not be sent in clear."""
+    """The server refused the credentials, offers no mechanism we have, or they may not be sent in clear.
+
+    Or a call to a webhook does not prove that it is from its provider.
+    """
 
 
 class OutboxError(MailerError):

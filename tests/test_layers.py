@@ -27,6 +27,7 @@ LAYERS = {
     "delivery.py": 1,
     "dsn.py": 1,
     "envelope.py": 1,
+    "event.py": 1,
     "field.py": 1,
     "log.py": 1,
     "mail.py": 1,
@@ -112,7 +113,8 @@ LAYERS = {
     "secret_url.py": 4,
     "settings.py": 4,
     "sources.py": 4,
-    "webhooks.py": 4,
+    "webhooks/__init__.py": 4,
+    "webhooks/": 2,
     "outbox/worker.py": 4,
     "plugins/": 4,
     # 5: edges
