@@ -18,5 +18,6 @@ PROVIDERS = {
     "mailjet": ("mailjet", "Mailjet"),
     "mailersend": ("mailersend", "MailerSend"),
     "mailtrap": ("mailtrap", "Mailtrap"),
+    "scaleway": ("scaleway", "Scaleway"),
     "smtp2go": ("smtp2go", "Smtp2Go"),
 }

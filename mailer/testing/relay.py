@@ -61,7 +61,7 @@ class FakeRelay(Server):
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
         login = _LOGINS.get(self.provider, "{token}").format(token=self.token)
-        return f"{self.provider}://{login}@{self.authority}?scheme=http"
+        return f"{self.provider}://{login}@{self.authority}?scheme=http{_OPTIONS.get(self.provider, '')}"
 
     def next(self, *answers: Answer | Answering) -> None:
         """Answer the next requests with these, in order; a function is given the request."""
@@ -297,3 +297,5 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
 
 # What stands before the host in a URL, if not the token alone.
 _LOGINS = {"mailjet": "KEY:{token}"}
+# Options without which a URL is none.
+_OPTIONS = {"scaleway": "&project=11111111-2222-3333-4444-555555555555"}

@@ -82,6 +82,20 @@ class Answer:
 # ---- What providers answer: made of the request, the token that is right, and the request's number ----
 
 
+def _scaleway(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("x-auth-token") != token:
+        return Answer(status=401, body={"type": "denied_authentication", "method": "api_key", "reason": "not_found"})
+    found = re.fullmatch(r"/transactional-email/v1alpha1/regions/([a-z]{2}-[a-z]{3})/emails", request.path)
+    if request.method != "POST" or found is None:
+        return Answer(status=404, body={"type": "not_found", "message": "resource is not found"})
+    emails = [
+        {"id": f"sw-{number}-{kind}-{n}", "mail_rcpt": to["email"], "rcpt_type": kind, "status": "new", "flags": []}
+        for kind in ("to", "cc", "bcc")
+        for n, to in enumerate(request.json.get(kind, []))
+    ]
+    return Answer(body={"emails": emails})
+
+
 def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("x-smtp2go-api-key") != token:
         code = "E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"
@@ -98,5 +112,6 @@ def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
 
 #: URL scheme -> what accepts.
 ANSWERS: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
+    "scaleway": _scaleway,
     "smtp2go": _smtp2go,
 }
