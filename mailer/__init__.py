@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .message import Message as Message
     from .oauth2.provider import TokenProvider as TokenProvider
     from .oauth2.token import AccessToken as AccessToken
+    from .plugin import Plugin as Plugin
+    from .plugin_settings import PluginSettings as PluginSettings
     from .receipt import Attempt as Attempt
     from .receipt import Receipt as Receipt
     from .receipt import RecipientResult as RecipientResult
@@ -93,6 +95,8 @@ _PUBLIC = {
     "message": "Message",
     "oauth2.provider": "TokenProvider",
     "oauth2.token": "AccessToken",
+    "plugin": "Plugin",
+    "plugin_settings": "PluginSettings",
     "receipt": "Attempt Receipt RecipientResult",
     "relay.provider": "Provider",
     "retry": "RetryPolicy",

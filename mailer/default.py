@@ -58,7 +58,7 @@ def configure(settings: Settings | Mapping[str, Any] | None = None) -> None:
 
     read = settings if isinstance(settings, Settings) else Settings(settings)
     for name in read.names or ("default",):
-        read.of(name)
+        read.of(name).check_plugins()
     _put(_Configured(read))
 
 

@@ -8,6 +8,7 @@ called any more. One registry belongs to one mailer; nothing is global.
 from __future__ import annotations
 
 import bisect
+import copy
 import difflib
 import functools
 import inspect
@@ -53,8 +54,15 @@ class Hooks:
     def __init__(self) -> None:
         self._entries: dict[str, tuple[_Entry, ...]] = {}
         self._fired: Counter[str] = Counter()
-        self._blocking = False
+        self._faces: set[str] = set()
+        self._owner = ""
         self.errors: Counter[str] = Counter()
+
+    def owned_by(self, owner: str) -> Hooks:
+        """The same registry, seen by one owner: whatever is added through it belongs to that one."""
+        view = copy.copy(self)
+        view._owner = owner
+        return view
 
     # --- registering --------------------------------------------------------------------------------------------------
 
@@ -85,17 +93,26 @@ class Hooks:
         self._check_face(name, callback)
         entries = self._entries.get(name, ())
         if not any(e.callback == callback and e.priority == priority for e in entries):
-            entry = _Entry(callback, priority, owner or _owner_of(callback))
+            entry = _Entry(callback, priority, self._owner or owner or _owner_of(callback))
             at = bisect.bisect_right(entries, priority, key=lambda e: e.priority)
             self._entries[name] = (*entries[:at], entry, *entries[at:])
         return callback
 
-    def remove(self, name: str, callback: Callable[..., Any] | None = None, *, owner: str | None = None) -> int:
-        """Remove a callback, or all that an owner added, from one hook; how many went."""
-        entries = self._entries.get(name, ())
-        kept = tuple(e for e in entries if not (e.callback == callback or (owner is not None and e.owner == owner)))
-        self._entries[name] = kept
-        return len(entries) - len(kept)
+    def remove(
+        self, name: str | None = None, callback: Callable[..., Any] | None = None, *, owner: str | None = None
+    ) -> int:
+        """Remove a callback, or all that an owner added; how many went.
+
+        Args:
+            name: From one hook; None is from all.
+        """
+        went = 0
+        for each in list(self._entries) if name is None else [name]:
+            entries = self._entries.get(each, ())
+            kept = tuple(e for e in entries if not (e.callback == callback or (owner is not None and e.owner == owner)))
+            self._entries[each] = kept
+            went += len(entries) - len(kept)
+        return went
 
     def has(self, name: str, callback: Callable[..., Any] | None = None) -> bool:
         """Whether anything, or this callback, is registered there."""
@@ -125,13 +142,14 @@ class Hooks:
         Raises:
             ConfigError: One is registered already.
         """
-        self._blocking = self._blocking or blocking
+        if blocking:
+            self._faces.add("blocking")
         for name, entries in self._entries.items():
             for entry in entries:
                 self._check_face(name, entry.callback)
 
     def _check_face(self, name: str, callback: Any) -> None:
-        if self._blocking and _is_async(callback):
+        if self._faces and _is_async(callback):
             raise ConfigError(f"hook {name!r}: {_owner_of(callback)} is async, and this mailer is not: use AsyncMailer")
 
     # --- running ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ The rules:
   size.
 - Texts from outside are escaped: a line break or a terminal's escape sequence in one forges no line.
 - What goes wrong with a mail is told by receipt or exception, so nothing about it is above WARNING: a handler that
-  mails errors must not call itself. Only an action that raises, the app's own fault, is an ERROR, with its traceback.
+  mails errors must not call itself. Only an action that raises, the app's own fault, is an ERROR, with its traceback;
+  and at the start a plug-in that the app can do without.
 - Nothing that a handler or filter does reaches the send.
 """
 
@@ -44,6 +45,7 @@ __all__ = [
     "NO_SETTING",
     "OPENED",
     "OUTCOME",
+    "PLUGIN_DISABLED",
     "REQUEST",
     "RESULT",
     "RETRY",
@@ -174,6 +176,10 @@ TOKEN_NOT_KEPT = Event("oauth2", logging.WARNING, "token.unsaved", "%(path)s can
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
 
+# --- mailer.plugins ---------------------------------------------------------------------------------------------------
+
+PLUGIN_DISABLED = Event("plugins", logging.ERROR, "plugin.disabled", "plug-in %(plugin)s is not on: %(reason)s")
+
 # --- mailer.settings --------------------------------------------------------------------------------------------------
 
 NO_SETTING = Event("settings", logging.WARNING, "setting.unknown", "there is no setting %(variable)s; %(remedy)s")
@@ -181,6 +187,7 @@ NO_SETTING = Event("settings", logging.WARNING, "setting.unknown", "there is no 
 #: All of them, in the order of a mail's way.
 EVENTS = (
     NO_SETTING,
+    PLUGIN_DISABLED,
     SEALED,
     SENDING,
     OPENED,

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, 
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
-from .backends.base import Backend, Health
+from .backends.base import Backend, Health, called
 from .backends.url import backend_from_url
 from .envelope import Envelope
 from .errors import AddressError, ConfigError
@@ -21,12 +21,15 @@ from .retry import DEFAULT_RETRY, RetryPolicy
 from .runtime import Runtime, drive, drive_iter
 
 if TYPE_CHECKING:
+    import os
     from email.message import Message as StandardMessage
     from types import TracebackType
     from typing import Self
 
     from .oauth2 import TokenSource
     from .oauth2.callable import TokenCallable
+    from .plugin import OnPluginError, Plugin, Plugins
+    from .plugin_settings import PluginChoice
     from .search_path import Places
     from .settings import MailerSettings, Settings
     from .templates import Templates
@@ -46,6 +49,9 @@ class _Face(Unpickled):
         name: str = "default",
         from_: Addresses | None = None,
         hooks: Hooks | None = None,
+        plugins: PluginChoice | Iterable[str | Plugin[Any] | type[Plugin[Any]]] | Mapping[str, Any] | None = None,
+        plugin_folder: str | os.PathLike[str] | None = None,
+        on_plugin_error: OnPluginError | None = None,
         retry: RetryPolicy | None = DEFAULT_RETRY,
         templates: Templates | Places | None = None,
         unsupported: Unsupported | None = None,
@@ -63,6 +69,11 @@ class _Face(Unpickled):
             name: Which of the settings' mailers this is.
             from_: The From of messages that have none.
             hooks: The registry; None makes an empty one.
+            plugins: What it does beyond sending: names of plug-ins, classes and objects of :class:`Plugin`; or a
+                mapping of name to settings.
+            plugin_folder: A folder whose files are plug-ins too, all of them on; refused if anybody may write in it.
+            on_plugin_error: "raise" makes no mailer if a plug-in cannot be loaded; "disable" makes it without, logs an
+                error and keeps it in ``mailer.plugins.disabled``.
             retry: When a send tries again, within seconds; None tries once.
             templates: Where messages' templates are: a folder, "package:folder" or a list of them, or a
                 :class:`Templates`.
@@ -85,6 +96,9 @@ class _Face(Unpickled):
             retry = chosen.retry if retry is DEFAULT_RETRY else retry
             templates = chosen.templates if templates is None else templates
             fallback = chosen.tokens
+            plugins = chosen.plugins.with_wanted(plugins)
+            plugin_folder = chosen.plugin_folder if plugin_folder is None else plugin_folder
+            on_plugin_error = chosen.on_plugin_error if on_plugin_error is None else on_plugin_error
         elif name != "default":
             raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
         unsupported = "default" if unsupported is None else unsupported
@@ -114,6 +128,7 @@ class _Face(Unpickled):
             templates = Templates.of(templates)
         self._templates = templates
         self._pipeline = Pipeline(self, backend, runtime, hooks, retry=retry, from_=sender, templates=templates)
+        self._plugins = _plugins(hooks, plugins, plugin_folder, on_plugin_error)
 
     def _runtime(self) -> Runtime:
         raise NotImplementedError
@@ -129,6 +144,22 @@ class _Face(Unpickled):
         return self._pipeline.hooks
 
     @property
+    def plugins(self) -> Plugins:
+        """Its plug-ins, to look at and to deactivate."""
+        if self._plugins is None:
+            from .plugin import Plugins
+
+            self._plugins = Plugins(self.hooks)
+        return self._plugins
+
+    async def _close(self) -> None:
+        try:
+            await self._pipeline.close()
+        finally:
+            for plugin in self._plugins or ():
+                await called(self._pipeline.runtime, plugin.close)
+
+    @property
     def from_(self) -> tuple[Address, ...]:
         """The From of messages that have none; empty if there is none."""
         return self._from
@@ -140,6 +171,21 @@ class _Face(Unpickled):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.backend}>"
+
+
+def _plugins(hooks: Hooks, given: Any, folder: str | os.PathLike[str] | None, on_error: Any) -> Plugins | None:
+    """Load the plug-ins; None if none were asked for, for then there is nothing to import."""
+    if on_error not in (None, "raise", "disable"):
+        raise ConfigError(f"on_plugin_error={on_error!r}: must be 'raise' or 'disable'")
+    if folder is None and (given is None or given == ()):
+        return None
+    from .plugin import Plugins
+    from .plugin_settings import PluginChoice
+
+    choice = PluginChoice.of(() if given is None else given)
+    if folder is None and not choice.wanted and not choice.tables:
+        return None
+    return Plugins.load(hooks, choice, folder=folder, on_error=on_error or "raise")
 
 
 def _give_tokens(backend: Backend, tokens: TokenSource | TokenCallable | None, fallback: TokenSource | None) -> None:
@@ -256,7 +302,7 @@ class Mailer(_Face):
 
     def close(self) -> None:
         """Let go of connections. May be called more than once; sending again opens them anew."""
-        drive(self._pipeline.close())
+        drive(self._close())
 
     def __enter__(self) -> Self:
         return self
@@ -318,7 +364,7 @@ class AsyncMailer(_Face):
 
     async def aclose(self) -> None:
         """Let go of connections. As :meth:`Mailer.close`."""
-        await self._pipeline.close()
+        await self._close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -140,7 +140,7 @@ class Pipeline:
     ) -> None:
         self.backend = backend
         self.hooks = hooks
-        self._runtime = runtime
+        self.runtime = runtime
         self._retry = retry
         self._blank = Context(mailer=mailer, mail_id="", runtime=runtime, backend=backend)
         self._sealer = Sealer(hooks, from_=from_, clock=clock, templates=templates)
@@ -241,7 +241,7 @@ class Pipeline:
 
     async def close(self) -> None:
         """See :meth:`mailer.Mailer.close`."""
-        await called(self._runtime, self.backend.close)
+        await called(self.runtime, self.backend.close)
 
     # --- sealing ------------------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Pipeline:
     async def _chosen(self, context: Context) -> Backend:
         backend = await self.hooks.apply("backend", self.backend, context, Backend)
         if backend is not self.backend:
-            backend.attach(self._runtime, self.backend.unsupported)
+            backend.attach(self.runtime, self.backend.unsupported)
         return backend
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Pipeline:
             else:
                 share = min(batch, -(-len(units) // concurrency))  # a last round that is not full is for all of them
                 jobs = [functools.partial(self._exchange, part) for part in _batches(units, share)]
-                for ended in await self._runtime.gather(jobs, concurrency):
+                for ended in await self.runtime.gather(jobs, concurrency):
                     if ended is not None:
                         raise ended
             while untold:
@@ -317,7 +317,7 @@ class Pipeline:
     async def _exchange(self, units: list[_Unit]) -> None:
         """Hand mails to their one backend, and again for whom the policy says so."""
         backend = units[0].backend or self.backend
-        begun_at = self._runtime.now()
+        begun_at = self.runtime.now()
         for unit in units:
             unit.is_begun = True
         for unit, said in zip(units, await carry_many(backend, [_mail_of(unit) for unit in units]), strict=True):
@@ -355,7 +355,7 @@ class Pipeline:
                 settle(tally, receipt)
 
         await policy.try_again(
-            list(unit_of), carry_again, begun_at=begun_at, now=self._runtime.now, sleep=self._runtime.sleep
+            list(unit_of), carry_again, begun_at=begun_at, now=self.runtime.now, sleep=self.runtime.sleep
         )
 
     async def _tell(self, unit: _Unit) -> None:

@@ -40,6 +40,7 @@ from .address import Address
 from .errors import ConfigError, MessageError
 from .log import NO_SETTING
 from .message import Message
+from .plugin_settings import PluginChoice
 from .redaction import MASK, forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .search_path import SearchPath
@@ -48,6 +49,9 @@ from .sources import (
     ANY,
     DEFAULT,
     ENV_FILE,
+    LISTED,
+    OPAQUE,
+    PRESENT,
     TOML_FILE,
     WHOLE,
     Found,
@@ -150,6 +154,19 @@ def _shown_templates(value: Any) -> Any:
     return value if isinstance(value, list) else repr(value)
 
 
+def _plugins(value: Any) -> PluginChoice:
+    try:
+        return PluginChoice.of(() if value is None else value)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("plugins: ")) from None
+
+
+def _folder(value: Any) -> str | None:
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return None if value is None else os.fspath(value)
+    raise ValueError(f"must be a folder's name, not {type(value).__name__}")
+
+
 _Url = Annotated[
     InstanceOf[SecretURL] | None, BeforeValidator(_url), PlainSerializer(str, when_used="json-unless-none")
 ]
@@ -161,6 +178,11 @@ _Templates = Annotated[
     Any,  # list[str] | Templates | None; this file is to load without Jinja
     BeforeValidator(_templates),
     PlainSerializer(_shown_templates, when_used="json-unless-none"),
+]
+_Plugins = Annotated[
+    InstanceOf[PluginChoice],
+    BeforeValidator(_plugins),
+    PlainSerializer(PluginChoice.shown, when_used="json"),
 ]
 _OAuth2 = Annotated[
     Any,  # OAuth2Settings | TokenProvider | None; the latter is loaded on first use
@@ -288,6 +310,28 @@ class MailerSettings(BaseModel):
         None, description="Where access tokens come from, for a URL with a user and no password: the settings below."
     )
 
+    plugins: _Plugins = Field(
+        PluginChoice(),
+        description="The plug-ins that are on: names, parted by commas or as a list; or tables, each one's settings.",
+    )
+    plugin_folder: Annotated[str | None, BeforeValidator(_folder)] = Field(
+        None, description="A folder whose files `*.py` are plug-ins too, all of them on."
+    )
+    on_plugin_error: Literal["raise", "disable"] = Field(
+        "raise", description="If a plug-in cannot be loaded: `raise`, or `disable` to go on without it."
+    )
+
+    def check_plugins(self) -> None:
+        """Find the plug-ins and read their settings, and register nothing.
+
+        Raises:
+            ConfigError: One cannot be loaded, and is not to be disabled then.
+        """
+        if self.plugins.wanted or self.plugins.tables or self.plugin_folder:
+            from .plugin import Plugins
+
+            Plugins.check(self.plugins, folder=self.plugin_folder, on_error=self.on_plugin_error)
+
     @property
     def tokens(self) -> TokenProvider | None:
         """Where access tokens come from, or None."""
@@ -306,7 +350,8 @@ class Settings(MailerSettings, BaseSettings):
     URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
 
     Attributes:
-        url, from_, unsupported, templates, retry, oauth2: The default mailer's.
+        url, from_, unsupported, templates, retry, oauth2, plugins, plugin_folder, on_plugin_error: The default
+            mailer's.
         env: The section that was chosen, or None.
         mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").
@@ -432,6 +477,7 @@ _OF_MAILER: Tree = {
     **{field.rstrip("_"): None for field in MailerSettings.model_fields},
     "retry": dict.fromkeys((WHOLE, *RetrySettings.model_fields)),
     "oauth2": dict.fromkeys((WHOLE, *OAuth2Settings.model_fields)),
+    "plugins": {LISTED: None, ANY: {PRESENT: None, ANY: OPAQUE}},
 }
 _TREE: Tree = {**_OF_MAILER, "env": None, "mailers": {ANY: _OF_MAILER}}
 
@@ -462,7 +508,7 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{setting}.")
         else:
-            yield setting, value
+            yield setting.removesuffix("."), value  # a table that also stands for itself has that under ""
 
 
 def _warn(stray: list[tuple[str, str]]) -> None:

@@ -20,6 +20,9 @@ __all__ = [
     "ANY",
     "DEFAULT",
     "ENV_FILE",
+    "LISTED",
+    "OPAQUE",
+    "PRESENT",
     "TOML_FILE",
     "WHOLE",
     "Found",
@@ -42,6 +45,17 @@ ANY = "*"
 
 WHOLE = ""
 """In a tree: a single value may stand instead of this table."""
+
+LISTED = "+"
+"""In a tree: a single value may stand for the table and, from another place, beside it; found in it by this name."""
+
+PRESENT = "="
+"""In a tree: the table means something though it be empty; that it stands there is found in it by this name."""
+
+OPAQUE: Tree = {}
+"""In a tree: any value, also a table, that is not looked into."""
+
+_MARKS = (WHOLE, LISTED, PRESENT)
 
 #: Setting -> None, or the settings in it. The same names are written MAILER_A__B in the environment.
 Tree = Mapping[str, "Tree | None"]
@@ -159,7 +173,7 @@ class Place:
             if is_file:
                 path = (*path[:-1], path[-1].removesuffix("_file"))
             if _is_leaf(path, tree) and name == name.upper():
-                pairs.append((path, Found(value, name + suffix, is_file)))
+                pairs.append((_kept_at(path, tree), Found(value, name + suffix, is_file)))
             elif not _is_platforms(name, value):
                 unknown.append((_shown(name) + suffix, _variable_hint(name, tree)))
         return cls(_by_path(pairs), has_no_hyphens=True), unknown
@@ -191,7 +205,11 @@ class Read:
 
     def origins(self) -> dict[str, str]:
         """Dotted path to where its value came from; without what is inherited."""
-        return {".".join(path): found.origin for path, found in self.found.items() if path not in self.inherited}
+        return {
+            ".".join(part for part in path if part not in _MARKS): found.origin
+            for path, found in self.found.items()
+            if path not in self.inherited
+        }
 
 
 def read_settings(places: Sequence[Place]) -> Read:
@@ -327,17 +345,21 @@ def _leaves(table: Mapping[Any, Any], tree: Tree, before: str, above: _Path = ()
         if ANY in tree:
             setting = setting.lower()
             if not _NAME.fullmatch(setting):
-                raise ConfigError(f"{named}: a mailer's name is of letters and digits, parted by '_' or '-'")
-        elif setting not in tree or setting == WHOLE:
-            known = [name for name in tree if name != WHOLE]
+                raise ConfigError(f"{named}: a name here is of letters and digits, parted by '_' or '-'")
+        elif setting not in tree or setting in _MARKS:
+            known = [name for name in tree if name not in _MARKS]
             raise ConfigError(f"{named}: there is no such setting; {nearest(setting, known)}")
         below = tree[ANY] if ANY in tree else tree[setting]
-        if isinstance(value, Mapping):
+        if below is OPAQUE:
+            yield (*above, setting), Found(value, named)
+        elif isinstance(value, Mapping):
             if below is None:
                 raise ConfigError(f"{named}: must be a value, not a table")
+            if PRESENT in below:
+                yield (*above, setting, PRESENT), Found(True, named)
             yield from _leaves(value, below, f"{named}.", (*above, setting))
-        elif below is None or WHOLE in below:
-            yield (*above, setting), Found(value, named)
+        elif below is None or WHOLE in below or LISTED in below:
+            yield _kept_at((setting,), tree, above), Found(value, named)
         else:
             raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
 
@@ -380,17 +402,30 @@ def _laid_over(below: Mapping[_Path, Found], above: Mapping[_Path, Found]) -> di
 
 
 def _is_leaf(path: _Path, tree: Tree) -> bool:
+    below = _below(path, tree)
+    return below is None or below is OPAQUE or WHOLE in below or LISTED in below
+
+
+def _below(path: _Path, tree: Tree) -> Tree | None:
+    """What may stand below a setting; a tree of nothing if there is no such setting."""
     below: Tree | None = tree
     for part in path:
-        if below is None:
-            return False
+        if not below:
+            return _NOTHING
         if ANY in below:
-            below = below[ANY] if _NAME.fullmatch(part) else {}
-        elif part in below and part != WHOLE:
-            below = below[part]
+            below = below[ANY] if _NAME.fullmatch(part) else _NOTHING
         else:
-            return False
-    return below is None or WHOLE in below
+            below = below[part] if part in below and part not in _MARKS else _NOTHING
+    return below
+
+
+_NOTHING: Tree = dict[str, "Tree | None"]()
+
+
+def _kept_at(path: _Path, tree: Tree, above: _Path = ()) -> _Path:
+    """Where a single value is found: in the table that it stands for, if it may stand beside it."""
+    below = _below(path, tree)
+    return (*above, *path, LISTED) if below and LISTED in below else (*above, *path)
 
 
 def _is_platforms(name: str, value: str) -> bool:
@@ -404,9 +439,11 @@ def _variables(tree: Tree, names: Sequence[str], above: str) -> Iterator[str]:
     for setting, below in tree.items():
         if setting == ANY:
             setting, names = (names[0], names[1:]) if names else ("NAME", ())
-        if setting == WHOLE:
+        if setting in (WHOLE, LISTED):
             yield above.removesuffix("__")
-        elif below is None:
+        elif setting == PRESENT:
+            continue
+        elif below is None or below is OPAQUE:
             yield above + setting.upper()
         else:
             yield from _variables(below, names, f"{above}{setting.upper()}__")

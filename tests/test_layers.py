@@ -109,6 +109,8 @@ LAYERS = {
     "mailer.py": 4,
     "pipeline.py": 4,
     "plugin.py": 4,
+    "plugin_places.py": 4,
+    "plugin_settings.py": 4,
     "sealing.py": 4,
     "secret_url.py": 4,
     "settings.py": 4,
@@ -140,6 +142,9 @@ WORLDLY = {
 LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}
 """Loaded on first use: at the top of no file below the edges, but where that file is itself loaded on first use."""
 LOADED_ON_FIRST_USE = {
+    "plugin.py",
+    "plugin_settings.py",
+    "plugins/",
     "rendering.py",
     "runtime_async.py",
     "sandbox/language.py",
@@ -152,6 +157,12 @@ LOADED_ON_FIRST_USE = {
 def layer_of(file: str) -> int | None:
     fitting = [entry for entry in LAYERS if file == entry or (entry.endswith("/") and file.startswith(entry))]
     return LAYERS[max(fitting, key=len)] if fitting else None
+
+
+def is_loaded_on_first_use(file: str) -> bool:
+    return file in LOADED_ON_FIRST_USE or any(
+        folder.endswith("/") and file.startswith(folder) for folder in LOADED_ON_FIRST_USE
+    )
 
 
 def for_types_only(node: ast.AST) -> bool:
@@ -213,7 +224,7 @@ def faults(file: str, source: str) -> list[str]:
             found.append(f"{file} (layer {layer}) imports {target} (layer {above})")
         if top in WORLD - WORLDLY.get(file, set()) or (layer <= 2 and top == "httpx"):
             found.append(f"{file} (layer {layer}) imports {top}")
-        elif top in LAZY and at_load and file not in LOADED_ON_FIRST_USE:
+        elif top in LAZY and at_load and not is_loaded_on_first_use(file):
             found.append(f"{file} imports {top} when it is loaded")
     return found
 

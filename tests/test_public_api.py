@@ -16,7 +16,7 @@ import mailer
 NAMES = """
 AccessToken Address AddressError AsyncMailer Attachment Attempt AuthError Backend BackendURL ConfigError ConnectError Content Context DeadlineExceeded
 DeliveryDeferred DeliveryError DeliveryOptions DeliveryRefused DeliveryUnknown Envelope Event EventKind Features HeaderError Health HookError Hooks Mail
-Mailer MailerError Message MessageError NULL_SENDER Outcome OutboxError ProtocolError Provider Receipt RecipientResult RejectReason RetryPolicy Scope Settings
+Mailer MailerError Message MessageError NULL_SENDER Outcome OutboxError Plugin PluginSettings ProtocolError Provider Receipt RecipientResult RejectReason RetryPolicy Scope Settings
 StoredTemplate TemplateError TemplateLimits Templates TlsError TokenProvider TransportError UnsupportedFeature backend_from_url close configure get register_backend send
 """.split()  # noqa: E501
 SOURCE = Path(mailer.__file__)

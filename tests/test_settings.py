@@ -258,7 +258,7 @@ WRONG_TABLES = {
     "an unknown section": ({"env": "prodction", "production": {}}, "env: .*'prodction'; did you mean 'production'"),
     "no section at all": ({"env": "prod"}, "env: there is no section 'prod'; there are: none"),
     "a section of a wrong type": ({"env": 7, "production": {}}, "env: must be a section's name, not int"),
-    "no name of a mailer": ({"mailers": {"n__s": {"url": "null:"}}}, r"mailers\.n__s: a mailer's name"),
+    "no name of a mailer": ({"mailers": {"n__s": {"url": "null:"}}}, r"mailers\.n__s: a name here"),
     "the default twice": (
         {"url": "null:", "mailers": {"default": {"url": "null:"}}},
         r"url and mailers\.default\.url say the same",

@@ -1,21 +1,27 @@
-"""From a URL to a backend; the table of schemes, and plug-ins' additions to it."""
+"""From a URL to a backend; the table of schemes, and plug-ins' additions to it.
+
+A package adds a scheme by an entry point of the group ``mailer.backends``: its name is the scheme, its object the
+factory.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError, MailerError
-from ..redaction import forgets_arguments
+from ..redaction import forgets_arguments, words_of
 from ..relay import PROVIDERS
 from ..smtp.presets import PREFIX, PRESETS, preset_of
 from .base import Backend
 from .options import BackendURL, choice, parse_query, read_options, seconds
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from ..runtime import Runtime
 
 __all__ = ["BackendFactory", "backend_from_url", "register_backend"]
@@ -36,6 +42,8 @@ _BUILT_IN = {
     "null": ("memory", "null_from_url"),
     **dict.fromkeys(PROVIDERS, ("relay", "relay_from_url")),
 }
+#: The entry points that packages offer schemes by.
+ENTRY_POINTS = "mailer.backends"
 _registered: dict[str, BackendFactory] = {}
 
 _GROUP = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)\(", re.ASCII)
@@ -73,14 +81,16 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
     if found := _GROUP.match(url):
         return _group(url, found, runtime, depth)
     parsed = BackendURL.parse(url)
-    factory = _registered.get(parsed.scheme)
+    factory = _registered.get(parsed.scheme) or _offered(parsed.scheme)
     if factory is None:
         # A preset of a service is SMTP; an unknown one is refused here, with the nearest.
         scheme = parsed.scheme if preset_of(parsed.scheme) is None else "smtp"
         if parsed.scheme in _GROUPS:
             raise ConfigError(f"{parsed.scheme} is a group: its members stand in parentheses: {parsed.scheme}(URL URL)")
         if scheme not in _BUILT_IN:
-            known = [*_BUILT_IN, *_registered, *_GROUPS]
+            from importlib.metadata import entry_points
+
+            known = [*_BUILT_IN, *_registered, *_GROUPS, *entry_points(group=ENTRY_POINTS).names]
             near = difflib.get_close_matches(parsed.scheme, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
             raise ConfigError(f"there is no backend {parsed.scheme!r}; {hint}")
@@ -95,6 +105,34 @@ def _made(url: str, runtime: Runtime | None, depth: int) -> Backend:
     if not isinstance(backend, Backend):
         raise ConfigError(f"{parsed.scheme}: its factory made {type(backend).__name__}, not a Backend")
     return backend
+
+
+def _offered(scheme: str) -> BackendFactory | None:
+    """The factory that an installed package offers for a scheme that is not ours, by an entry point."""
+    if scheme in _BUILT_IN or scheme in _GROUPS or preset_of(scheme) is not None:
+        return None
+    from importlib.metadata import entry_points
+
+    entries = distinct(entry_points(group=ENTRY_POINTS, name=scheme))
+    if not entries:
+        return None
+    if len(entries) > 1:
+        packages = " and ".join(entry.dist.name if entry.dist else entry.value for entry in entries)
+        raise ConfigError(f"{scheme}: is offered by {packages}: uninstall one, or use register_backend")
+    try:
+        factory = entries[0].load()
+    except Exception as error:
+        text = words_of(error) if isinstance(error, (ImportError, SyntaxError)) else type(error).__name__
+        raise ConfigError(f"{scheme}: {entries[0].value} cannot be loaded: {text}") from error
+    if not callable(factory):
+        raise ConfigError(f"{scheme}: its entry point {entries[0].value} leads to no factory")
+    _registered[scheme] = factory
+    return cast(BackendFactory, factory)
+
+
+def distinct(entries: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """Entry points without those of a package that is seen twice on the path."""
+    return list({(entry.name, entry.value, entry.dist and entry.dist.name): entry for entry in entries}.values())
 
 
 def _group(url: str, found: re.Match[str], runtime: Runtime | None, depth: int) -> Backend:

@@ -37,6 +37,9 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
         ["retry.jitter", "0.5                             default"],
         ["retry.on_unknown", "keep                            default"],
         ["oauth2", "-                               not set"],
+        ["plugins", "-                               not set"],
+        ["plugin_folder", "-                               not set"],
+        ["on_plugin_error", "raise                           default"],
         ["env", "live                            MAILER_ENV in .env"],
         ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
     ]

@@ -1,0 +1,326 @@
+"""Plug-ins: a name, settings and hooks, added to a mailer as one and taken away as one.
+
+::
+
+    class Footer(Plugin[FooterSettings]):
+        name = "footer"
+
+        def register(self, hooks):
+            hooks.add_filter("message", self.with_footer)
+
+        def with_footer(self, message, context):
+            return message.with_(text=f"{message.text}\\n-- \\n{self.settings.text}")
+
+What a plug-in registers through the hooks it is given has its name as owner: an error names it, and
+``mailer.plugins.deactivate("footer")`` removes all of it.
+
+Loaded on first use, as plug-ins' settings are pydantic models.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar, Generic, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from .errors import ConfigError, MailerError
+from .hooks import Hooks
+from .log import PLUGIN_DISABLED
+from .plugin_places import found_plugin, known_names, plugins_in_folder
+from .plugin_settings import PluginChoice, PluginSettings, read_plugin_settings
+from .redaction import Unpickled, forgets_arguments, words_of
+from .sources import nearest
+
+__all__ = ["OnPluginError", "Plugin", "PluginSettings", "Plugins"]
+
+S = TypeVar("S", bound=BaseModel, default=PluginSettings)
+#: What becomes of a plug-in that cannot be loaded: the mailer is not made, or is made without it.
+OnPluginError = Literal["raise", "disable"]
+
+#: Do a step for the plug-in of a name; its failure is raised, or told and kept.
+_Attempt = Callable[[str, Callable[[], None]], None]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
+
+
+class Plugin(Unpickled, Generic[S]):
+    """Something that a mailer does beyond sending. Subclass it, name it, and write ``register``.
+
+    Attributes:
+        name: Lower-case letters, digits and "_"; what settings call it, and the owner of its hooks.
+        version: Its own; "" leaves it to the package that brought it.
+        requires: Names of plug-ins that must be on, and are registered before it.
+        settings_model: The pydantic model of its settings; ``Plugin[FooterSettings]`` says it too.
+        settings: Its settings, read by that model.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[str] = ""
+    requires: ClassVar[tuple[str, ...]] = ()
+    settings_model: ClassVar[type[BaseModel]] = PluginSettings
+    settings: S
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if isinstance(get_origin(base), type) and issubclass(get_origin(base), Plugin):
+                model = get_args(base)[0]
+                if isinstance(model, type) and "settings_model" not in cls.__dict__:
+                    cls.settings_model = model
+
+    @forgets_arguments
+    def __init__(self, settings: S | Mapping[str, Any] | None = None, /, **keywords: Any) -> None:
+        """Read the settings. Does nothing else.
+
+        Args:
+            settings: An object of its model, or a mapping.
+            keywords: Settings, over those of the mapping.
+
+        Raises:
+            ConfigError: A setting is unknown, missing or wrong, or the class itself is; the text shows no value.
+        """
+        _check_class(type(self))
+        model = self.settings_model
+        if isinstance(settings, model) and not keywords:
+            self.settings = settings  # settings_model is S's own
+            return
+        if not (settings is None or isinstance(settings, (Mapping, model))):
+            raise ConfigError(f"plug-in {self.name!r} takes a mapping of settings, not {type(settings).__name__}")
+        table = dict(settings or {})
+        self.settings = read_plugin_settings(self.name, model, {**table, **keywords})  # type: ignore[assignment]
+
+    def register(self, hooks: Hooks) -> None:
+        """Add filters and actions. Called when a mailer is made with it, and again when it is activated again.
+
+        Args:
+            hooks: The mailer's registry; what is added through it belongs to this plug-in.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no register")
+
+    def close(self) -> Awaitable[None] | None:
+        """Let go of what it opened: called when the mailer closes, which may be used again afterwards."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def _check_class(kind: type[Plugin[Any]]) -> None:
+    if not isinstance(kind.name, str) or not _NAME.fullmatch(kind.name):
+        raise ConfigError(
+            f"{kind.__module__}.{kind.__qualname__}: name={kind.name!r}: a plug-in's name is of lower-case letters, "
+            "digits and '_'"
+        )
+    if not isinstance(kind.version, str):
+        raise ConfigError(f"plug-in {kind.name!r}: version must be a string, not {type(kind.version).__name__}")
+    if not isinstance(kind.requires, (tuple, list)) or not all(isinstance(one, str) for one in kind.requires):
+        raise ConfigError(f"plug-in {kind.name!r}: requires must be a tuple of names")
+    if not (isinstance(kind.settings_model, type) and issubclass(kind.settings_model, BaseModel)):
+        raise ConfigError(f"plug-in {kind.name!r}: settings_model must be a pydantic model")
+
+
+class Plugins:
+    """The plug-ins of one mailer; iterating gives those that are on, in the order they were registered.
+
+    Attributes:
+        disabled: Name to why it could not be loaded, with ``on_plugin_error="disable"``.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._loaded: dict[str, Plugin[Any]] = {}
+        self._active: set[str] = set()
+        self.disabled: dict[str, MailerError] = {}
+
+    @classmethod
+    def load(
+        cls,
+        hooks: Hooks,
+        choice: PluginChoice,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        on_error: OnPluginError = "raise",
+    ) -> Plugins:
+        """Find, make, order and register plug-ins: those of the folder first, by file name; then as they were given.
+
+        Raises:
+            ConfigError: One cannot be loaded, and ``on_error`` is "raise"; the text names it.
+        """
+        plugins = cls(hooks)
+        attempt = plugins._attempt(on_error)
+        try:
+            for plugin in plugins._ordered(_made(choice, folder, attempt), attempt):
+                attempt(plugin.name, partial(plugins._register, plugin))
+        except BaseException:
+            for plugin in plugins:  # the registry may be another mailer's too
+                hooks.remove(owner=plugin.name)
+            raise
+        return plugins
+
+    @classmethod
+    def check(
+        cls, choice: PluginChoice, *, folder: str | os.PathLike[str] | None = None, on_error: OnPluginError = "raise"
+    ) -> None:
+        """Find and make plug-ins as :meth:`load` does, and register none. Raises as it does."""
+        _made(choice, folder, cls(Hooks())._attempt(on_error))
+
+    def _attempt(self, on_error: OnPluginError) -> _Attempt:
+        """Do a step for one plug-in, whose failure is an error of ours: raised, or told and kept."""
+
+        def attempt(name: str, step: Callable[[], None]) -> None:
+            try:
+                try:
+                    step()
+                except MailerError:
+                    raise
+                except Exception as error:
+                    text = words_of(error) if isinstance(error, (ImportError, SyntaxError)) else type(error).__name__
+                    raise ConfigError(f"plug-in {name!r} cannot be loaded: it raised {text}") from error
+            except MailerError as error:
+                if on_error != "disable":
+                    raise
+                self.disabled.setdefault(name, error)
+                PLUGIN_DISABLED(plugin=name, reason=error)
+
+        return attempt
+
+    def _ordered(self, made: Mapping[str, Plugin[Any]], attempt: _Attempt) -> Iterator[Plugin[Any]]:
+        """Those whose requirements are met, each behind them and else as they stand.
+
+        A generator: what a plug-in requires has been registered, or has failed, when it is looked at.
+        """
+        state: dict[str, Literal["visiting", "done"]] = {}
+
+        def visit(name: str, path: tuple[str, ...]) -> Iterator[Plugin[Any]]:
+            if name in state:
+                return
+            state[name] = "visiting"
+            plugin = made[name]
+            path = (*path, name)
+            problem = None
+            for needed in plugin.requires:
+                if state.get(needed) == "visiting":
+                    circle = " -> ".join((*path[path.index(needed) :], needed))
+                    problem = f"plug-in {name!r} requires itself: {circle}"
+                elif needed not in made:
+                    state_of = "could not be loaded" if needed in self.disabled else "is not on: add it to plugins"
+                    problem = f"plug-in {name!r} requires {needed!r}, which {state_of}"
+                else:
+                    yield from visit(needed, path)
+                    if needed not in self._active and problem is None:
+                        problem = f"plug-in {name!r} requires {needed!r}, which could not be loaded"
+            state[name] = "done"
+            if problem is None:
+                yield plugin
+            else:
+                attempt(name, partial(_fail, problem))
+
+        for name in made:
+            yield from visit(name, ())
+
+    def _register(self, plugin: Plugin[Any]) -> None:
+        """Register it whole, or not at all."""
+        try:
+            plugin.register(self._hooks.owned_by(plugin.name))
+        except BaseException:
+            self._hooks.remove(owner=plugin.name)
+            raise
+        self._loaded[plugin.name] = plugin
+        self._active.add(plugin.name)
+
+    # --- using --------------------------------------------------------------------------------------------------------
+
+    def deactivate(self, name: str) -> None:
+        """Remove all that a plug-in added; what runs just now may still call what it has begun with.
+
+        Raises:
+            ConfigError: There is none of this name, or one that is on requires it.
+        """
+        plugin = self[name]
+        dependants = [other.name for other in self if plugin.name in other.requires]
+        if dependants:
+            raise ConfigError(f"plug-in {name!r} is required by {', '.join(dependants)}: deactivate that first")
+        self._active.discard(plugin.name)
+        self._hooks.remove(owner=plugin.name)
+
+    def activate(self, name: str) -> None:
+        """Register a plug-in again that was deactivated; nothing if it is on.
+
+        Raises:
+            ConfigError: There is none of this name, or it requires one that is not on.
+        """
+        plugin = self[name]
+        if plugin.name in self._active:
+            return
+        for needed in plugin.requires:
+            if needed not in self._active:
+                raise ConfigError(f"plug-in {name!r} requires {needed!r}: activate that first")
+        self._register(plugin)
+
+    def is_active(self, name: str) -> bool:
+        """Whether a plug-in of this name is on."""
+        return name in self._active
+
+    def __iter__(self) -> Iterator[Plugin[Any]]:
+        return iter([plugin for name, plugin in self._loaded.items() if name in self._active])
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def __getitem__(self, name: str) -> Plugin[Any]:
+        """A plug-in by name, on or not. Raises ConfigError if there is none."""
+        if name not in self._loaded:
+            raise ConfigError(f"this mailer has no plug-in {name!r}; {nearest(str(name), list(self._loaded))}")
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaded
+
+    def __repr__(self) -> str:
+        return f"<Plugins {', '.join(plugin.name for plugin in self) or 'none'}>"
+
+
+def _fail(problem: str) -> None:
+    raise ConfigError(problem)
+
+
+def _made(choice: PluginChoice, folder: str | os.PathLike[str] | None, attempt: _Attempt) -> dict[str, Plugin[Any]]:
+    """The plug-ins by name, in order, with their settings; not yet registered."""
+    made: dict[str, Plugin[Any]] = {}
+
+    def add(find: Callable[[], Plugin[Any] | type[Plugin[Any]]], where: str) -> None:
+        found = find()
+        _check_class(found if isinstance(found, type) else type(found))
+        if found.name in made:
+            raise ConfigError(f"plug-in {found.name!r} is there twice: {where} gives another")
+        made[found.name] = found(choice.tables.get(found.name, {})) if isinstance(found, type) else found
+
+    files: list[tuple[str, Callable[[], type[Plugin[Any]]]]] = []
+    if folder is not None:
+        attempt("of plugin_folder", lambda: files.extend(plugins_in_folder(folder)))
+    for file, load in files:
+        attempt(file, partial(add, load, file))
+    for one in choice.wanted:
+        if not isinstance(one, str):
+            attempt(one.name or "without a name", partial(add, partial(_itself, one), "plugins"))
+        elif one not in made:  # as a file of the folder it is on already
+            attempt(one, partial(add, partial(found_plugin, one), "plugins"))
+    _check_tables(choice, made)
+    return made
+
+
+def _itself(given: Plugin[Any] | type[Plugin[Any]]) -> Plugin[Any] | type[Plugin[Any]]:
+    return given
+
+
+def _check_tables(choice: PluginChoice, made: Mapping[str, Plugin[Any]]) -> None:
+    """Settings for a plug-in that is not on are kept for when it is; for one that there is not, they are a slip."""
+    given = {*made, *choice.names}
+    for name in choice.tables:
+        if name not in given and name not in known_names():
+            raise ConfigError(f"plugins.{name}: there is no such plug-in; {nearest(name, [*given, *known_names()])}")

@@ -1,0 +1,8 @@
+"""The plug-ins that come with the library: one file each, loaded when its name is asked for."""
+
+from __future__ import annotations
+
+__all__ = ["BUILT_IN"]
+
+#: Name, which is the module's too -> the class in it.
+BUILT_IN: dict[str, str] = {}
