@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import mailer
+
+sys.path.insert(0, str(Path(__file__).parent))
+import relay_pages
+
+relay_pages.write(Path(__file__).parent / "relays")
 
 project = "mailer"
 author = "the mailer contributors"

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import ConfigError, UnsupportedFeature
 from .message import Message
 
-__all__ = ["Features", "Limits", "Unsupported", "carried", "left_out", "noted", "uses"]
+__all__ = ["Features", "Limits", "Unsupported", "carried", "is_advice", "left_out", "noted", "uses"]
 
 #: What to do with what a backend cannot carry: "default" refuses what changes who gets what and when, and notes the
 #: rest; "error" refuses everything; "degrade" notes everything.
@@ -158,6 +158,11 @@ def left_out(message: Message | None, features: Features, backend: str, policy: 
     )
 
 
+def is_advice(feature: str) -> bool:
+    """Whether a mail is complete without it, as the bar in :class:`Features` says."""
+    return feature in _ADVISORY
+
+
 def noted(feature: str, text: str, policy: Unsupported, *, is_advice: bool | None = None) -> str:
     """The note that says what is not carried.
 
@@ -169,8 +174,8 @@ def noted(feature: str, text: str, policy: Unsupported, *, is_advice: bool | Non
     Raises:
         UnsupportedFeature: The policy says that it must not be left out.
     """
-    is_advice = feature in _ADVISORY if is_advice is None else is_advice
-    if policy == "error" or (policy == "default" and not is_advice):
+    only_advice = feature in _ADVISORY if is_advice is None else is_advice
+    if policy == "error" or (policy == "default" and not only_advice):
         raise UnsupportedFeature(text, field=feature)
     return f"{feature} {text}"
 
