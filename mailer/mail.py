@@ -69,6 +69,15 @@ class Content:
         head, _, body = data.partition(b"\r\n\r\n")
         return cls((data,), has_8bit=not body.isascii(), has_utf8_headers=not head.isascii())
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What it is put together from, in order."""
+        return self._pieces
+
+    def made_of(self, pieces: Iterable[Piece]) -> Content:
+        """Other pieces that need of a server what these need: the same with header fields in front, say."""
+        return Content(pieces, has_8bit=self.has_8bit, has_utf8_headers=self.has_utf8_headers)
+
     def __len__(self) -> int:
         return self._length
 

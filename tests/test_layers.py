@@ -40,6 +40,7 @@ LAYERS = {
     "verdict.py": 1,
     # 2: pure logic
     "dkim.py": 2,
+    "dkim_key.py": 2,
     "features.py": 2,
     "header.py": 2,
     "hooks.py": 2,
