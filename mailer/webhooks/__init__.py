@@ -17,13 +17,30 @@ from .call import MAX_BODY_BYTES, Call, Headers
 from .proof import Proof
 from .webhook import Webhook
 
-__all__ = ["MAX_BODY_BYTES", "PROVIDERS", "TOLERANCE_S", "Event", "EventKind", "RejectReason", "Webhook", "parse"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "PROVIDERS",
+    "TOLERANCE_S",
+    "Event",
+    "EventKind",
+    "RejectReason",
+    "Webhook",
+    "certificate_url",
+    "parse",
+    "webhook_of",
+]
 
 #: Provider -> the file of this package, and the class in it.
 PROVIDERS = {
     "sendgrid": ("sendgrid", "SendGridWebhook"),
     "mailgun": ("mailgun", "MailgunWebhook"),
     "postmark": ("postmark", "PostmarkWebhook"),
+    "resend": ("resend", "ResendWebhook"),
+    "brevo": ("brevo", "BrevoWebhook"),
+    "sparkpost": ("sparkpost", "SparkPostWebhook"),
+    "mailjet": ("mailjet", "MailjetWebhook"),
+    "mandrill": ("mandrill", "MandrillWebhook"),
+    "ses": ("ses", "SesWebhook"),
 }
 
 #: How old a signature may be, and how far ahead, in seconds: what Svix and Stripe chose.
@@ -57,7 +74,7 @@ def parse(
         now: The time, with a time zone; None is the clock's.
         tolerance_s: How far from it a signature's time may lie, in seconds. What the provider tells again after an
             outage is signed anew.
-        certificates: URL to certificate in PEM, where the provider signs by one (SES).
+        certificates: URL to certificate in PEM, where the provider signs by one (SES): see :func:`certificate_url`.
         max_bytes: The longest body that is read.
 
     Returns:
@@ -73,6 +90,21 @@ def parse(
     proof = Proof.of(webhook.name, secret, now or datetime.now(UTC), tolerance_s, certificates)
     webhook.verify(call, proof)
     return webhook.events(call)
+
+
+def certificate_url(
+    provider: str | Webhook, headers: Headers, body: bytes | str, *, max_bytes: int = MAX_BODY_BYTES
+) -> str | None:
+    """Where the certificate lies that a call is signed by; None if it needs none, or names none that may be trusted.
+
+    A host of the provider's own, over https: safe to fetch, before the call is verified, if redirects are not followed.
+    What was fetched may be kept for months: a provider that changes its certificate changes the URL.
+
+    Raises:
+        ConfigError: There is no such provider.
+        ProtocolError: The body is too large.
+    """
+    return webhook_of(provider).certificate_url(Call.of(headers, body, max_bytes=max_bytes))
 
 
 def webhook_of(provider: str | Webhook) -> Webhook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ConfigError, ProtocolError
 
-__all__ = ["MAX_BODY_BYTES", "Call", "Headers"]
+__all__ = ["MAX_BODY_BYTES", "Call", "Headers", "json_of"]
 
 #: As mappings, or pairs, text or bytes.
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
@@ -19,6 +20,7 @@ Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] 
 #: More than any provider puts into one call; SparkPost's batches of 10,000 events are the largest known.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_FIELDS = 1000
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,13 +55,17 @@ class Call:
         items: Any = headers.items() if isinstance(headers, Mapping) else headers
         try:
             for given_name, given_value in items:
-                name, value = _text(given_name).lower(), _text(given_value)
+                name, value = _text(given_name).lower(), _text(given_value).strip()
                 named[name] = f"{named[name]}, {value}" if name in named else value
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError("a webhook's headers must be a mapping or pairs of text") from error
         if not isinstance(url, str):
             raise ConfigError(f"a webhook's url must be str, not {type(url).__name__}")
         return cls(named, bytes(body), url)
+
+    def header(self, *names: str) -> str:
+        """The header by the first of these names, in lower case, that it has; "" if it has none."""
+        return next((value for name in names if (value := self.headers.get(name))), "")
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -83,7 +89,8 @@ class Call:
         Raises:
             ProtocolError: It is none.
         """
-        try:
+        pairs: list[tuple[str, str]] | None = None
+        with contextlib.suppress(ValueError):
             pairs = parse_qsl(
                 self.body.decode("utf-8"),
                 keep_blank_values=True,
@@ -91,8 +98,8 @@ class Call:
                 errors="strict",
                 max_num_fields=_MAX_FIELDS,
             )
-        except ValueError:
-            raise ProtocolError("the webhook's body is no form") from None
+        if pairs is None:  # out here: the error above holds the whole body
+            raise ProtocolError("the webhook's body is no form")
         return dict(pairs)
 
     def __repr__(self) -> str:
@@ -105,14 +112,16 @@ def json_of(text: bytes | str) -> Any:
     Raises:
         ProtocolError: It is none.
     """
-    try:
+    data = _NOTHING
+    with contextlib.suppress(ValueError, RecursionError):  # deep nesting is a RecursionError
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        data = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        read = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:
-            json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # deep nesting is a RecursionError
-        raise ProtocolError("the webhook's body is no JSON") from None  # whose error holds the body
+            json.dumps(read, ensure_ascii=False).encode()
+        data = read
+    if data is _NOTHING:  # out here: the error above holds the whole body
+        raise ProtocolError("the webhook's body is no JSON")
     return data
 
 

@@ -73,13 +73,11 @@ class MailgunWebhook(Webhook):
                 is_hard = True if reason == "bounce" else is_address_at_fault(status.text("message", "description"))
         did_not_arrive = kind in (EventKind.BOUNCED, EventKind.REJECTED)
         known = self.reasons.get(reason, RejectReason.OTHER)
-        inner = data.at("message", "headers").id("message-id")
         return self.made(
             kind,
             item,
-            # The answer to the request, and so the receipt, has angle brackets around it.
-            provider_id=f"<{inner}>" if inner and not inner.startswith("<") else inner,
-            event_id=data.id("id"),
+            provider_id=data.at("message", "headers").message_id("message-id"),
+            event_id=data.id("id"),  # which another may have on another day
             recipient=data.address("recipient"),
             time=data.time("timestamp"),
             reject_reason=known if did_not_arrive else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ..address import Address
-from ..errors import AddressError
+from ..errors import AddressError, ProtocolError
+from .call import json_of
 
 __all__ = ["Payload", "address_in", "codes_in", "is_address_at_fault", "moment"]
 
@@ -16,6 +18,7 @@ _MAX_TEXT = 2000
 _MAX_ID = 255
 _CODE = re.compile(r"\s*(?:(?:smtp|x-[\w-]+)\s*;\s*)?([2-5][0-9]{2})(?=[ -]|$)", re.ASCII | re.IGNORECASE)
 _ENHANCED_CODE = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!\.?\w)", re.ASCII)
+_TAG = re.compile(r"tag(?:_[0-9]+)?", re.ASCII)
 
 
 class Payload:
@@ -87,8 +90,30 @@ class Payload:
         return ()
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """The object there, as it is."""
-        return dict(self.at(key).data)
+        """The object there, as it is, or that of the JSON text there."""
+        return dict(Payload(self._json(key)).data)
+
+    def listed(self, key: str) -> tuple[str, ...]:
+        """The texts of the list there, or of the JSON text there; a text that is no JSON list is one."""
+        return Payload({key: self._json(key)}).texts(key) or self.texts(key)
+
+    def _json(self, key: str) -> Any:
+        value = self.data.get(key)
+        if isinstance(value, str):
+            with contextlib.suppress(ProtocolError):
+                return json_of(value)
+        return value
+
+    def pairs(self, key: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Tags and metadata of a provider that has pairs alone: our tags are those named "tag", "tag_2" ..."""
+        pairs = self.mapping(key)
+        tags = [name for name in pairs if _TAG.fullmatch(name)]
+        return tuple([str(pairs.pop(name))[:_MAX_TEXT] for name in tags]), pairs
+
+    def message_id(self, *keys: str) -> str:
+        """The id, which is a Message-ID, in angle brackets: so the answer to the request, and the receipt, has it."""
+        found = self.id(*keys)
+        return f"<{found}>" if found and not found.startswith("<") else found
 
     def address(self, *keys: str) -> Address | None:
         """The mailbox of the first of these keys that has one; None if none has."""

@@ -77,9 +77,8 @@ class Proof:
         Raises:
             AuthError: It has none.
         """
-        for name in names:
-            if value := call.headers.get(name, "").strip():
-                return value
+        if value := call.header(*names):
+            return value
         raise self.refused(f"it has no {names[0]} header: turn signing on in the provider's settings")
 
     def check_moment(self, stamp: str, tolerance_s: float | None = None) -> None:
@@ -95,15 +94,18 @@ class Proof:
         if not abs((self.now.astimezone(UTC) - when).total_seconds()) <= tolerance_s:
             raise self.refused(f"its signature is more than {tolerance_s:g} s from now: replayed, or a clock is wrong")
 
-    def check_any(self, expected: Iterable[bytes], shown: Iterable[bytes]) -> None:
+    def check_any(self, expected: Iterable[bytes], shown: Iterable[bytes], text: str = "") -> None:
         """That one of what is shown is one of what is expected. All pairs are compared.
+
+        Args:
+            text: What is wrong if none is; "" says that the signature is.
 
         Raises:
             AuthError: None is.
         """
         shown = list(shown)
         if not any([hmac.compare_digest(one, other) for one in expected for other in shown]):
-            raise self.wrong()
+            raise self.refused(text) if text else self.wrong()
 
     def wrong(self) -> AuthError:
         """The error for a signature that does not fit."""
@@ -118,8 +120,8 @@ class Proof:
         Raises:
             AuthError: It does not.
         """
-        shown = [call.headers.get(SECRET_HEADER, "")]
-        scheme, _, value = call.headers.get("authorization", "").strip().partition(" ")
+        shown = [call.header(SECRET_HEADER)]
+        scheme, _, value = call.header("authorization").partition(" ")
         if scheme.lower() == "bearer":
             shown.append(value.strip())
         elif scheme.lower() == "basic":

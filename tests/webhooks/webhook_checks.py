@@ -155,11 +155,9 @@ class WebhookChecks:
 
     def test_who_shows_nothing_is_refused(self) -> None:
         call = self.sign(self.body_of([self.first]), self.secret, NOW)
-        body = self.body_of([{}]) if not call.headers else call.body
-        more = {key: value for key, value in call.more.items() if key != "url"}
-        self.expect_refusal(Signed(body, {}, more))
-        self.expect_refusal(Signed(body, dict.fromkeys(call.headers, ""), more))
-        self.expect_refusal(Signed(body, dict.fromkeys(call.headers, "ÿ\n,"), more))
+        body = self.body_of([{}]) if not call.headers else call.body  # where it is the body that is signed
+        for headers in ({}, dict.fromkeys(call.headers, ""), dict.fromkeys(call.headers, "ÿ\n,")):
+            self.expect_refusal(Signed(body, headers, call.more))
 
     def test_one_of_several_secrets_will_do(self) -> None:
         call = self.sign(self.body_of([self.first]), self.secret, NOW)
@@ -231,7 +229,7 @@ class WebhookChecks:
         for name, (item, _) in self.samples.items():
             ways = list(_ways(item))
             for way in ways:
-                for value in chance.sample(strange, 6):
+                for value in chance.sample(strange, 3):
                     self._survives(name, _changed(item, [way], [value]))
             for _ in range(10):
                 some = chance.sample(ways, min(4, len(ways)))
