@@ -9,16 +9,20 @@ from collections.abc import Iterator
 
 import pytest
 import trustme
+from hypothesis import settings
 from worlds import NAMES, World, new_world  # pytest puts this file's folder on the path
 
 # The processes that tests start would each compile the library anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# How much a property is tried, where it does not say so itself.
+settings.register_profile("ordinary", max_examples=40)
+settings.register_profile("thorough", max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ordinary"))
+
 
 def pytest_collection_finish() -> None:
     """Set what collection made aside, which nothing frees: each collection of garbage would look through it again."""
-    import hypothesis  # noqa: F401 - first: it asks gc who refers to trio's random numbers
-
     gc.collect()
     gc.freeze()
 

@@ -56,7 +56,7 @@ _PIECES = [
 
 
 @given(st.text(max_size=60) | one_line())
-@settings(max_examples=80, deadline=None)
+@settings(deadline=None)
 def test_headers(text: str) -> None:
     check_header(text)
 
@@ -65,6 +65,6 @@ def test_headers(text: str) -> None:
     st.lists(st.sampled_from(_PIECES) | st.binary(max_size=4), max_size=14).map(b"".join)
     | st.lists(st.sampled_from(_PIECES), max_size=14).map(lambda pieces: b"From: a@b.test\r\n" + b"".join(pieces))
 )
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 def test_ready_made(data: bytes) -> None:
     check_ready_made(data)

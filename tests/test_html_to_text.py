@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.html_to_text import html_to_text
@@ -188,7 +188,6 @@ NOT_IN_TEXT = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @given(HTML, st.integers(1, 100))
-@settings(max_examples=60)
 def test_it_never_raises_and_what_it_gives_is_clean(html, width):
     text = html_to_text(html, width)
     without_pre = text if "<pre" in html else NOT_IN_TEXT.sub("", text)
@@ -209,7 +208,6 @@ def wrapped_in(children):
 
 
 @given(st.recursive(WORD.map(lambda word: f" {word} "), wrapped_in, max_leaves=25), st.integers(20, 80))
-@settings(max_examples=60)
 def test_no_word_is_lost_and_none_is_added(html, width):
     words = re.findall(r"w[a-h]+", re.sub(r"<[^>]*>", " ", html))
     assert re.findall(r"w[a-h]+", html_to_text(html, width)) == words

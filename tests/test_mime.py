@@ -21,7 +21,6 @@ from mailer.message import Message
 from mailer.mime import Plan
 
 GOLDEN = Path(__file__).parent / "golden"
-EXAMPLES = 1000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 60
 PNG = Attachment.from_bytes("logo.png", b"\x89PNG", content_id="logo")
 
 
@@ -38,19 +37,19 @@ def parts_of(message: Message, **more: object) -> Part:
 
 
 @given(messages())
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_checks_55_to_65_any_message_is_read_back(message):
     check_composed(message)
 
 
 @given(messages(wide=True))
-@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_check_66_any_message_with_wide_addresses_is_read_back(message):
     check_composed(message)
 
 
 @given(messages(), messages(wide=True), st.lists(st.integers(0, 9), min_size=4, max_size=8))
-@settings(max_examples=EXAMPLES // 5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_plan_changes_no_byte_of_any_message(first, other, order):
     """Messages that share much, little and nothing, in any order, over and over."""
     several = [

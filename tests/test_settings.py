@@ -534,13 +534,13 @@ def settles_or_is_refused(*args: Any, **keywords: Any) -> None:
 
 @given(st.dictionaries(KEYS, TABLES, max_size=5))
 @example({"url": f"smtp://u:{SECRET}@h?nonsense=1"})
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(deadline=None)
 def test_any_mapping_is_read_or_refused(table: dict[str, Any]) -> None:
     settles_or_is_refused(table, _env_file=None, _toml_file=None)
 
 
 @given(st.sampled_from(["MAILER_URL", "MAILER_FROM", "MAILER_MAILERS__A__URL", "MAILER_URL_FILE"]), VALUES)
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_dot_env_and_toml_is_read_or_refused(name: str, value: str) -> None:
     Path("some.env").write_text(f"{name}={value}\n", encoding="utf-8")
     settles_or_is_refused(_env_file="some.env", _toml_file=None)

@@ -24,7 +24,6 @@ def test_b24_every_line_end_becomes_crlf(data):
 
 
 @given(st.binary(max_size=500))
-@settings(max_examples=50)
 def test_check_61_base64_is_read_back_in_lines_of_76(data):
     encoded = b"".join(base64_lines([data]))
     assert len(encoded) == base64_length(len(data))
@@ -58,7 +57,7 @@ def test_the_shortest_encoding_is_taken(text, encoding):
 
 
 @given(prose())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_check_61_any_text_is_read_back(text):
     encoding, data = encoded_text(text)
     assert data.isascii()
@@ -83,7 +82,6 @@ def test_trailing_blanks_are_encoded_and_the_line_stays_at_76(line):
 
 
 @given(st.binary(max_size=400).map(lambda data: data.replace(b"\r", b"")))
-@settings(max_examples=50)
 def test_any_octets_survive_quoted_printable(data):
     encoded = quoted_printable(data)
     assert all(len(line) <= 76 for line in encoded.split(b"\r\n"))

@@ -377,7 +377,7 @@ URLS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(URLS)
 @example("smtp://u:\udc80@h")
 @example("smtp://%25@h:1?%3d=")
@@ -401,7 +401,7 @@ def test_nothing_but_config_error_comes_out_and_what_is_read_can_be_shown(url: s
 SAFE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(SAFE, SAFE.filter(lambda text: len(text) > 3))
 def test_what_was_percent_encoded_is_read_back_and_never_shown(user: str, password: str) -> None:
     from urllib.parse import quote

@@ -288,7 +288,7 @@ JSON = st.recursive(
 NAMES = ("access_token", "token_type", "expires_in", "refresh_token", "error", "error_description")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(deadline=None)
 @given(
     status=st.integers(100, 999),
     body=st.dictionaries(st.sampled_from(NAMES), JSON) | JSON,

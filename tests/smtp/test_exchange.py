@@ -71,7 +71,7 @@ def check_honest(server: RuleServer, receipts: list[Receipt]) -> None:
     assert sum(len(mail[1]) for mail in server.mails) <= sum(len(receipt.results) for receipt in receipts)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rules(), envelopes)
 def test_every_way_says_the_same(made: Rules, mails: list[list[str]]) -> None:
     said: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def test_every_way_says_the_same(made: Rules, mails: list[list[str]]) -> None:
         assert receipts == said["plain"], way
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rules(), envelopes, st.sampled_from(sorted(WAYS)))
 def test_no_receipt_lies_when_mails_fare_differently(made: Rules, mails: list[list[str]], way: str) -> None:
     with RuleServer(replace(made, offers=WAYS[way])) as server:
@@ -102,7 +102,7 @@ def test_no_receipt_lies_when_mails_fare_differently(made: Rules, mails: list[li
     assert all(not receipt.unknown for receipt in receipts)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2 * settings.default.max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rules(),
     envelopes,
@@ -119,7 +119,7 @@ def test_no_receipt_lies_when_the_connection_breaks(
     check_honest(server, receipts)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2 * settings.default.max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rules(), envelopes, st.integers(0, 25), st.sampled_from(["pipelining", "chunking"]))
 def test_a_reply_too_many_makes_no_receipt_lie(made: Rules, mails: list[list[str]], at: int, way: str) -> None:
     made = replace(made, offers=WAYS[way], cut=Cut(at, "extra"), segments="joined")
@@ -131,7 +131,7 @@ def test_a_reply_too_many_makes_no_receipt_lie(made: Rules, mails: list[list[str
     check_honest(server, receipts)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rules(),
     envelopes,
