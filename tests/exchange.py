@@ -24,6 +24,7 @@ __all__ = [
     "QUIT",
     "RCPT",
     "Dialogue",
+    "Send",
     "exchange",
     "message",
     "sent",
