@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 from hypothesis import settings
+from warm import caller_of_warm
 from worlds import NAMES, World, new_world  # pytest puts this file's folder on the path
 
 # The processes that tests start would each compile the library anew.
@@ -61,3 +62,10 @@ def server_tls(ca: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The beginning of a command that runs ``mailer`` or a Python file as a process, with the library loaded."""
+    with caller_of_warm(tmp_path_factory.mktemp("warm")) as command:
+        yield command

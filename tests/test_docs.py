@@ -11,6 +11,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shlex
 import socket
 import ssl
 import subprocess
@@ -157,12 +158,21 @@ def test_python_blocks_that_are_not_run_compile(block):
     block.compiled()
 
 
+@pytest.fixture(scope="module")
+def command(warm: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the command in it."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "mailer").write_text(f'#!/bin/sh\nexec {shlex.join(warm)} mailer "$@"\n')
+    (folder / "mailer").chmod(0o755)
+    return folder
+
+
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "console" and not b.reason], ids=str)
-def test_console_blocks_show_what_the_commands_print(block, empty_folder):
+def test_console_blocks_show_what_the_commands_print(block, empty_folder, command):
     lines = block.code.splitlines()
     commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     wanted = "".join(f"{line}\n" for line in lines if not line.startswith("$ "))
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    path = os.pathsep.join([str(command), os.environ["PATH"]])
     environment = {"PATH": path, "PYTHONUTF8": "1", "HOME": str(empty_folder), "LANG": "C.UTF-8"}
     done = subprocess.run(
         ["sh", "-c", "\n".join(commands)],

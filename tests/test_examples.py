@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -90,10 +89,10 @@ SHOWS = {
 }
 
 
-def run(name: str, folder: Path, **settings: str) -> str:
+def run(warm: list[str], name: str, folder: Path, **settings: str) -> str:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MAILER_")}
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)],
+        [*warm, str(EXAMPLES / name)],
         cwd=folder,
         env={**kept, "PYTHONUTF8": "1", **settings},
         capture_output=True,
@@ -106,8 +105,8 @@ def run(name: str, folder: Path, **settings: str) -> str:
 
 
 @pytest.mark.parametrize("name", SHOWS)
-def test_an_example_runs_and_shows_its_point(name, tmp_path):
-    output, position = run(name, tmp_path), 0
+def test_an_example_runs_and_shows_its_point(name, tmp_path, warm):
+    output, position = run(warm, name, tmp_path), 0
     for part in SHOWS[name]:
         found = output.find(part, position)
         assert found >= 0, f"{part!r} is not in what follows:\n{output[position:]}"
@@ -115,8 +114,8 @@ def test_an_example_runs_and_shows_its_point(name, tmp_path):
     assert list(tmp_path.iterdir()) == [], "an example leaves files behind"
 
 
-def test_the_environment_swaps_the_backend(tmp_path):
-    output = run("environments.py", tmp_path, MAILER_URL="memory:")
+def test_the_environment_swaps_the_backend(tmp_path, warm):
+    output = run(warm, "environments.py", tmp_path, MAILER_URL="memory:")
     assert output.count("the order is accepted by memory:") == 3
 
 
