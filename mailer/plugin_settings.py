@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ConfigError
-from .redaction import MASK
+from .redaction import MASK, Unpickled
 from .sources import LISTED, PRESENT, Found, nearest
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ __all__ = ["PluginChoice", "PluginSettings", "read_plugin_settings"]
 M = TypeVar("M", bound=BaseModel)
 
 
-class PluginSettings(BaseModel):
+class PluginSettings(Unpickled, BaseModel):  # type: ignore[misc]  # pydantic would also deepcopy without a memo
     """What a plug-in's settings are made of: a pydantic model, frozen, that names no value in its errors.
 
-    Secrets are fields of pydantic's ``SecretStr``.
+    Secrets are fields of pydantic's ``SecretStr``; a pickle would hold them in clear, so there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -273,10 +273,15 @@ def test_the_tables_of_commands_are_those_of_the_code():
 
     from mailer.cli import cli
 
+    def commands(command, name):
+        yield command, name
+        if isinstance(command, click.Group):
+            for below in command.list_commands(click.Context(command)):
+                yield from commands(command.get_command(click.Context(command), below), f"{name} {below}")
+
     lines = []
-    for name in ("", *cli.list_commands(click.Context(cli))):
-        command = cli.get_command(click.Context(cli), name) if name else cli
-        context = click.Context(command, info_name=f"mailer {name}".strip(), **command.context_settings)
+    for command, name in commands(cli, "mailer"):
+        context = click.Context(command, info_name=name, **command.context_settings)
         lines.append(f"## {' '.join([context.info_name, *command.collect_usage_pieces(context)])}")
         for parameter in command.get_params(context):
             if isinstance(parameter, click.Option) and not {"--help", "--version"} & set(parameter.opts):

@@ -30,6 +30,7 @@ _COMMANDS = {
     "check": "Connect, secure and log in without sending; show what the server offers.",
     "config": "Show the settings that hold here, and where each comes from.",
     "demo": "Send a mail to a mailbox started for it, and show what happened.",
+    "dkim": "Make keys to sign mail with, and the DNS records to publish.",
     "new-template": "Write a template to start from, with a layout that looks right in common mail programs.",
 }
 

@@ -5,4 +5,6 @@ from __future__ import annotations
 __all__ = ["BUILT_IN"]
 
 #: Name, which is the module's too -> the class in it.
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "dkim": "Dkim",
+}
