@@ -111,12 +111,10 @@ class Relay:
         return "" if value is None else f"{value // 3600 if field == 'schedule_s' else value:,}"
 
     def meaning_of_option(self, option: str) -> str:
-        """What the class, or one that it is made of, says of its attribute; "" if nothing does."""
-        for kind in self.provider.__mro__:
-            found = re.search(rf"^ {{8}}{option}: (.+(?:\n {{12}}.+)*)", kind.__doc__ or "", re.M)
-            if found:
-                return _markdown(" ".join(found[1].split()))
-        return ""
+        """What the class, or one that it is made of, says of its attribute or its argument; "" if nothing does."""
+        texts = [text for kind in self.provider.__mro__ for text in (kind.__doc__, vars(kind).get("__init__").__doc__)]
+        found = [re.search(rf"^( +){option}: (.+(?:\n\1    .+)*)", text or "", re.M) for text in texts]
+        return next((_markdown(" ".join(match[2].split())) for match in found if match), "")
 
 
 def relays() -> list[Relay]:

@@ -20,4 +20,8 @@ PROVIDERS = {
     "mailtrap": ("mailtrap", "Mailtrap"),
     "scaleway": ("scaleway", "Scaleway"),
     "smtp2go": ("smtp2go", "Smtp2Go"),
+    "zeptomail": ("zeptomail", "ZeptoMail"),
+    "unisendergo": ("unisender_go", "UnisenderGo"),
+    "unione": ("unione", "UniOne"),
+    "postal": ("postal", "Postal"),
 }

@@ -21,6 +21,8 @@ _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
 def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False) -> str:
     """The base URL that a backend's URL means: its host is "default", a region's name, or a host in their place.
 
+    Without bases it is a host always.
+
     Raises:
         ConfigError: There is no such region, the host is not ASCII, or http is asked for beyond loopback.
     """
@@ -31,13 +33,16 @@ def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False
     host = url.host or "default"
     if is_http and not _LOOPBACK.fullmatch(host):
         raise ConfigError(f"{url.scheme}: option scheme=http is for this machine alone: a token is never sent in clear")
-    if host in bases or not ("." in host or ":" in host or host == "localhost" or port):
+    if host == "default" or host in bases or not ("." in host or ":" in host or host == "localhost" or port):
         named = ", ".join(bases)
-        raise ConfigError(f"{url.scheme}: the host must be a host's name or one of: {named}; not {shown(host)}")
+        kinds = (
+            f"a host's name or one of: {named}" if bases else f"your own server's, {url.scheme}://KEY@mail.example.com"
+        )
+        raise ConfigError(f"{url.scheme}: the host must be {kinds}; not {shown(host)}")
     if not host.isascii():
         raise ConfigError(f"{url.scheme}: write the host {shown(host)} in its ASCII form, xn--...")
     bare = f"[{host}]" if ":" in host else host
-    _, _, path = bases["default"].partition("://")[2].partition("/")
+    _, _, path = bases.get("default", "").partition("://")[2].partition("/")
     return f"{'http' if is_http else 'https'}://{bare}{port}" + (f"/{path}" if path else "")
 
 

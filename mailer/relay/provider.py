@@ -61,7 +61,8 @@ class Provider:
 
     Attributes:
         name: What it is called in texts and its URL: lower case.
-        bases: "default", and regions by name -> the API's base URL, without a slash at its end.
+        bases: "default", and regions by name -> the API's base URL, without a slash at its end. None where each runs
+            his own.
         features: What a message may ask of it.
         limits: How much.
         errors: Error code -> meaning, where the HTTP status says something else.
@@ -114,7 +115,9 @@ class Provider:
         if sandbox and "sandbox" not in self.options:
             raise ConfigError(f"{self.name} has no sandbox: leave it out")
         self.token = token
-        self.base = base.rstrip("/") or self.bases["default"]
+        self.base = base.rstrip("/") or self.bases.get("default", "")
+        if not self.base:
+            raise ConfigError(f"{self.name} is run by yourself: name its host, {self.name}://TOKEN@mail.example.com")
         self.sandbox = sandbox
         if api != "json":
             if api != "mime" or self.mime is None:
@@ -173,12 +176,12 @@ class Provider:
         if most is not None and count > most:
             text = f"{count} are more than the {most} that {self.name} takes in one mail: send several"
             raise UnsupportedFeature(text, field="recipients")
-        for kind in ("to", "cc", "bcc"):
+        for kind in ("to", "cc", "bcc") if letter.content is None else ():
             count, most = len(getattr(letter, kind)), getattr(limits, kind)
             if most is not None and count > most:
                 text = f"{count} in {kind} are more than the {most} that {self.name} takes: send several"
                 raise UnsupportedFeature(text, field="recipients")
-        if self.needs_to:
+        if self.needs_to and letter.content is None:
             letter.kinds()
         size, largest = size_of(letter), limits.size_bytes
         if largest is not None and size > largest:

@@ -110,8 +110,53 @@ def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"request_id": f"q-{number}", "data": data})
 
 
+def _zeptomail(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Zoho-enczapikey {token}":
+        details = [{"code": "SERR_157", "message": "Invalid API Token found", "target": "token"}]
+        error = {"code": "TM_4001", "message": "Access Denied", "details": details, "request_id": f"z-{number}"}
+        return Answer(status=401, body={"error": error})
+    if request.method != "POST" or request.path not in ("/v1.1/email", "/v1.1/email/template"):
+        return Answer(status=404, body={"error": {"code": "TM_404", "message": "Not found", "details": []}})
+    data = [{"code": "EM_104", "additional_info": [], "message": "Email request received"}]
+    return Answer(status=201, body={"data": data, "message": "OK", "request_id": f"z-{number}", "object": "email"})
+
+
+def _unisender_go(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("x-api-key") != token:
+        return Answer(status=401, body={"status": "error", "message": "User not found", "code": 102})
+    if request.method != "POST" or not re.fullmatch(r"/(ru|en)/transactional/api/v1/email/send\.json", request.path):
+        return Answer(status=404, body={"status": "error", "message": "Not found", "code": 1})
+    emails = [recipient["email"] for recipient in request.json["message"]["recipients"]]
+    return Answer(body={"status": "success", "job_id": f"u-{number}", "emails": emails})
+
+
+def _postal(request: RelayRequest, token: str, number: int) -> Answer:
+    """Every answer is a 200."""
+
+    def error(code: str, text: str) -> Answer:
+        data = {"code": code, "message": text}
+        return Answer(body={"status": "error", "time": 0.01, "flags": {}, "data": data})
+
+    if request.headers.get("x-server-api-key") != token:
+        return error("InvalidServerAPIKey", "The API token provided in X-Server-API-Key was not valid.")
+    if request.method != "POST" or request.path not in ("/api/v1/send/message", "/api/v1/send/raw"):
+        return Answer(status=404, body="Not Found")
+    body = request.json
+    named = body.get("rcpt_to") or [address for kind in ("to", "cc", "bcc") for address in body.get(kind, ())]
+    if not named:
+        return error("NoRecipients", "There are no recipients defined to receive this message")
+    addresses = [address.rpartition("<")[2].rstrip(">") for address in named]
+    messages = {address: {"id": number * 1000 + n, "token": "abc"} for n, address in enumerate(addresses)}
+    data = {"message_id": f"{number}@rp.example.com", "messages": messages}
+    return Answer(body={"status": "success", "time": 0.02, "flags": {}, "data": data})
+
+
 #: URL scheme -> what accepts.
 ANSWERS: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "scaleway": _scaleway,
     "smtp2go": _smtp2go,
+    "zeptomail": _zeptomail,
+    "unisendergo": _unisender_go,
+    "unione": _unisender_go,
+    "postal": _postal,
 }
