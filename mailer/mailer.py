@@ -198,8 +198,8 @@ def _give_tokens(backend: Backend, tokens: TokenSource | TokenCallable | None, f
         backend.use_tokens(fallback)
     elif backend.wants_tokens:
         raise ConfigError(
-            f"{backend}: the URL has a user and no password. Give it one, percent-encoded; or give access tokens: "
-            "tokens=TokenProvider(...), or the settings below oauth2 (MAILER_OAUTH2__...)"
+            f"{backend}: the URL has no password, so it needs access tokens: tokens=TokenProvider(...), or the settings"
+            " below oauth2 (MAILER_OAUTH2__...); or, where the service takes one, the password, percent-encoded"
         )
 
 

@@ -26,7 +26,7 @@ from ..mail import Mail
 from ..message import Message
 from ..proxy import Proxy
 from ..receipt import Receipt, RecipientResult
-from ..redaction import forget_frames
+from ..redaction import Secrets, forget_frames
 from ..relay import PROVIDERS
 from ..relay.exchange import Request, Response
 from ..relay.meaning import meaning_of
@@ -98,6 +98,7 @@ class RelayBackend(Backend):
         if client is not None and proxy is not None:
             raise ConfigError(f"{self.url}: a client of your own has its own proxy: give it to that")
         self._credentials: _Source | None = None
+        self._hiding: tuple[str, Callable[[str], str]] = "", str
         self._cut_short: dict[str, Receipt] = {}
 
     # --- credentials that end -----------------------------------------------------------------------------------------
@@ -239,13 +240,24 @@ class RelayBackend(Backend):
         """
         deadline = self.runtime.now() + self._timeout_s
         credential = await self._credential(deadline)
-        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
+        response = await self._signed(request, credential, sent, deadline)
         if credential is not None and self.provider.is_stale(response):
             sent.clear()
             fresh = await self._credential(deadline, credential)
             if fresh != credential:
-                response = await self._sent(self.provider.signed(request, fresh, _now()), sent, deadline)
+                response = await self._signed(request, fresh, sent, deadline)
         return response
+
+    async def _signed(self, request: Request, credential: Any, sent: list[bool], deadline: float) -> Response:
+        """Sign and send it. The answer comes without the access token, should it repeat it: no provider knows that."""
+        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
+        if not isinstance(credential, str):
+            return response
+        known, hide = self._hiding
+        if known != credential:
+            _, hide = self._hiding = credential, Secrets(credential).hide
+        headers = {name: hide(value) for name, value in response.headers.items()}
+        return replace(response, headers=headers, content=hide(response.content.decode("latin-1")).encode("latin-1"))
 
     async def _sent(self, request: Request, sent: list[bool], deadline: float) -> Response:
         start = self.runtime.now()

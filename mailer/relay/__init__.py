@@ -19,6 +19,8 @@ PROVIDERS = {
     "mailersend": ("mailersend", "MailerSend"),
     "mailtrap": ("mailtrap", "Mailtrap"),
     "scaleway": ("scaleway", "Scaleway"),
+    "gmail": ("gmail", "Gmail"),
+    "msgraph": ("msgraph", "MicrosoftGraph"),
     "smtp2go": ("smtp2go", "Smtp2Go"),
     "zeptomail": ("zeptomail", "ZeptoMail"),
     "unisendergo": ("unisender_go", "UnisenderGo"),

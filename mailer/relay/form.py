@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-__all__ = ["Field", "form_data"]
+__all__ = ["Field", "absent_boundary", "form_data"]
 
 # RFC 7578 section 4.2 and the HTML standard: in a name these three are percent-encoded, all else is UTF-8 as it is.
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
@@ -37,7 +37,7 @@ class Field:
 def form_data(fields: Iterable[Field]) -> tuple[str, bytes]:
     """The Content-Type and the body. The same fields make the same body: a try again is known as one."""
     parts = [(_head(field), field.content) for field in fields]
-    boundary = _absent(parts)
+    boundary = absent_boundary(parts)
     line = f"--{boundary}\r\n".encode()
     pieces: list[bytes] = []
     for head, content in parts:
@@ -55,8 +55,9 @@ def _head(field: Field) -> bytes:
     return f"{head}\r\n".encode()
 
 
-def _absent(parts: list[tuple[bytes, bytes]]) -> str:
-    """A boundary that stands in none of the parts, whoever wrote them."""
+def absent_boundary(parts: Iterable[tuple[bytes, bytes]]) -> str:
+    """A boundary that stands in none of the parts (header and content), whoever wrote them; the same for the same."""
+    parts = list(parts)
     digest = sha256()
     for head, content in parts:
         digest.update(b"%d %d " % (len(head), len(content)))

@@ -100,7 +100,7 @@ class Provider:
         """Make it for an account.
 
         Args:
-            token: The API token or key; printable ASCII.
+            token: The API token or key; printable ASCII. "" where requests are signed with what does not stand here.
             base: Another base URL, or "" for the default's. It gets the token: trust it.
             sandbox: Have everything checked and nothing sent, where the provider can do that.
             api: "mime" gives it the mail's content as it is, where it takes that; "json" its parts.
@@ -108,7 +108,7 @@ class Provider:
         Raises:
             ConfigError: The token cannot be one, or there is no sandbox, or it takes no content.
         """
-        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        if not isinstance(token, str) or not (_TOKEN.fullmatch(token) or (self.signs_with and not token)):
             raise ConfigError(
                 f"{self.name}: the token must be printable ASCII without blanks: {self.name}://TOKEN@default"
             )

@@ -36,7 +36,8 @@ class FakeRelay(Server):
 
     Args:
         provider: The URL scheme of a provider: "postmark", "netcore", "sendgrid" ...
-        token: What the URL holds; a request with another is refused as the provider refuses it.
+        token: What the URL holds, or (gmail, msgraph) the access token; a request with another is refused as the
+            provider refuses it.
         host: Address to bind.
 
     Attributes:
@@ -296,6 +297,6 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
 }
 
 # What stands before the host in a URL, if not the token alone.
-_LOGINS = {"mailjet": "KEY:{token}"}
+_LOGINS = {"mailjet": "KEY:{token}", "gmail": "me%40example.com", "msgraph": "me%40example.com"}
 # Options without which a URL is none.
 _OPTIONS = {"scaleway": "&project=11111111-2222-3333-4444-555555555555"}

@@ -96,6 +96,25 @@ def _scaleway(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"emails": emails})
 
 
+def _gmail(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        error = {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}
+        return Answer(status=401, body={"error": {**error, "errors": [{"domain": "global", "reason": "authError"}]}})
+    path = r"(/upload)?/gmail/v1/users/[^/?]+/messages/send(\?uploadType=multipart)?"
+    if request.method != "POST" or re.fullmatch(path, request.path) is None:
+        return Answer(status=404, body={"error": {"code": 404, "message": "Not Found", "status": "NOT_FOUND"}})
+    return Answer(body={"id": f"g-{number}", "threadId": f"g-{number}", "labelIds": ["SENT"]})
+
+
+def _msgraph(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        words = "Access token has expired or is not yet valid."
+        return Answer(status=401, body={"error": {"code": "InvalidAuthenticationToken", "message": words}})
+    if request.method != "POST" or re.fullmatch(r"/v1\.0/(me|users/[^/?]+)/sendMail", request.path) is None:
+        return Answer(status=404, body={"error": {"code": "ResourceNotFound", "message": "Resource not found."}})
+    return Answer(status=202, headers={"request-id": f"00000000-0000-0000-0000-{number:012}"})
+
+
 def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("x-smtp2go-api-key") != token:
         code = "E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"
@@ -153,6 +172,8 @@ def _postal(request: RelayRequest, token: str, number: int) -> Answer:
 
 #: URL scheme -> what accepts.
 ANSWERS: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
+    "gmail": _gmail,
+    "msgraph": _msgraph,
     "scaleway": _scaleway,
     "smtp2go": _smtp2go,
     "zeptomail": _zeptomail,

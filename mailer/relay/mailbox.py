@@ -1,0 +1,87 @@
+"""The mailbox of a user behind a mail service's API, opened by OAuth 2 access tokens: what Gmail and Graph share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..address import Address
+from ..errors import AddressError, ConfigError
+from ..mail import Mail
+from .addressed import header_of
+from .exchange import Request
+from .letter import Letter
+from .option import base_url
+from .provider import Provider
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ..backends.options import BackendURL
+
+__all__ = ["Mailbox"]
+
+
+class Mailbox(Provider):
+    """A mailbox that sends.
+
+    Content says by itself to whom it goes: such an API reads the recipients in its header.
+
+    Attributes:
+        user: Its address; "" is the mailbox that the access token is of.
+    """
+
+    signs_with = "token"
+
+    def __init__(self, user: str = "", *, base: str = "", api: str = "json") -> None:
+        """Make it for a mailbox.
+
+        Args:
+            user: Its address; "" is the mailbox that the access token is of.
+            base, api: See :class:`Provider`. The base gets the access tokens: trust it.
+
+        Raises:
+            ConfigError: That is no address.
+        """
+        super().__init__("", base=base, api=api)
+        try:
+            self.user = user and Address.parse(user).ascii
+        except AddressError as error:
+            text = f"{self.name}: the user must be a mailbox's address: {self.name}://me%40example.com@default: {error}"
+            raise ConfigError(text) from None
+
+    @classmethod
+    def from_url(cls, url: BackendURL, **options: Any) -> Self:
+        """Make it from ``name://USER@default``, or ``name://default``, and the options, which are read already."""
+        if url.password is not None:
+            text = f"it takes access tokens, and no password: {url.scheme}://me%40example.com@default"
+            raise ConfigError(f"{url.scheme}: {text}")
+        base = base_url(url, cls.bases, is_http=options.pop("scheme", "https") == "http")
+        return cls(url.username or "", base=base, **options)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """None of its own: what hides an access token is who has it, the backend."""
+        return ()
+
+    @property
+    def quoted_user(self) -> str:
+        """The user as a segment of a URL's path."""
+        return quote(self.user, safe="")
+
+    def letter(self, mail: Mail) -> Letter:
+        """The mail with what it carries.
+
+        Raises:
+            UnsupportedFeature: Its content cannot say to whom it goes.
+        """
+        letter = super().letter(mail)
+        if letter.content is not None:
+            header_of(mail, letter)
+        return letter
+
+    def signed(self, request: Request, credential: Any, now: datetime) -> Request:
+        """With the access token."""
+        return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {credential}")))
