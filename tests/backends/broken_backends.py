@@ -163,12 +163,13 @@ class TestEatsDots(Case):
             return Receipt.for_all(mail, Outcome.ACCEPTED)
 
 
-class TestWritesUnixLines(Case):
+class TestGarblesLargeMails(Case):
     """test_it_arrives_as_it_was_composed"""
 
     class Kind(Sound):
         def send(self, mail):
-            self.arrived.append(bytes(mail.content).replace(b"\r\n", b"\n"))
+            content = bytes(mail.content)
+            self.arrived.append(content if len(content) < 100_000 else content.replace(b"\r\n", b"\n"))
             return Receipt.for_all(mail, Outcome.ACCEPTED)
 
 

@@ -744,12 +744,12 @@ for number in range(50):
 def test_parallel_writers_in_processes_lose_nothing(tmp_path, form):
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "box"), form, str(number)])
-        for number in range(6)
+        for number in range(4)
     ]
-    assert [writer.wait(120) for writer in writers] == [0] * 6
+    assert [writer.wait(120) for writer in writers] == [0] * 4
     found = [content.replace(b"\r\n", b"\n") for content in contents(tmp_path / "box", form)]
     subjects = [content.split(b"\n")[0] for content in found]
-    assert sorted(subjects) == sorted(b"Subject: %d %d" % pair for pair in itertools.product(range(6), range(50)))
+    assert sorted(subjects) == sorted(b"Subject: %d %d" % pair for pair in itertools.product(range(4), range(50)))
     assert all(content.count(b"From the start\n") == 300 and content.endswith(b"start\n") for content in found)
 
 
