@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .address import Address
     from .backends.base import Backend
     from .errors import MailerError
+    from .event import Event
     from .mail import Mail
     from .message import Message
     from .receipt import Receipt
@@ -36,6 +37,7 @@ class Context:
         receipt: What became of it (result actions).
         recipients: Those that a result action is about.
         error: What went wrong (``failed``).
+        event: What a provider told (``event``); ``mail_id`` is "" where it does not repeat ours.
     """
 
     mailer: Any
@@ -48,6 +50,7 @@ class Context:
     receipt: Receipt | None = None
     recipients: tuple[Address, ...] = ()
     error: MailerError | None = None
+    event: Event | None = None
 
 
 #: Filters in the order they run: name -> what the value is.
@@ -71,4 +74,5 @@ ACTIONS: dict[str, str] = {
     "unknown": "some recipients UNKNOWN",
     "skipped": "a filter kept it from being sent",
     "failed": "it could not be composed or carried: an exception before any receipt",
+    "event": "a provider's webhook told what became of a mail later",
 }

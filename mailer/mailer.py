@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .event import Event
     from .oauth2 import TokenSource
     from .oauth2.callable import TokenCallable
     from .plugin import OnPluginError, Plugin, Plugins
@@ -300,6 +301,15 @@ class Mailer(_Face):
         """Try the backend without sending: connection, TLS, login; what it offers. Never raises for what it finds."""
         return drive(self._pipeline.check())
 
+    def publish(self, events: Iterable[Event]) -> int:
+        """Run the ``event`` action for each, in their order: for what :func:`mailer.webhooks.parse` gives.
+
+        Returns:
+            How often a callback raised. That is logged, and stops nobody else; answer the provider with 500 if it is
+            to tell it again.
+        """
+        return drive(self._pipeline.publish(events))
+
     def close(self) -> None:
         """Let go of connections. May be called more than once; sending again opens them anew."""
         drive(self._close())
@@ -361,6 +371,10 @@ class AsyncMailer(_Face):
     async def check(self) -> Health:
         """Try the backend without sending. As :meth:`Mailer.check`."""
         return await self._pipeline.check()
+
+    async def publish(self, events: Iterable[Event]) -> int:
+        """Run the ``event`` action for each. As :meth:`Mailer.publish`."""
+        return await self._pipeline.publish(events)
 
     async def aclose(self) -> None:
         """Let go of connections. As :meth:`Mailer.close`."""

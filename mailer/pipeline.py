@@ -38,6 +38,7 @@ from .tally import Tally
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
+    from .event import Event
     from .runtime import Runtime
     from .templates import Templates
 
@@ -242,6 +243,14 @@ class Pipeline:
     async def close(self) -> None:
         """See :meth:`mailer.Mailer.close`."""
         await called(self.runtime, self.backend.close)
+
+    async def publish(self, events: Iterable[Event]) -> int:
+        """See :meth:`mailer.Mailer.publish`."""
+        failed = self.hooks.errors["event"]
+        for event in events:
+            if self.hooks.listens("event"):
+                await self.hooks.do("event", knowing(self._blank, mail_id=event.mail_id or "", event=event))
+        return self.hooks.errors["event"] - failed
 
     # --- sealing ------------------------------------------------------------------------------------------------------
 

@@ -174,6 +174,7 @@ def knowing(context: Context, **changes: Any) -> Context:
     copy.receipt = context.receipt
     copy.recipients = context.recipients
     copy.error = context.error
+    copy.event = context.event
     for name, value in changes.items():
         setattr(copy, name, value)
     copy.__class__ = Context

@@ -101,6 +101,7 @@ LAYERS = {
     "tls.py": 3,
     "dns.py": 3,
     "smtp/mta_sts.py": 3,
+    "suppression.py": 3,
     "smtp/pool.py": 3,
     "outbox/store.py": 3,
     "backends/": 3,

@@ -7,4 +7,5 @@ __all__ = ["BUILT_IN"]
 #: Name, which is the module's too -> the class in it.
 BUILT_IN: dict[str, str] = {
     "dkim": "Dkim",
+    "suppression": "Suppression",
 }
