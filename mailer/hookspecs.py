@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .receipt import Receipt
     from .runtime import Runtime
 
-__all__ = ["ACTIONS", "FILTERS", "Context"]
+__all__ = ["ACTIONS", "FILTERS", "ONE_EACH", "Context"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +76,7 @@ ACTIONS: dict[str, str] = {
     "failed": "it could not be composed or carried: an exception before any receipt",
     "event": "a provider's webhook told what became of a mail later",
 }
+
+#: Whatever is registered here is never called: that it is there makes a message with merge fields a mail for each
+#: recipient, also where the backend would merge. For filters that must see each recipient's own.
+ONE_EACH = "mailer.one_each"

@@ -24,7 +24,7 @@ from .backends.base import Backend, Health, called, carry_many, examine
 from .envelope import Envelope
 from .errors import ConfigError, MailerError, MessageError, Outcome
 from .hooks import Hooks
-from .hookspecs import Context
+from .hookspecs import ONE_EACH, Context
 from .log import FAILED, SKIPPED, log_outcome
 from .mail import Mail
 from .merge import Merge, has_merge, merged_receipt
@@ -256,7 +256,9 @@ class Pipeline:
 
     def _is_merged(self, message: object) -> bool:
         """Whether it becomes a mail for each recipient here."""
-        return isinstance(message, Message) and has_merge(message) and not self.backend.features.merge
+        if not isinstance(message, Message) or not has_merge(message):
+            return False
+        return not self.backend.features.merge or self.hooks.has(ONE_EACH)
 
     def _context(self, message: Message | None) -> Context:
         return knowing(self._blank, mail_id=os.urandom(16).hex(), message=message)

@@ -79,6 +79,13 @@ SHOWS = {
         "tried busy: 2 deferred\n" * 4,
         "bob@gone.example: deferred (451 busy, come back)\n",
     ],
+    "staging_redirect.py": [
+        "staging:\n  Order 7 went to staging@example.com\n    X-Original-To: Ann <ann@example.org>\n",
+        "    X-Original-Bcc: books@example.com\n  Order 8 went to tess@qa.example.com\n",
+        "  Order 9 went to test+1@example.org, staging@example.com\n    X-Original-To: bob@example.net\nproduction:\n",
+        "  Order 7 went to ann@example.org, books@example.com\n",
+        "  Order 9 went to test+1@example.org, bob@example.net, books@example.com\n",
+    ],
     "environments.py": [
         "test:\nthe order is accepted by memory:\nthe news are accepted by memory:\n",
         "staging:\nthe order is accepted by file:staging\nthe news are accepted by file:staging\n",

@@ -43,6 +43,7 @@ LAYERS = {
     "dkim_key.py": 2,
     "features.py": 2,
     "header.py": 2,
+    "linear_pattern.py": 2,
     "hooks.py": 2,
     "merge.py": 2,
     "hookspecs.py": 2,

@@ -8,4 +8,5 @@ __all__ = ["BUILT_IN"]
 BUILT_IN: dict[str, str] = {
     "dkim": "Dkim",
     "suppression": "Suppression",
+    "redirect": "Redirect",
 }
