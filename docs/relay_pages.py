@@ -153,7 +153,7 @@ def _page(relay: Relay) -> str:
     provider = relay.provider
     parts = [
         f"# {relay.title}",
-        f"Its own page: <{relay.link}>. What holds for all relays stands in [](../howto/relays.md).",
+        f"Its own page: {_own(relay.link)}. What holds for all relays stands in [](../howto/relays.md).",
         relay.prose,
         "## URL",
         _table(("host in the URL", "where the requests go"), _hosts(provider)),
@@ -173,6 +173,10 @@ def _page(relay: Relay) -> str:
     if meanings:
         parts.append(_table(("answer", "outcome", "cause"), [(said, *_words(m)) for said, m in meanings.items()]))
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _own(link: str) -> str:
+    return f"<{link}>" if "://" in link else f"[]({link})"
 
 
 def _carried(relay: Relay) -> str:

@@ -26,4 +26,6 @@ PROVIDERS = {
     "unisendergo": ("unisender_go", "UnisenderGo"),
     "unione": ("unione", "UniOne"),
     "postal": ("postal", "Postal"),
+    "https+json": ("http_json", "HttpJson"),
+    "http+json": ("http_json", "HttpJson"),
 }

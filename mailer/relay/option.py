@@ -12,7 +12,7 @@ from ..field import shown
 if TYPE_CHECKING:
     from ..backends.options import BackendURL
 
-__all__ = ["api", "base_url", "word", "yes_no"]
+__all__ = ["api", "base_url", "is_loopback", "word", "yes_no"]
 
 _FACTS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
@@ -31,7 +31,7 @@ def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False
     if url.host in bases and not is_http and not port:
         return bases[url.host]
     host = url.host or "default"
-    if is_http and not _LOOPBACK.fullmatch(host):
+    if is_http and not is_loopback(host):
         raise ConfigError(f"{url.scheme}: option scheme=http is for this machine alone: a token is never sent in clear")
     if host == "default" or host in bases or not ("." in host or ":" in host or host == "localhost" or port):
         named = ", ".join(bases)
@@ -44,6 +44,11 @@ def base_url(url: BackendURL, bases: Mapping[str, str], *, is_http: bool = False
     bare = f"[{host}]" if ":" in host else host
     _, _, path = bases.get("default", "").partition("://")[2].partition("/")
     return f"{'http' if is_http else 'https'}://{bare}{port}" + (f"/{path}" if path else "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine by its very name: no name is resolved."""
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def word(value: str) -> str:

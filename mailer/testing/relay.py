@@ -62,6 +62,8 @@ class FakeRelay(Server):
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
         login = _LOGINS.get(self.provider, "{token}").format(token=self.token)
+        if self.provider == "http+json":
+            return f"{self.provider}://{login}@{self.authority}/mails"
         return f"{self.provider}://{login}@{self.authority}?scheme=http{_OPTIONS.get(self.provider, '')}"
 
     def next(self, *answers: Answer | Answering) -> None:

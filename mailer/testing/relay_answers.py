@@ -170,6 +170,16 @@ def _postal(request: RelayRequest, token: str, number: int) -> Answer:
     return Answer(body={"status": "success", "time": 0.02, "flags": {}, "data": data})
 
 
+def _http_json(request: RelayRequest, token: str, number: int) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {token}":
+        return Answer(status=401, body={"error": {"code": "bad_token", "text": "This token is not known."}})
+    if request.method != "POST":
+        return Answer(status=405, body={"error": "POST mails here"})
+    mails = request.json["mails"]
+    told = [{"id": m["id"], "outcome": "accepted", "provider_id": f"h-{number}-{n}"} for n, m in enumerate(mails)]
+    return Answer(body={"mails": told})
+
+
 #: URL scheme -> what accepts.
 ANSWERS: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "gmail": _gmail,
@@ -180,4 +190,5 @@ ANSWERS: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "unisendergo": _unisender_go,
     "unione": _unisender_go,
     "postal": _postal,
+    "http+json": _http_json,
 }
