@@ -171,7 +171,7 @@ class Pipeline:
         """See :meth:`mailer.Mailer.send_many`. Nothing is in flight at a ``yield``."""
         _check_count("concurrency", concurrency)
         _check_count("window", 1 if window is None else window)
-        batch = min(self.backend.batch_size, window or _MAX_AT_ONCE)
+        batch = min(self.backend.batch_size, window or self.backend.batch_size)
         # A window asked for in words is kept to: no message is read before its place is free.
         ahead = max(batch, _ROUND) if window is None else batch
         room = batch if concurrency == 1 else concurrency * ahead

@@ -180,7 +180,7 @@ class RelayBackend(Backend):
             response = await self._send(request, sent)
         except MailerError as error:
             is_before = not sent or isinstance(error, (ConfigError, ConnectError, TlsError))
-            verdict = VERDICTS[event_of(error, "reply malformed")] if is_before else self._lost
+            verdict = VERDICTS[event_of(error, "reply malformed")] if is_before else self._lost(parcels)
             for parcel in parcels:
                 parcel.settle(verdict, self.provider.words(str(error)), error)
             return
@@ -188,9 +188,16 @@ class RelayBackend(Backend):
             raise
         except BaseException:
             for parcel in parcels:
-                parcel.settle(self._lost if sent else VERDICTS["cut short"], "cut short")
+                parcel.settle(self._lost(parcels) if sent else VERDICTS["cut short"], "cut short")
             raise
         self._read(response, parcels)
+        if len(parcels) > 1 and self.provider.refuses_whole(response) and all(map(_is_refused, parcels)):
+            # Nobody was sent to, and one alone may be at fault: who is, shows where he stands alone.
+            for parcel in parcels:
+                parcel.receipt = None
+            half = len(parcels) // 2
+            await self._exchange(parcels[:half])
+            await self._exchange(parcels[half:])
 
     def _request(self, parcels: list[_Parcel]) -> tuple[Request | None, list[_Parcel]]:
         """The request, and whom it is for: not for a mail that cannot be written, which is settled."""
@@ -225,12 +232,15 @@ class RelayBackend(Backend):
             # Not its text, nor its chain: they may quote the answer.
             unread = ProtocolError(f"{self.provider.name}: the answer could not be read: {type(error).__name__}")
             for parcel in parcels:
-                parcel.settle(self._lost, str(unread), unread)
+                parcel.settle(self._lost(parcels), str(unread), unread)
 
-    @property
-    def _lost(self) -> Verdict:
-        """What has become of a mail whose answer says nothing: with a key it can be sent again and goes out once."""
-        return Verdict(Outcome.DEFERRED, Scope.MESSAGE) if self.features.idempotency_key else VERDICTS["answer lost"]
+    def _lost(self, parcels: Sequence[_Parcel]) -> Verdict:
+        """What has become of mails whose answer says nothing: with a key one can be sent again and goes out once.
+
+        A batch's key is that of just these mails; whoever is sent again alone would go out twice.
+        """
+        is_keyed = self.features.idempotency_key and len(parcels) == 1
+        return Verdict(Outcome.DEFERRED, Scope.MESSAGE) if is_keyed else VERDICTS["answer lost"]
 
     async def _send(self, request: Request, sent: list[bool]) -> Response:
         """Sign and send it; once more, with another credential, where the answer says that this one has ended.
@@ -354,6 +364,11 @@ class _Parcel:
         if self.receipt is None:
             return Receipt(id=self.mail.id, results=self.unreachable)
         return self.receipt.with_(results=(*self.receipt.results, *self.unreachable))
+
+
+def _is_refused(parcel: _Parcel) -> bool:
+    results = parcel.receipt.results if parcel.receipt is not None else ()
+    return bool(results) and all(result.outcome is Outcome.REJECTED for result in results)
 
 
 # --- from a URL -------------------------------------------------------------------------------------------------------

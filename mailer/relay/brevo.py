@@ -7,7 +7,8 @@ text alone goes with html that shows it. An attachment's type is the one of its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -17,11 +18,13 @@ from ..errors import MessageError, Outcome
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
+from ..message import Message
 from ..receipt import Receipt, RecipientResult
 from ..retry import retry_after_seconds
 from ..verdict import Scope
+from .batch import Alike, gathered, packed
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, shown_as_html, unfolded
+from .letter import Letter, base64_text, named, shown_as_html, text_bytes, unfolded
 from .meaning import SETTINGS, UNKNOWN
 from .provider import Junk, Provider, merged, yes_no
 
@@ -32,6 +35,9 @@ _METADATA, _SANDBOX = "X-Mailin-custom", "X-Sib-Sandbox"
 # Among the headers, and none of the mail's: instructions.
 _OWN = frozenset({_METADATA.lower(), _SANDBOX.lower(), "idempotencykey", "sender.ip"})
 _MAX_NAME = 70
+_LISTS = ("to", "cc", "bcc")
+_BATCH_BYTES = 20_000_000  # variables take 1 MB in all
+_EVALUATED = re.compile(r"\{[{%]")
 
 
 class Brevo(Provider):
@@ -66,6 +72,7 @@ class Brevo(Provider):
         "duplicate_request": UNKNOWN,
     }
     options = {"sandbox": yes_no}
+    batch_size = 2000
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: long names, headers that instruct it, and texts that it takes in no such form."""
@@ -76,6 +83,12 @@ class Brevo(Provider):
             yield "names", f"of more than {_MAX_NAME} characters are cut by {self.name}", True
         if own := sorted({name for name, _ in letter.headers if name.lower() in _OWN}):
             yield "headers", f"{', '.join(own)} are instructions to {self.name}: use its options", False
+        if message.provider_template is None and _EVALUATED.search(f"{message.subject} {message.text or ''}"):
+            yield (
+                "text",
+                f"or a subject with '{{{{' or '{{%' would be evaluated by {self.name}: html alone can say it",
+                False,
+            )
         if message.provider_template is None and message.html is None and message.text:
             yield "text", f"is carried by {self.name} with html that shows it", True
 
@@ -83,29 +96,47 @@ class Brevo(Provider):
 
     def request(self, mail: Mail) -> Request:
         """One mail: to all its recipients together, or, where all are hidden, a version for each."""
-        letter = self.letter(mail)
+        return self.batch_request([mail])
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """Mails that differ in what a version of its own can say."""
+        for group in gathered(mails, self._alike):
+            yield from packed(group, self._weight, self.batch_size, _BATCH_BYTES)
+
+    def _alike(self, mail: Mail) -> object:
+        message = self.letter(mail).message
+        if message.provider_options:
+            return _COMMON_WITH_OPTIONS(message)
+        is_given = [bool(value) for value in (message.text, message.html, message.reply_to, message.context)]
+        return _COMMON(message), bool(message.subject), is_given
+
+    def _weight(self, mail: Mail) -> tuple[int, int]:
+        message = self.letter(mail).message
+        size = text_bytes(message) if message.provider_template is None else 20 * len(repr(message.context))
+        return len(mail.envelope.recipients), size
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails that are alike: a version for each copy, with what is its own."""
+        letters = [self.letter(mail) for mail in mails]
+        letter = letters[0]
         message = letter.message
+        versions = [
+            {key: [_named(address) for address in those] for key, those in zip(_LISTS, copy, strict=True) if those}
+            for each in letters
+            for copy in each.copies
+        ]
         body: dict[str, Any] = {"sender": _named(message.from_[0])}
-        if letter.to or letter.cc:
-            to, cc = (letter.to, letter.cc) if letter.to else (letter.cc, ())
-            groups = {"to": to, "cc": cc, "bcc": letter.bcc}
-            body |= {key: [_named(address) for address in those] for key, those in groups.items() if those}
-        elif len(letter.bcc) == 1:
-            body["to"] = [_named(letter.bcc[0])]
-        if _is_in_versions(letter):  # "to" must name somebody, and nobody here may see another
-            body["messageVersions"] = [{"to": [_named(address)]} for address in letter.bcc]
-        if message.reply_to:
-            body["replyTo"] = _named(message.reply_to[0])
-        if message.subject:
-            body["subject"] = message.subject
-        if message.provider_template is not None:
-            body["templateId"] = _template_id(message.provider_template)
-            if message.context:
-                body["params"] = dict(message.context)
-        else:
-            body["htmlContent"] = shown_as_html(message.text or "") if message.html is None else message.html
-            if message.text:
-                body["textContent"] = message.text
+        if len(versions) == 1:
+            body |= versions[0]
+        else:  # "to" must name somebody, and nobody here may see another
+            body["messageVersions"] = versions
+        said = [_said(each.message) for each in letters]
+        body |= said[0]
+        owners = [its for each, its in zip(letters, said, strict=True) for _ in each.copies]
+        for key in said[0]:
+            if any(its[key] != said[0][key] for its in said):
+                for version, its in zip(versions, owners, strict=True):
+                    version[key] = its[key]
         if headers := self._headers(letter):
             body["headers"] = headers
         if message.attachments:
@@ -136,17 +167,35 @@ class Brevo(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"messageId": "<...@smtp-relay.mailin.fr>"}``, or ``messageIds``, one for each version."""
+        return self._of_ids(self._ids(data, len(self.letter(mail).copies)), mail, response)
+
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """The ids come in the order of the versions."""
+        data = response.json()
+        count = sum(len(self.letter(mail).copies) for mail in mails)
+        left: Iterator[str] | None = None
+
+        def accepted(data: Any, mail: Mail, response: Response) -> Receipt:
+            nonlocal left
+            left = iter(self._ids(data, count)) if left is None else left
+            return self._of_ids([next(left) for _ in self.letter(mail).copies], mail, response)
+
+        return self.receipts(data, mails, response, accepted)
+
+    def _ids(self, data: Any, count: int) -> list[str]:
         if not isinstance(data, dict):
             raise Junk("it is no JSON object")
-        recipients = mail.envelope.recipients
-        versions = len(recipients) if _is_in_versions(self.letter(mail)) else 1
         several = data.get("messageIds", [data.get("messageId")])
-        if not isinstance(several, list) or len(several) != versions:
+        if not isinstance(several, list) or len(several) != count:
             raise Junk("it has not an id for each version")
-        ids = [self.id_of(given) for given in several] * (len(recipients) // versions)
+        return [self.id_of(given) for given in several]
+
+    def _of_ids(self, ids: list[str], mail: Mail, response: Response) -> Receipt:
+        """One id for each copy: they all have the one, or each recipient has his."""
+        recipients = mail.envelope.recipients
         results = [
             RecipientResult(address, Outcome.ACCEPTED, response.code, provider_id=given, scope=Scope.MESSAGE)
-            for address, given in zip(recipients, ids, strict=True)
+            for address, given in zip(recipients, ids if len(ids) > 1 else ids * len(recipients), strict=True)
         ]
         return Receipt(id=mail.id, results=tuple(results))
 
@@ -165,8 +214,29 @@ class Brevo(Provider):
         return retry_after_seconds(response.headers.get("x-sib-ratelimit-reset"), response.received_at)
 
 
-def _is_in_versions(letter: Letter) -> bool:
-    return not letter.to and not letter.cc and len(letter.bcc) > 1
+# What a version says for itself; options are laid over what they have in common.
+_COMMON_WITH_OPTIONS = Alike()
+_COMMON = Alike("subject", "text", "html", "context", "reply_to")
+
+
+def _said(message: Message) -> dict[str, Any]:
+    """What versions may differ in."""
+    body: dict[str, Any] = {}
+    if message.reply_to:
+        body["replyTo"] = _named(message.reply_to[0])
+    if message.subject:
+        body["subject"] = message.subject
+    if message.provider_template is not None:
+        body["templateId"] = _template_id(message.provider_template)
+        if message.context:
+            body["params"] = dict(message.context)
+    else:
+        html = shown_as_html(message.text or "") if message.html is None else message.html
+        # Its template language is always on: what only looks like a variable is written as html may write it.
+        body["htmlContent"] = html.replace("{{", "{&#123;").replace("{%", "{&#37;")
+        if message.text:
+            body["textContent"] = message.text
+    return body
 
 
 def _named(address: Address) -> dict[str, str]:

@@ -26,6 +26,7 @@ __all__ = [
     "named",
     "shown_as_html",
     "size_of",
+    "text_bytes",
     "unfolded",
     "whole_second",
 ]
@@ -137,10 +138,12 @@ def size_of(letter: Letter) -> int:
     """The least that the letter takes, in bytes, its attachments in base64; none of them is read."""
     if letter.content is not None:
         return len(letter.content)
-    texts = (letter.message.text, letter.message.html, letter.message.amp_html)
-    return sum(len(text.encode()) for text in texts if text) + sum(
-        (a.size_bytes + 2) // 3 * 4 for a in letter.message.attachments
-    )
+    return text_bytes(letter.message) + sum((a.size_bytes + 2) // 3 * 4 for a in letter.message.attachments)
+
+
+def text_bytes(message: Message) -> int:
+    """How long its texts are, in bytes."""
+    return sum(len(text.encode()) for text in (message.text, message.html, message.amp_html) if text)
 
 
 def mailbox(address: Address) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
@@ -21,10 +21,12 @@ from ..field import shown
 from ..mail import Mail
 from ..receipt import Receipt
 from ..verdict import Scope
+from .batch import Alike, address_of, each_its_own, gathered, packed, to_all
 from .exchange import Request, Response
 from .form import Field, form_data
 from .letter import Letter, as_text, mailbox
 from .meaning import SETTINGS
+from .places import Places
 from .provider import Junk, Provider, yes_no
 
 __all__ = ["Mailgun"]
@@ -32,6 +34,8 @@ __all__ = ["Mailgun"]
 # Who gets the mail, and what its recipients see of it, is the envelope's to say.
 _TAKEN = frozenset({"to", "cc", "bcc", "h:to", "h:cc", "h:bcc", "recipient-variables", "message"})
 _OPTION_BYTES = 16_384
+_BATCH_BYTES = 20_000_000  # of 25 MB in all; attachments stand in it once
+_MARK = "%recipient"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _AGAIN = re.compile(r"try again (?:after|in) ([0-9]{1,5}) ?s", re.ASCII | re.IGNORECASE)
 
@@ -70,6 +74,7 @@ class Mailgun(Provider):
     limits = Limits(recipients=1000, size_bytes=25_000_000)
     statuses = {404: SETTINGS}  # there is no such domain, or not in this region
     options = {"domain": _domain, "sandbox": yes_no}
+    batch_size = 1000
 
     def __init__(self, token: str, *, base: str = "", domain: str = "", sandbox: bool = False) -> None:
         """See :class:`Provider`; ``domain`` is a sending domain, "" takes From's; ``sandbox`` sends nothing."""
@@ -90,6 +95,9 @@ class Mailgun(Provider):
     def refuse(self, letter: Letter) -> None:
         """Also: more headers, metadata and options than it takes."""
         super().refuse(letter)
+        if not letter.to and not letter.cc and len(letter.bcc) > 1 and _is_marked(letter, self._said(letter)):
+            text = f"are all hidden, and {self.name} would fill in what says {_MARK}: send to each alone"
+            raise UnsupportedFeature(text, field="recipients")
         size = sum(len(f.name.encode()) + len(f.content) for f in self._options(letter) if f.name[1:2] == ":")
         if size > _OPTION_BYTES:
             text = f"with headers, tags and variables have {size} bytes, {self.name} takes {_OPTION_BYTES}"
@@ -100,7 +108,47 @@ class Mailgun(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail: to all its recipients together, or, where all are hidden, one copy for each."""
         letter = self.letter(mail)
-        fields = [*self._recipients(letter), *self._texts(letter), *self._options(letter)]
+        return self._request(letter, [*self._recipients(letter), *self._said(letter)])
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """Mails to one recipient each that differ in what his variables can hold."""
+        for group in gathered(mails, self._alike):
+            yield from packed(group, self._weight, self.batch_size, _BATCH_BYTES, named=address_of)
+
+    def _weight(self, mail: Mail) -> tuple[int, int]:
+        return 1, sum(len(field.content) for field in self._said(self.letter(mail)))
+
+    def _alike(self, mail: Mail) -> object:
+        letter = self.letter(mail)
+        fields = self._said(letter)
+        if len(mail.envelope.recipients) > 1 or _is_marked(letter, fields):
+            return None
+        # Options are laid over what they have in common.
+        fixed = [field for field in fields if letter.message.provider_options or not _may_differ(field)]
+        return _COMMON(letter.message), [field.name for field in fields], fixed
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails that are alike: with variables, each recipient has a copy of his own that names nobody else."""
+        letters = [self.letter(mail) for mail in mails]
+        rows = [self._said(letter) for letter in letters]
+        columns = {str(n): [f.content.decode() for f in fields] for n, fields in enumerate(zip(*rows, strict=True))}
+        places = Places(columns, len(mails))
+        variables = {
+            mail.envelope.recipients[0].ascii: {f"mailer{number}": value for number, value in enumerate(values)}
+            for mail, values in zip(mails, places.values, strict=True)
+        }
+        fields = [
+            Field("from", mailbox(letters[0].message.from_[0])),
+            *[Field("to", mailbox(address)) for each in letters for address in (*each.to, *each.cc, *each.bcc)],
+            Field("recipient-variables", json.dumps(variables, ensure_ascii=False)),
+            *[Field(f.name, places.text(str(n), "%recipient.mailer{}%".format)) for n, f in enumerate(rows[0])],
+        ]
+        return self._request(letters[0], fields)
+
+    def _said(self, letter: Letter) -> list[Field]:
+        return [*self._texts(letter), *self._options(letter)]
+
+    def _request(self, letter: Letter, fields: list[Field]) -> Request:
         fields = _laid_over(fields, letter.message.provider_options)
         content_type, content = form_data([*fields, *_files(letter)])
         domain = quote(self.domain or letter.message.from_[0].ascii.rpartition("@")[2], safe="")
@@ -170,6 +218,10 @@ class Mailgun(Provider):
             scope=Scope.MESSAGE,
         )
 
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """One answer, and one id, for them all."""
+        return each_its_own(self.receipt(response, to_all(mails)), mails)
+
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"message": "..."}``"""
         text = data.get("message") if isinstance(data, dict) else None
@@ -182,6 +234,24 @@ class Mailgun(Provider):
             return asked
         found = _AGAIN.search(self.error_of(response.json())[1] or response.prose())
         return None if found is None else float(found[1])
+
+
+_COMMON = Alike("subject", "text", "html", "amp_html", "headers", "metadata")
+
+
+def _is_marked(letter: Letter, fields: Iterable[Field]) -> bool:
+    """Whether it says what would be taken for a variable, where there are any."""
+    names = [address.name for address in (*letter.message.from_, *letter.to, *letter.cc, *letter.bcc)]
+    return any(_MARK in text.lower() for text in (*names, *[field.content.decode() for field in fields]))
+
+
+def _may_differ(field: Field) -> bool:
+    """Whether a variable can hold what differs in it: encoded words and JSON are made before those are filled in."""
+    if field.name.startswith("h:"):
+        return field.name != "h:Reply-To" and field.content.isascii()
+    if field.name.startswith("v:"):
+        return field.content.isascii() and not re.search(rb'["\\]', field.content)
+    return field.name in ("subject", "text", "html", "amp-html")
 
 
 def _files(letter: Letter) -> Iterator[Field]:

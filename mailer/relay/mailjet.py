@@ -177,6 +177,11 @@ class Mailjet(Provider):
             for mail, those in zip(mails, copies, strict=True)
         ]
 
+    def refuses_whole(self, response: Response) -> bool:
+        """Not where each item says for itself what became of it."""
+        data = response.json()
+        return super().refuses_whole(response) and not (isinstance(data, dict) and data.get("Messages"))
+
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """A success that has not an item for each mail is none; it may be an error by its body alone."""
         if isinstance(data, dict) and data.get("ErrorCode"):

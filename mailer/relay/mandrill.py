@@ -6,7 +6,7 @@ the message: nothing here shows a body. A *test* key has everything checked and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..address import Address
@@ -19,7 +19,8 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, mailbox, whole_second
 from .meaning import ACCOUNT, DEFERRED, REJECTED, SETTINGS, UNKNOWN
-from .provider import Junk, Provider, items_of, merged
+from .per_recipient import PerRecipient
+from .provider import Junk, items_of, merged
 
 __all__ = ["Mandrill"]
 
@@ -33,7 +34,7 @@ _REFUSED = ("rejected", "invalid")
 _SCOPES = {"invalid-sender": Scope.MESSAGE, "unsigned": Scope.MESSAGE, "rule": Scope.MESSAGE}
 
 
-class Mandrill(Provider):
+class Mandrill(PerRecipient):
     """Mandrill's sending API, version 1.0."""
 
     name = "mandrill"
@@ -55,6 +56,8 @@ class Mandrill(Provider):
     )
     has_unique_headers = True
     limits = Limits(schedule_s=365 * 24 * 3600)
+    batch_size = 1000  # no limit is published
+    texts = ("subject", "text", "html")
     # Its HTTP statuses were 500 for every error, and may be still: the name decides.
     errors = {
         "Invalid_Key": ACCOUNT,
@@ -85,6 +88,30 @@ class Mandrill(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
         letter = self.letter(mail)
+        return self._request(letter, self._message(letter))
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails that are alike: a copy for each recipient, with variables and metadata of his own."""
+        letter, places = self.as_one(mails)
+        letters = [self.letter(mail) for mail in mails]
+        metadata, variables = self.own(mails, "metadata"), self.variables(mails, places)
+        body = self._message(self.bare(letter, metadata=metadata, variables=variables))
+        body["preserve_recipients"] = False
+        body["to"] = [_recipient(a, "to") for each in letters for a in (*each.to, *each.cc, *each.bcc)]
+        if places.count:
+            body["merge_language"] = "handlebars"
+        addresses = [to["email"] for to in body["to"]]
+        if variables:
+            body["merge_vars"] = [
+                {"rcpt": rcpt, "vars": _variables(its)} for rcpt, its in zip(addresses, variables, strict=True)
+            ]
+        if metadata:
+            body["recipient_metadata"] = [
+                {"rcpt": rcpt, "values": _texts_of(its)} for rcpt, its in zip(addresses, metadata, strict=True)
+            ]
+        return self._request(letter, body)
+
+    def _request(self, letter: Letter, its: dict[str, Any]) -> Request:
         message = letter.message
         options = dict(message.provider_options)
         within = options.pop("message", {})
@@ -92,7 +119,7 @@ class Mandrill(Provider):
             raise MessageError("message: must be a mapping of the message's own fields", field="provider_options")
         body: dict[str, Any] = {
             "key": self.token,
-            "message": merged(self._message(letter), within, _TAKEN_WITHIN),
+            "message": merged(its, within, _TAKEN_WITHIN),
             "async": False,
         }
         path = "/messages/send"
@@ -122,9 +149,7 @@ class Mandrill(Provider):
             body["subject"] = message.subject
         if message.provider_template is not None:
             if message.context:
-                body["global_merge_vars"] = [
-                    {"name": name, "content": value} for name, value in message.context.items()
-                ]
+                body["global_merge_vars"] = _variables(message.context)
         else:
             if message.html is not None:
                 body["html"] = message.html
@@ -144,7 +169,7 @@ class Mandrill(Provider):
         if tags := _tags(message.tags):
             body["tags"] = tags
         if message.metadata:
-            body["metadata"] = {key: as_text(value) for key, value in message.metadata.items()}
+            body["metadata"] = _texts_of(message.metadata)
         for key, value in (("track_opens", message.track_opens), ("track_clicks", message.track_clicks)):
             if value is not None:
                 body[key] = value
@@ -193,6 +218,14 @@ class Mandrill(Provider):
             return None, ""
         name, text = data.get("name"), data.get("message")
         return (name if isinstance(name, str) and name else None), text if isinstance(text, str) else ""
+
+
+def _variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "content": value} for name, value in values.items()]
+
+
+def _texts_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {key: as_text(value) for key, value in metadata.items()}
 
 
 def _said(status: str, reason: Any) -> str:

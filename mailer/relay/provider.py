@@ -20,6 +20,7 @@ from ..field import shown
 from ..mail import Mail
 from ..receipt import Receipt
 from ..redaction import Secrets
+from .batch import packed
 from .exchange import Request, Response
 from .letter import Letter, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
@@ -213,8 +214,7 @@ class Provider:
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """Cut the mails into what one request may carry, none of it more than ``batch_size``. Any order."""
-        for start in range(0, len(mails), self.batch_size):
-            yield mails[start : start + self.batch_size]
+        return packed(mails, lambda mail: (1, 0), self.batch_size)
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """The request that sends several mails. Needed only where ``batch_size`` is more than 1."""
@@ -248,6 +248,13 @@ class Provider:
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
         """What the answer to ``batch_request`` means, a receipt for each mail in their order."""
         raise NotImplementedError(f"{type(self).__name__} has no batch_receipts")
+
+    def refuses_whole(self, response: Response) -> bool:
+        """Whether the answer to a batch refuses the request as a whole, nobody being sent to, whoever is at fault.
+
+        Then the batch is halved until who is at fault stands alone: one bad mail does not take others with it.
+        """
+        return 400 <= response.status <= 499
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """Read a 2xx answer's JSON (None if it is none).
@@ -289,13 +296,17 @@ class Provider:
             text = f"{self.name} answered HTTP {response.status}, and {self.words(str(junk) or 'it is no JSON')}"
             return [self.settled(UNKNOWN, mail, response, text, cause=ProtocolError(text)) for mail in mails]
 
+    def meaning(self, data: Any, response: Response) -> Meaning:
+        """By the error's code, else by the status; a success that refuses is REJECTED."""
+        code, _ = self.error_of(data)
+        known = self.errors.get(code) if code is not None else None
+        by_status = self.statuses.get(response.status) or meaning_of(response.status)
+        return known or (REJECTED if response.is_success else by_status)
+
     def refused(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """What an answer means that is no success, or that is one by its status alone."""
         code, text = self.error_of(data)
-        meaning = self.errors.get(code) if code is not None else None
-        if meaning is None:
-            by_status = self.statuses.get(response.status) or meaning_of(response.status)
-            meaning = REJECTED if response.is_success else by_status
+        meaning = self.meaning(data, response)
         if 300 <= response.status <= 399:
             text = "it redirects, which is not followed: check the host in the URL"
         said = " ".join(str(part) for part in (code, text) if part not in (None, ""))
@@ -380,25 +391,3 @@ def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str
         else:
             body[key] = value
     return body
-
-
-def packed(
-    mails: Iterable[Mail], weight: Callable[[Mail], tuple[int, int]], most: int, most_bytes: int
-) -> Iterator[Sequence[Mail]]:
-    """Cut the mails, in their order, into what one request holds; each holds one at least.
-
-    Args:
-        weight: Of a mail: how many items of a request it is, and how many bytes.
-        most, most_bytes: What a request takes of both.
-    """
-    group: list[Mail] = []
-    count = size = 0
-    for mail in mails:
-        more, larger = weight(mail)
-        if group and (count + more > most or size + larger > most_bytes):
-            yield group
-            group, count, size = [], 0, 0
-        group.append(mail)
-        count, size = count + more, size + larger
-    if group:
-        yield group

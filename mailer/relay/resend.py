@@ -8,25 +8,29 @@ out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome
+from ..errors import MessageError, Outcome, ProtocolError
 from ..features import Features, Limits
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
 from ..retry import retry_after_seconds
 from ..verdict import Scope
+from .batch import packed
 from .exchange import Request, Response
-from .letter import Letter, as_text, base64_text, mailbox
-from .meaning import DEFERRED, SETTINGS
+from .letter import Letter, as_text, base64_text, mailbox, size_of
+from .meaning import DEFERRED, SETTINGS, UNKNOWN
 from .provider import Junk, Provider, merged
 
 __all__ = ["Resend"]
 
 _TAKEN = ("to", "cc", "bcc")
+_BATCH_BYTES = 40_000_000
 _PAIR = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 #: Our tags have no name: "tag", "tag_2", "tag_3" ...
 _TAG = re.compile(r"tag(?:_[0-9]+)?", re.ASCII)
@@ -63,6 +67,8 @@ class Resend(Provider):
         "monthly_quota_exceeded": SETTINGS,
     }
 
+    batch_size = 100
+
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
@@ -79,6 +85,28 @@ class Resend(Provider):
 
     def request(self, mail: Mail) -> Request:
         """One mail; the message's idempotency key, or the mail's id, in its header."""
+        key = self.letter(mail).message.idempotency_key or mail.id
+        return self._post("/emails", self._body(mail), {"Idempotency-Key": key})
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """What a batch cannot carry goes alone: attachments, a schedule, and a key of the message's own."""
+        alone = [mail for mail in mails if _is_alone(self.letter(mail).message)]
+        yield from ([mail] for mail in alone)
+        together = [mail for mail in mails if not _is_alone(self.letter(mail).message)]
+        yield from packed(together, lambda mail: (1, size_of(self.letter(mail))), self.batch_size, _BATCH_BYTES)
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Up to 100 mails, each refused or sent by itself; the key is that of just these mails in this order."""
+        key = sha256(" ".join([mail.id for mail in mails]).encode()).hexdigest()
+        headers = {"Idempotency-Key": key, "x-batch-validation": "permissive"}
+        return self._post("/emails/batch", [self._body(mail) for mail in mails], headers)
+
+    def _post(self, path: str, body: Any, headers: Mapping[str, str]) -> Request:
+        # Without a User-Agent it answers 403.
+        fixed = {"Authorization": f"Bearer {self.token}", "User-Agent": "mailer"}
+        return Request.json(self.base + path, body, fixed | dict(headers))
+
+    def _body(self, mail: Mail) -> dict[str, Any]:
         letter = self.letter(mail)
         message = letter.message
         body: dict[str, Any] = {"from": mailbox(message.from_[0])}
@@ -103,15 +131,7 @@ class Resend(Provider):
             body["tags"] = tags
         if message.send_at is not None:
             body["scheduled_at"] = message.send_at.isoformat()
-        return Request.json(
-            f"{self.base}/emails",
-            merged(body, message.provider_options, _TAKEN),
-            {
-                "Authorization": f"Bearer {self.token}",
-                "Idempotency-Key": message.idempotency_key or mail.id,
-                "User-Agent": "mailer",  # without one it answers 403
-            },
-        )
+        return merged(body, message.provider_options, _TAKEN)
 
     # --- answer -------------------------------------------------------------------------------------------------------
 
@@ -127,6 +147,49 @@ class Resend(Provider):
             scope=Scope.MESSAGE,
         )
 
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """``{"data": [{"id"}, ...], "errors": [{"index", "message"}]}``: ids of those that are sent, in their order.
+
+        The key is the batch's: a mail that is sent again alone would go out twice, so what is in doubt stays in doubt.
+        """
+        data = response.json()
+        meaning = self.meaning(data, response)
+        if meaning.outcome is Outcome.UNKNOWN or response.cut is not None:
+            return [_in_doubt(receipt) for receipt in self.receipts(data, mails, response, self.accepted)]
+        if not response.is_success:
+            return self.receipts(data, mails, response, self.accepted)
+        try:
+            errors, ids = self._items(data, len(mails))
+        except Junk as junk:
+            text = f"{self.name} answered HTTP {response.status}, and {self.words(str(junk))}"
+            cause = ProtocolError(text)
+            return [_in_doubt(self.settled(UNKNOWN, mail, response, text, cause=cause)) for mail in mails]
+        left = iter(ids)
+        return [
+            self.refused({"message": errors[index]}, mail, response)
+            if index in errors
+            else self.accepted({"id": next(left)}, mail, response)
+            for index, mail in enumerate(mails)
+        ]
+
+    def _items(self, data: Any, count: int) -> tuple[dict[int, str], list[str]]:
+        """Who is refused, with the words, and the ids of the others."""
+        items, faults = (data.get("data"), data.get("errors", [])) if isinstance(data, dict) else (None, [])
+        if not isinstance(items, list) or not isinstance(faults, list):
+            raise Junk("it has no list of data")
+        errors = {
+            fault["index"]: str(fault.get("message") or "refused")
+            for fault in faults
+            if isinstance(fault, dict) and type(fault.get("index")) is int and 0 <= fault["index"] < count
+        }
+        if len(errors) != len(faults):
+            raise Junk("its errors do not say which mails they are about")
+        if len(items) == count:  # with an empty one for each that is refused
+            items = [item for index, item in enumerate(items) if index not in errors]
+        if len(items) + len(errors) != count:
+            raise Junk("it has not an item for each mail")
+        return errors, [self.id_of(item.get("id") if isinstance(item, dict) else None) for item in items]
+
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"statusCode": 422, "name": "validation_error", "message": "..."}``"""
         if not isinstance(data, dict):
@@ -140,6 +203,15 @@ class Resend(Provider):
         if asked is not None or response.status != 429:
             return asked
         return retry_after_seconds(response.headers.get("ratelimit-reset"), response.received_at)
+
+
+def _is_alone(message: Message) -> bool:
+    return bool(message.attachments) or message.send_at is not None or message.idempotency_key is not None
+
+
+def _in_doubt(receipt: Receipt) -> Receipt:
+    results = [replace(result, outcome=Outcome.UNKNOWN, retry_after_s=None) for result in receipt.results]
+    return receipt.with_(results=tuple(results))
 
 
 def _tags(message: Message) -> Iterator[tuple[str, str]]:

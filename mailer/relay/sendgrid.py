@@ -7,8 +7,9 @@ checked and nothing sent. Its success has no body: the id stands in a header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from ..attachment import Attachment
@@ -20,8 +21,10 @@ from ..message import Message
 from ..receipt import Receipt
 from ..retry import MAX_RETRY_AFTER_S
 from ..verdict import Scope
+from .batch import Alike, gathered, packed
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, named
+from .places import Places
 from .provider import Junk, Provider, merged, yes_no
 
 __all__ = ["SendGrid"]
@@ -35,6 +38,7 @@ _TAKEN = ("personalizations", "to", "cc", "bcc")
 _PERSONALIZATION = re.compile(r"personalizations\.([0-9]{1,4})(?:\.|$)", re.ASCII)
 _MAX_CATEGORY = 255
 _MAX_ARGS_BYTES = 10_000
+_MAX_VALUES_BYTES = 10_000
 
 
 class SendGrid(Provider):
@@ -87,40 +91,58 @@ class SendGrid(Provider):
         return self.batch_request([mail])
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
-        """Mails that follow each other and differ in nothing but recipients, metadata and template variables."""
-        group: list[Mail] = []
-        count, shared = 0, None
-        for mail in mails:
-            more, its = len(mail.envelope.recipients), _shared(mail)
-            if group and (its != shared or count + more > self.batch_size):
-                yield group
-                group, count = [], 0
-            group.append(mail)
-            count, shared = count + more, its
-        if group:
-            yield group
+        """Mails that differ in what is a personalization's own, and in no more of their texts than it takes there."""
+        for group in gathered(mails, self._alike):
+            places = _places([self.letter(mail).message for mail in group])
+            is_over = [sum(len(value.encode()) for value in values) > _MAX_VALUES_BYTES for values in places.values]
+            yield from ([mail] for mail, alone in zip(group, is_over, strict=True) if alone)
+            fitting = [mail for mail, alone in zip(group, is_over, strict=True) if not alone]
+            yield from packed(fitting, lambda mail: (len(mail.envelope.recipients), 0), self.batch_size)
+
+    def _alike(self, mail: Mail) -> object:
+        message = self.letter(mail).message
+        common = _COMMON_WITH_OPTIONS if message.provider_options else _COMMON
+        return common(message), bool(message.subject), [kind for kind, _ in _contents(message)]
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
-        """Several mails of one content: each its own personalizations, none of whose recipients sees another's."""
+        """Several mails that are alike: each its own personalizations, none of whose recipients sees another's."""
         letters = [self.letter(mail) for mail in mails]
         letter = letters[0]
         message = letter.message
+        messages = [each.message for each in letters]
+        places = _places(messages)
+        tag = _absent(messages) if places.count else ""
+        own: list[dict[str, Any]] = [
+            {f"{tag}{number}%": value for number, value in enumerate(values)} for values in places.values
+        ]
+        own = [{"substitutions": values} if values else {} for values in own]
+        common: dict[str, Any] = {}
+        for key, said in (("subject", [each.subject for each in messages]), ("headers", _headers(letters))):
+            if all(value == said[0] for value in said):
+                common[key] = said[0]
+            else:  # a personalization's own takes the place of the request's
+                own = [{key: value, **its} if value else its for its, value in zip(own, said, strict=True)]
         body: dict[str, Any] = {
             "from": named(message.from_[0]),
-            "personalizations": [one for each in letters for one in self._personalizations(each)],
+            "personalizations": [
+                one for each, its in zip(letters, own, strict=True) for one in self._personalizations(each, its)
+            ],
         }
         if message.reply_to:
             body["reply_to_list"] = [named(address) for address in message.reply_to]
-        if message.subject:
+        if common.get("subject"):
             body["subject"] = message.subject
         if message.provider_template is not None:
             body["template_id"] = message.provider_template
         else:
-            body["content"] = [{"type": kind, "value": value} for kind, value in _contents(message)]
+            body["content"] = [
+                {"type": kind, "value": places.text(str(number), lambda place: f"{tag}{place}%")}
+                for number, (kind, _) in enumerate(_contents(message))
+            ]
         if message.attachments:
             body["attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
-        if headers := {name: value for name, value in letter.headers if name.lower() not in _RESERVED}:
-            body["headers"] = headers
+        if common.get("headers"):
+            body["headers"] = common["headers"]
         if tags := [tag for tag in dict.fromkeys(message.tags) if len(tag) <= _MAX_CATEGORY][: self.limits.tags]:
             body["categories"] = tags
         if message.send_at is not None:
@@ -136,9 +158,9 @@ class SendGrid(Provider):
             {"Authorization": f"Bearer {self.token}"},
         )
 
-    def _personalizations(self, letter: Letter) -> Iterator[dict[str, Any]]:
+    def _personalizations(self, letter: Letter, own: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         message = letter.message
-        more: dict[str, Any] = {}
+        more = dict(own)
         if args := _args(message):
             more["custom_args"] = args
         if message.provider_template is not None and message.context:
@@ -215,12 +237,26 @@ class SendGrid(Provider):
         return min(max(int(reset) - response.received_at.timestamp(), 0.0), MAX_RETRY_AFTER_S)
 
 
-def _shared(mail: Mail) -> Message | None:
-    """What mails in one request have in common."""
-    message = mail.message
-    return message and message.with_(
-        to=(), cc=(), bcc=(), metadata={}, context={}, message_id=None, date=None, idempotency_key=None
-    )
+# What each personalization says for itself; options are laid over what they have in common.
+_COMMON_WITH_OPTIONS = Alike("metadata", "context")
+_COMMON = Alike("metadata", "context", "subject", "headers", "text", "html", "amp_html", "alternatives")
+
+
+def _headers(letters: Sequence[Letter]) -> list[dict[str, str]]:
+    return [{name: value for name, value in letter.headers if name.lower() not in _RESERVED} for letter in letters]
+
+
+def _places(messages: Sequence[Message]) -> Places:
+    """What differs in the contents of messages that are alike."""
+    columns = zip(*[[value for _, value in _contents(message)] for message in messages], strict=True)
+    return Places({str(number): column for number, column in enumerate(columns)}, len(messages))
+
+
+def _absent(messages: Sequence[Message]) -> str:
+    """How a tag begins that stands in nothing that they say: all of that arrives as it was written."""
+    texts = [text for message in messages for text in (message.subject, *[value for _, value in _contents(message)])]
+    texts += [address.name for address in messages[0].reply_to]
+    return next(tag for number in count() if not any((tag := f"%mailer{number}.") in text for text in texts))
 
 
 def _at_fault(data: Any) -> list[int | None]:
@@ -240,6 +276,8 @@ def _args(message: Message) -> dict[str, str]:
 
 def _contents(message: Message) -> Iterator[tuple[str, str]]:
     """In the order that it demands; none may be empty."""
+    if message.provider_template is not None:
+        return  # it brings its own
     if message.text or message.html is None:
         yield "text/plain", message.text or "\n"
     if message.html is not None:

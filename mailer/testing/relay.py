@@ -196,6 +196,8 @@ def _sendgrid(request: RelayRequest, token: str, number: int) -> Answer:
 def _resend(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("authorization") != f"Bearer {token}":
         return Answer(status=403, body={"statusCode": 403, "name": "invalid_api_key", "message": "API key is invalid"})
+    if request.method == "POST" and request.path == "/emails/batch":
+        return Answer(body={"data": [{"id": f"r-{number}-{n}"} for n, _ in enumerate(request.json)]})
     if request.method != "POST" or request.path != "/emails":
         return Answer(status=404, body={"statusCode": 404, "name": "not_found", "message": "Not found"})
     return Answer(body={"id": f"r-{number}"})

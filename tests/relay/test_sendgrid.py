@@ -122,7 +122,7 @@ class TestSendGrid(ProviderChecks):
         assert [(one["to"], one["custom_args"]) for one in body["personalizations"]] == [
             ([{"email": f"n{n}@example.org"}], {"n": str(n)}) for n in range(3)
         ]
-        others = [mail_of(message_of("plain").with_(text=text)) for text in "aab"]
+        others = [mail_of(message_of("plain").with_(tags=tag)) for tag in "aab"]
         assert [len(group) for group in self.provider.grouped(others)] == [2, 1]
         wide = [mail_of(message_of("plain").with_(to=[f"n{n}@example.org" for n in range(600)]))] * 3
         assert [len(group) for group in self.provider.grouped(wide)] == [1, 1, 1]
