@@ -248,6 +248,13 @@ class RelayBackend(Backend):
         Args:
             sent: Is given an item once the provider may have acted upon the request.
         """
+        try:
+            return await self._tried(request, sent)
+        except MailerError as error:
+            forget_frames(error)  # they hold the signed request and its credential
+            raise
+
+    async def _tried(self, request: Request, sent: list[bool]) -> Response:
         deadline = self.runtime.now() + self._timeout_s
         credential = await self._credential(deadline)
         response = await self._signed(request, credential, sent, deadline)
@@ -282,9 +289,6 @@ class RelayBackend(Backend):
                 on_sent=lambda: sent.append(True),
             )
             status = response.status
-        except MailerError as error:
-            forget_frames(error)  # they hold the request, and so the token
-            raise
         finally:
             if REQUEST.wanted():
                 duration_s = self.runtime.now() - start

@@ -7,7 +7,7 @@ the mails in their place. Each mail of a batch is refused or taken by itself, in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import header
@@ -25,6 +25,11 @@ __all__ = ["Mailtrap"]
 
 # Who gets the mail is the envelope's to say.
 _TAKEN = ("to", "cc", "bcc", "base", "requests")
+# What a batch may say once, for all of its items.
+_SHARED = frozenset(
+    "from reply_to subject text html category headers attachments custom_variables"
+    " template_uuid template_variables".split()
+)
 _BATCH_BYTES = 50_000_000
 _MAX_CATEGORY = 255
 
@@ -103,7 +108,7 @@ class Mailtrap(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail; where all of several recipients are hidden, a batch with a copy for each."""
         items = self._items(mail)
-        return self._post("send", items[0]) if len(items) == 1 else self._post("batch", {"requests": items})
+        return self._post("send", items[0]) if len(items) == 1 else self._post("batch", _batch(items))
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """By the number of items, and by size."""
@@ -111,7 +116,7 @@ class Mailtrap(Provider):
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Up to 500 mails."""
-        return self._post("batch", {"requests": [item for mail in mails for item in self._items(mail)]})
+        return self._post("batch", _batch([item for mail in mails for item in self._items(mail)]))
 
     def _weight(self, mail: Mail) -> tuple[int, int]:
         letter = self.letter(mail)
@@ -214,6 +219,20 @@ class Mailtrap(Provider):
         errors = data.get("errors")
         said = [*(errors if isinstance(errors, list) else [errors]), data.get("error")]
         return None, "; ".join([text for text in said if isinstance(text, str)])
+
+
+def _batch(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The items, and once, as their ``base``, what all of them have alike: text, html and attachments mostly."""
+    first, *others = items
+    shared = {
+        key: value
+        for key, value in first.items()
+        if key in _SHARED and all(key in item and item[key] == value for item in others)
+    }
+    return {
+        **({"base": shared} if shared else {}),
+        "requests": [{key: value for key, value in item.items() if key not in shared} for item in items],
+    }
 
 
 def _common(letter: Letter) -> dict[str, Any]:
