@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ from ..log import REQUEST
 from ..mail import Mail
 from ..message import Message
 from ..proxy import Proxy
-from ..receipt import Receipt, RecipientResult
+from ..receipt import Receipt
 from ..redaction import Secrets, forget_frames
 from ..relay import PROVIDERS
 from ..relay.exchange import Request, Response
@@ -35,6 +35,7 @@ from ..tls import tls_context
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 from .base import Backend, Health
 from .options import BackendURL, choice, seconds, text
+from .parcel import Parcel
 
 if TYPE_CHECKING:
     from ..features import Unsupported
@@ -156,7 +157,7 @@ class RelayBackend(Backend):
         return self._cut_short.pop(mail.id, None) or super().settled(mail)
 
     async def _carried(self, mails: Sequence[Mail]) -> list[Receipt]:
-        parcels = [_Parcel.of(mail, self.provider) for mail in mails]
+        parcels = [Parcel.of(mail, self.provider) for mail in mails]
         by_part = {id(parcel.part): parcel for parcel in parcels if parcel.part is not None}
         try:
             for group in self.provider.grouped([parcel.part for parcel in by_part.values() if parcel.part]):
@@ -170,7 +171,7 @@ class RelayBackend(Backend):
             raise
         return [parcel.whole() for parcel in parcels]
 
-    async def _exchange(self, parcels: list[_Parcel]) -> None:
+    async def _exchange(self, parcels: list[Parcel]) -> None:
         """One request for these, and what its answer means for each."""
         request, parcels = self._request(parcels)
         if request is None:
@@ -191,7 +192,7 @@ class RelayBackend(Backend):
                 parcel.settle(self._lost(parcels) if sent else VERDICTS["cut short"], "cut short")
             raise
         self._read(response, parcels)
-        if len(parcels) > 1 and self.provider.refuses_whole(response) and all(map(_is_refused, parcels)):
+        if len(parcels) > 1 and self.provider.refuses_whole(response) and all(parcel.is_refused for parcel in parcels):
             # Nobody was sent to, and one alone may be at fault: who is, shows where he stands alone.
             for parcel in parcels:
                 parcel.receipt = None
@@ -199,7 +200,7 @@ class RelayBackend(Backend):
             await self._exchange(parcels[:half])
             await self._exchange(parcels[half:])
 
-    def _request(self, parcels: list[_Parcel]) -> tuple[Request | None, list[_Parcel]]:
+    def _request(self, parcels: list[Parcel]) -> tuple[Request | None, list[Parcel]]:
         """The request, and whom it is for: not for a mail that cannot be written, which is settled."""
         provider = self.provider
         parts = [cast(Mail, parcel.part) for parcel in parcels]
@@ -219,7 +220,7 @@ class RelayBackend(Backend):
         left = [parcel for parcel in parcels if parcel.receipt is None]
         return self._request(left) if left else (None, [])
 
-    def _read(self, response: Response, parcels: list[_Parcel]) -> None:
+    def _read(self, response: Response, parcels: list[Parcel]) -> None:
         parts = [cast(Mail, parcel.part) for parcel in parcels]
         try:
             if len(parts) == 1:
@@ -234,7 +235,7 @@ class RelayBackend(Backend):
             for parcel in parcels:
                 parcel.settle(self._lost(parcels), str(unread), unread)
 
-    def _lost(self, parcels: Sequence[_Parcel]) -> Verdict:
+    def _lost(self, parcels: Sequence[Parcel]) -> Verdict:
         """What has become of mails whose answer says nothing: with a key one can be sent again and goes out once.
 
         A batch's key is that of just these mails; whoever is sent again alone would go out twice.
@@ -326,53 +327,6 @@ class RelayBackend(Backend):
     async def close(self) -> None:
         """Close the kept connections."""
         await self._http.aclose()
-
-
-@dataclass(slots=True)
-class _Parcel:
-    """One mail on its way.
-
-    Attributes:
-        part: It, for whom the provider can reach; None if that is nobody.
-        unreachable: The others' results.
-        receipt: The part's, once it is known.
-    """
-
-    mail: Mail
-    part: Mail | None
-    unreachable: tuple[RecipientResult, ...] = ()
-    receipt: Receipt | None = None
-
-    @classmethod
-    def of(cls, mail: Mail, provider: Provider) -> _Parcel:
-        recipients = mail.envelope.recipients
-        reached = [address for address in recipients if provider.takes(address)]
-        if len(reached) == len(recipients):
-            return cls(mail, mail.with_())  # a copy: one mail given twice is two parts
-        text = f"{provider.name} takes no address whose local part is not ASCII"
-        refused = tuple(
-            RecipientResult(address, Outcome.REJECTED, enhanced_code="5.6.7", text=text, scope=Scope.RECIPIENT)
-            for address in recipients
-            if not provider.takes(address)
-        )
-        return cls(mail, mail.with_(envelope=mail.envelope.for_recipients(reached)) if reached else None, refused)
-
-    def settle(self, verdict: Verdict, text: str, error: MailerError | None = None) -> None:
-        """The same for everyone, if it is not settled yet."""
-        if self.receipt is None and self.part is not None:
-            receipt = Receipt.for_all(self.part, verdict.outcome, text=text, scope=verdict.scope)
-            self.receipt = receipt.with_(error=error)
-
-    def whole(self) -> Receipt:
-        """The receipt of the mail, once it is settled."""
-        if self.receipt is None:
-            return Receipt(id=self.mail.id, results=self.unreachable)
-        return self.receipt.with_(results=(*self.receipt.results, *self.unreachable))
-
-
-def _is_refused(parcel: _Parcel) -> bool:
-    results = parcel.receipt.results if parcel.receipt is not None else ()
-    return bool(results) and all(result.outcome is Outcome.REJECTED for result in results)
 
 
 # --- from a URL -------------------------------------------------------------------------------------------------------
