@@ -57,6 +57,7 @@ __all__ = [
     "TOKEN",
     "TOKEN_NOT_KEPT",
     "TROUBLE",
+    "WEBHOOK_REFUSED",
     "counts",
     "log_outcome",
     "logger",
@@ -176,6 +177,12 @@ TOKEN_NOT_KEPT = Event("oauth2", logging.WARNING, "token.unsaved", "%(path)s can
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
 
+# --- mailer.webhooks --------------------------------------------------------------------------------------------------
+
+WEBHOOK_REFUSED = Event(
+    "webhooks", logging.WARNING, "webhook.refused", "a call of %(provider)s is answered %(status)d: %(reason)s"
+)
+
 # --- mailer.plugins ---------------------------------------------------------------------------------------------------
 
 PLUGIN_DISABLED = Event("plugins", logging.ERROR, "plugin.disabled", "plug-in %(plugin)s is not on: %(reason)s")
@@ -206,6 +213,7 @@ EVENTS = (
     SKIPPED,
     FAILED,
     ACTION_FAILED,
+    WEBHOOK_REFUSED,
     CLOSED,
 )
 

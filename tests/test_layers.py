@@ -119,6 +119,7 @@ LAYERS = {
     "settings.py": 4,
     "sources.py": 4,
     "webhooks/__init__.py": 4,
+    "webhooks/app.py": 4,
     "webhooks/": 2,
     "outbox/worker.py": 4,
     "plugins/": 4,

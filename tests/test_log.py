@@ -27,6 +27,7 @@ LOGGERS = (
     "mailer.hooks",
     "mailer.settings",
     "mailer.plugins",
+    "mailer.webhooks",
     "mailer.oauth2",
 )
 SECRET_SUBJECT, SECRET_TEXT = "subject-5f21", "content-8e07"

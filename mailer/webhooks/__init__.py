@@ -9,6 +9,7 @@ import difflib
 import importlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..event import Event, EventKind, RejectReason
@@ -17,14 +18,19 @@ from .call import MAX_BODY_BYTES, Call, Headers
 from .proof import Proof
 from .webhook import Webhook
 
+if TYPE_CHECKING:
+    from .app import AsgiWebhooks, WsgiWebhooks
+
 __all__ = [
     "MAX_BODY_BYTES",
     "PROVIDERS",
     "TOLERANCE_S",
+    "AsgiWebhooks",
     "Event",
     "EventKind",
     "RejectReason",
     "Webhook",
+    "WsgiWebhooks",
     "certificate_url",
     "parse",
     "webhook_of",
@@ -123,3 +129,10 @@ def webhook_of(provider: str | Webhook) -> Webhook:
     module, name = entry
     made: Webhook = getattr(importlib.import_module(f"{__name__}.{module}"), name)()
     return made
+
+
+def __getattr__(name: str) -> object:
+    """The apps, loaded when they are first used: to parse needs no mailer."""
+    if name not in ("AsgiWebhooks", "WsgiWebhooks"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.app"), name)

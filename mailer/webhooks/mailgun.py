@@ -20,6 +20,7 @@ class MailgunWebhook(Webhook):
     """Mailgun's events, signed with HMAC-SHA256 inside the body."""
 
     name = "mailgun"
+    stop_status = 406
     kinds = {
         "accepted": EventKind.QUEUED,
         "rejected": EventKind.REJECTED,

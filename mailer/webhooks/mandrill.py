@@ -26,6 +26,7 @@ class MandrillWebhook(Webhook):
 
     name = "mandrill"
     needs_url = True
+    content_types = ("application/x-www-form-urlencoded",)
     kinds = {
         "send": EventKind.SENT,
         "deferral": EventKind.DEFERRED,

@@ -40,6 +40,7 @@ class PostmarkWebhook(Webhook):
     """Postmark's events, one in each call."""
 
     name = "postmark"
+    stop_status = 403
     kinds = {
         "Delivery": EventKind.DELIVERED,
         "Open": EventKind.OPENED,

@@ -43,6 +43,7 @@ class SesWebhook(Webhook):
     """SES's events, one for each recipient, signed with RSA by way of SNS."""
 
     name = "ses"
+    content_types = ("text/plain", "json")
     kinds = {
         "Send": EventKind.SENT,
         "Delivery": EventKind.DELIVERED,
@@ -72,6 +73,10 @@ class SesWebhook(Webhook):
     def certificate_url(self, call: Call) -> str | None:
         """As SNS has it."""
         return sns.certificate_url(call)
+
+    def confirmation_url(self, call: Call) -> str | None:
+        """As SNS has it."""
+        return sns.subscribe_url(Payload(call.json()))
 
     def items(self, call: Call) -> Iterable[Any]:
         """What the envelope holds: one event, or one sentence."""

@@ -49,7 +49,7 @@ def subscribe_url(envelope: Payload) -> str | None:
 
 
 def verify(call: Call, proof: Proof) -> None:
-    """RSA over chosen fields, then the time, and the topic: anybody may have a topic that Amazon signs for.
+    """The topic, since anybody may have one that Amazon signs for; the time; and RSA over these and other fields.
 
     Raises:
         AuthError: It is not from the topic.
@@ -63,13 +63,16 @@ def verify(call: Call, proof: Proof) -> None:
     except ProtocolError as error:
         raise proof.refused("it has no signature, as its body is no JSON") from error
     fields = _SIGNED.get(envelope.text("Type"), ())
-    url = certificate_url(call)
     if not fields or not envelope.text("Signature"):
         raise proof.refused("it has no signature: turn raw message delivery off in the subscription")
+    topics = [secret.encode("utf-8", "surrogatepass") for secret in proof.secrets]
+    proof.check_any(topics, [envelope.text("TopicArn").encode("utf-8", "surrogatepass")], "it is of another topic")
+    proof.check_moment(envelope.text("Timestamp"), TOLERANCE_S)
+    url = certificate_url(call)
     if url is None:
         raise proof.refused("its certificate is not at a host of Amazon's")
     certificate = proof.certificates.get(url)
-    if certificate is None:
+    if certificate is None:  # last of all: what is refused so far makes nobody fetch one
         raise ConfigError(
             f"webhooks of {proof.provider} are signed by a certificate: fetch the one that certificate_url names, and"
             " give certificates={url: pem}"
@@ -81,9 +84,6 @@ def verify(call: Call, proof: Proof) -> None:
         raise proof.wrong()
     signed = "".join(f"{key}\n{value}\n" for key, value in values.items()).encode("utf-8", "surrogatepass")
     _check_rsa(certificate, envelope, signed, proof)
-    proof.check_moment(envelope.text("Timestamp"), TOLERANCE_S)
-    topics = [secret.encode("utf-8", "surrogatepass") for secret in proof.secrets]
-    proof.check_any(topics, [envelope.text("TopicArn").encode("utf-8", "surrogatepass")], "it is of another topic")
 
 
 def _check_rsa(pem: bytes, envelope: Payload, signed: bytes, proof: Proof) -> None:

@@ -28,12 +28,16 @@ class Webhook:
         kinds: The provider's word for what happened -> ours; what is not in it is UNKNOWN.
         reasons: The provider's word for why it did not arrive -> ours.
         needs_url: Whether the signature is over the URL that the provider was given.
+        content_types: What its calls are of, a part of the Content-Type.
+        stop_status: The HTTP status by which it learns that it need not tell again what could not be read.
     """
 
     name: ClassVar[str]
     kinds: ClassVar[Mapping[str, EventKind]] = {}
     reasons: ClassVar[Mapping[str, RejectReason]] = {}
     needs_url: ClassVar[bool] = False
+    content_types: ClassVar[tuple[str, ...]] = ("json",)
+    stop_status: ClassVar[int] = 400
 
     # --- is it from them ----------------------------------------------------------------------------------------------
 
@@ -46,6 +50,14 @@ class Webhook:
 
     def certificate_url(self, call: Call) -> str | None:
         """Where the certificate is that the call is signed by; None where none is needed."""
+        return None
+
+    def confirmation_url(self, call: Call) -> str | None:
+        """Of a verified call that asks to confirm that we want to be told: where a GET does so; else None."""
+        return None
+
+    def reply(self, call: Call) -> Any:
+        """What the provider wants a verified call to be answered with, as JSON; None if a status is enough."""
         return None
 
     # --- what it says -------------------------------------------------------------------------------------------------
