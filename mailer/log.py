@@ -55,6 +55,7 @@ __all__ = [
     "SENDING",
     "SKIPPED",
     "TOKEN",
+    "CREDENTIALS",
     "TOKEN_NOT_KEPT",
     "TROUBLE",
     "WEBHOOK_REFUSED",
@@ -173,6 +174,10 @@ REQUEST = Event("http", logging.DEBUG, "http.request", "%(method)s %(url)s: %(st
 TOKEN = Event("oauth2", logging.INFO, "token.new", "%(host)s gave an access token for %(lifetime_s).0f s")
 TOKEN_NOT_KEPT = Event("oauth2", logging.WARNING, "token.unsaved", "%(path)s cannot be written: %(reason)s")
 
+# --- mailer.aws -------------------------------------------------------------------------------------------------------
+
+CREDENTIALS = Event("aws", logging.INFO, "credentials.new", "AWS credentials come from %(source)s")
+
 # --- mailer.hooks -----------------------------------------------------------------------------------------------------
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
@@ -201,6 +206,7 @@ EVENTS = (
     SECURED,
     TOKEN,
     TOKEN_NOT_KEPT,
+    CREDENTIALS,
     LOGIN,
     REUSED,
     DIALOGUE,

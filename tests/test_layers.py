@@ -24,6 +24,7 @@ LAYERS = {
     # 1: values
     "address.py": 1,
     "attachment.py": 1,
+    "aws/credentials.py": 1,
     "delivery.py": 1,
     "dsn.py": 1,
     "envelope.py": 1,
@@ -82,6 +83,10 @@ LAYERS = {
     "smtp/transaction.py": 2,
     "smtp/wire.py": 2,
     "relay/": 2,
+    "aws/__init__.py": 1,
+    "aws/": 2,
+    "aws/relay.py": 3,
+    "aws/source.py": 3,
     "oauth2/token.py": 1,
     "oauth2/answer.py": 2,
     "oauth2/grant.py": 2,
@@ -91,6 +96,7 @@ LAYERS = {
     "outbox/job.py": 2,
     # 3: what waits
     "http.py": 3,
+    "kept.py": 3,
     "http_given.py": 3,
     "runtime.py": 3,
     "runtime_async.py": 3,

@@ -29,6 +29,7 @@ LOGGERS = (
     "mailer.plugins",
     "mailer.webhooks",
     "mailer.oauth2",
+    "mailer.aws",
 )
 SECRET_SUBJECT, SECRET_TEXT = "subject-5f21", "content-8e07"
 

@@ -26,7 +26,7 @@ from ..mail import Mail
 from ..message import Message
 from ..proxy import Proxy
 from ..receipt import Receipt
-from ..redaction import Secrets, forget_frames
+from ..redaction import forget_frames
 from ..relay import PROVIDERS
 from ..relay.exchange import Request, Response
 from ..relay.meaning import meaning_of
@@ -47,6 +47,12 @@ __all__ = ["RelayBackend", "relay_factory", "relay_from_url"]
 
 
 _Source = Callable[..., Awaitable[Any]]  # (runtime, deadline, *, stale), as TokenSource.token
+#: ``Provider.signs_with`` -> the module that finds such credentials, and what a URL leaves to the environment.
+_SOURCES = {"aws": "..aws.relay"}
+
+
+def _source_module(provider: Provider | type[Provider]) -> Any:
+    return importlib.import_module(_SOURCES[provider.signs_with], __package__)
 
 
 def _now() -> datetime:
@@ -99,7 +105,8 @@ class RelayBackend(Backend):
         if client is not None and proxy is not None:
             raise ConfigError(f"{self.url}: a client of your own has its own proxy: give it to that")
         self._credentials: _Source | None = None
-        self._hiding: tuple[str, Callable[[str], str]] = "", str
+        if provider.signs_with in _SOURCES:
+            self._credentials = _source_module(provider).source_for(provider).credentials
         self._cut_short: dict[str, Receipt] = {}
 
     # --- credentials that end -----------------------------------------------------------------------------------------
@@ -120,7 +127,9 @@ class RelayBackend(Backend):
             return None
         if self._credentials is None:
             raise AuthError(f"{self} needs access tokens: Mailer(..., tokens=TokenProvider(...))")
-        return await self._credentials(self.runtime, deadline, stale=stale)
+        credential = await self._credentials(self.runtime, deadline, stale=stale)
+        self.provider.hide(credential)
+        return credential
 
     # --- before sending -----------------------------------------------------------------------------------------------
 
@@ -258,24 +267,13 @@ class RelayBackend(Backend):
     async def _tried(self, request: Request, sent: list[bool]) -> Response:
         deadline = self.runtime.now() + self._timeout_s
         credential = await self._credential(deadline)
-        response = await self._signed(request, credential, sent, deadline)
+        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
         if credential is not None and self.provider.is_stale(response):
             sent.clear()
             fresh = await self._credential(deadline, credential)
             if fresh != credential:
-                response = await self._signed(request, fresh, sent, deadline)
+                response = await self._sent(self.provider.signed(request, fresh, _now()), sent, deadline)
         return response
-
-    async def _signed(self, request: Request, credential: Any, sent: list[bool], deadline: float) -> Response:
-        """Sign and send it. The answer comes without the access token, should it repeat it: no provider knows that."""
-        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
-        if not isinstance(credential, str):
-            return response
-        known, hide = self._hiding
-        if known != credential:
-            _, hide = self._hiding = credential, Secrets(credential).hide
-        headers = {name: hide(value) for name, value in response.headers.items()}
-        return replace(response, headers=headers, content=hide(response.content.decode("latin-1")).encode("latin-1"))
 
     async def _sent(self, request: Request, sent: list[bool], deadline: float) -> Response:
         start = self.runtime.now()
@@ -352,6 +350,8 @@ def relay_factory(provider: type[Provider]) -> BackendFactory:
             **provider.options,
         )
         waiting = {keyword: options.pop(name) for name, keyword in _WAITING.items() if name in options}
+        if provider.signs_with in _SOURCES:
+            options |= _source_module(provider).options_of(url, options)
         # A relay's user name is a key as well.
         shown = str(replace(url, password=None))
         backend = RelayBackend(provider.from_url(url, **options), url=shown, **waiting)

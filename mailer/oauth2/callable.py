@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AuthError, ConfigError, MailerError
-from ..redaction import words_of
+from ..errors import AuthError
+from ..kept import given_by, name_of
 from .answer import life_s
 from .token import AccessToken
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-__all__ = ["TokenCallable", "called", "name_of"]
+__all__ = ["TokenCallable", "called"]
 
 Given = str | AccessToken | Mapping[str, Any]
 TokenCallable = Callable[[], Given | Awaitable[Given]]
@@ -35,31 +34,8 @@ async def called(source: TokenCallable, runtime: Runtime, deadline: float, now: 
         ConfigError: It is async, and there is no event loop.
         AuthError: It raised, or gave none.
     """
-    is_async = inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(type(source).__call__)
-    if is_async and not runtime.is_async:
-        raise _needs_loop(source)
-    try:
-        if is_async:
-            given: Any = source()
-        else:
-            # In a tuple: trio refuses a function that brings a coroutine out of its thread.
-            (given,) = await runtime.run(lambda: (source(),), deadline)
-        if inspect.isawaitable(given):
-            if not runtime.is_async:
-                if inspect.iscoroutine(given):
-                    given.close()
-                raise _needs_loop(source)
-            given = await given
-    except MailerError:
-        raise
-    except Exception as error:
-        raise AuthError(f"{name_of(source)} gave no access token: it raised {words_of(error)}") from error
+    given = await given_by(source, runtime, deadline, "access token")
     return _token_of(given, name_of(source), now)
-
-
-def name_of(source: object) -> str:
-    """What an error calls it."""
-    return str(getattr(source, "__qualname__", type(source).__qualname__))
 
 
 def _token_of(given: object, name: str, now: float) -> AccessToken:
@@ -81,7 +57,3 @@ def _token_of(given: object, name: str, now: float) -> AccessToken:
 def _code(said: object) -> str:
     """An OAuth 2 error code, if it is one."""
     return said if isinstance(said, str) and re.fullmatch(r"[a-z_]{1,60}", said) else "it gave an error"
-
-
-def _needs_loop(source: object) -> ConfigError:
-    return ConfigError(f"{name_of(source)} is async, and needs an event loop: use AsyncMailer, or a plain callable")

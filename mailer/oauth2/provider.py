@@ -1,14 +1,8 @@
 """The provider: one access token for all who need one, asked for once, kept until its last minute.
 
-The rules that must hold:
-
-- However many threads, tasks and (with a cache file) processes need a token at once, one asks and the others wait for
-  what it gets, also when that is a refusal, which then stands for some seconds. Who asks and is cancelled, or runs out
-  of its own time, leaves it to the next.
-- The lock is never held over an await; a fork begins with a new one.
-- Nothing that was sent or received is shown, whatever goes wrong.
-
-Read :meth:`TokenProvider.token`.
+However many threads, tasks and (with a cache file) processes need a token at once, one asks and the others wait for
+what it gets (:mod:`mailer.kept`); a refusal stands for some seconds. Nothing that was sent or received is shown,
+whatever goes wrong.
 """
 
 from __future__ import annotations
@@ -21,56 +15,24 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
-from .. import runtime as world
-from ..errors import ConfigError, DeadlineExceeded, MailerError, ProtocolError, TransportError
+from ..errors import ConfigError, MailerError, ProtocolError, TransportError
+from ..kept import Kept, name_of
 from ..log import TOKEN, TOKEN_NOT_KEPT
 from ..redaction import Unpickled, forget_frames, forgets_arguments
 from .answer import MAX_REST_S, Tokens, answered
 from .cache import TokenFile
-from .callable import TokenCallable, called, name_of
+from .callable import TokenCallable, called
 from .grant import ClientCredentialsGrant, Grant, RefreshTokenGrant, ServiceAccountGrant, service_of
 from .token import TokenSource
 
 if TYPE_CHECKING:
     from ..relay.exchange import Response
-    from ..runtime import Event, Runtime
+    from ..runtime import Runtime
 
 __all__ = ["TokenProvider"]
 
 _HEADERS = (("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "application/json"))
 _NOBODY = ("common", "organizations", "consumers")
-
-
-class _Flight:
-    """A token being asked for.
-
-    Attributes:
-        waiters: Who waits for it.
-        value: The token, once it came.
-        error: Why there is none; with neither, the next is to ask.
-    """
-
-    __slots__ = ("error", "value", "waiters")
-
-    def __init__(self) -> None:
-        self.waiters: list[Event] = []
-        self.value: str | None = None
-        self.error: MailerError | None = None
-
-
-class _State:
-    """What one process has; a forked one makes its own, lock included, which may be held in the parent."""
-
-    __slots__ = ("flights", "lock", "pid", "refused", "rests_until", "tokens")
-
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self.pid = os.getpid()
-        self.lock = world.Lock()
-        self.tokens = tokens
-        self.refused: MailerError | None = None
-        self.rests_until = 0.0
-        # For each event loop one, and one for all threads: a thread that blocks a loop cannot wait for a task in it.
-        self.flights: dict[object, _Flight] = {}
 
 
 class TokenProvider(Unpickled):
@@ -119,9 +81,16 @@ class TokenProvider(Unpickled):
         self._source = source
         self._file = None if cache is None else TokenFile(cache)
         self._clock = clock
-        self._timeout_s = timeout_s
         self._ca_file = ca_file
-        self._state = _State()
+        self._kept: Kept[Tokens] = Kept(
+            self._fetch,
+            is_good=lambda tokens, now: tokens.access.is_good(now),
+            is_same=lambda tokens, stale: tokens.access.value == stale,
+            clock=clock,
+            timeout_s=timeout_s,
+            max_rest_s=MAX_REST_S,
+            what="access token",
+        )
 
     # --- named constructors -------------------------------------------------------------------------------------------
 
@@ -234,67 +203,20 @@ class TokenProvider(Unpickled):
     async def token(self, runtime: Runtime, deadline: float, *, stale: str | None = None) -> str:
         """See :meth:`TokenSource.token`."""
         try:
-            return await self._token(runtime, deadline, stale)
+            return (await self._kept.value(runtime, deadline, stale)).access.value
         except MailerError as error:
             forget_frames(error)
             del stale
             raise
 
-    async def _token(self, runtime: Runtime, deadline: float, stale: str | None) -> str:
-        state = self._mine()
-        place = runtime.token()
-        while True:
-            waiter = None
-            with state.lock:
-                kept, now = state.tokens, self._clock()
-                if kept is not None and kept.access.value != stale and kept.access.is_good(now):
-                    return kept.access.value
-                if state.refused is not None and 0 < state.rests_until - now <= MAX_REST_S:  # clocks are set back
-                    raise _again(state.refused)
-                flight = state.flights.get(place)
-                if flight is None:
-                    flight = state.flights[place] = _Flight()
-                else:
-                    waiter = runtime.event()
-                    flight.waiters.append(waiter)
-            if waiter is None:
-                try:
-                    return await self._lead(state, flight, runtime, deadline, stale)
-                finally:
-                    with state.lock:
-                        del state.flights[place]
-                    for waiter in flight.waiters:
-                        waiter.set()
-            if not await waiter.wait(deadline):
-                raise DeadlineExceeded("no access token came in time: another send was waiting for it, too")
-            if flight.error is not None:
-                raise _again(flight.error)
-            if flight.value is not None and flight.value != stale:
-                return flight.value
-
-    async def _lead(self, state: _State, flight: _Flight, runtime: Runtime, deadline: float, stale: str | None) -> str:
-        """Ask, for all who wait."""
-        ours = runtime.now() + self._timeout_s
-        try:
-            tokens = await self._fetch(state, runtime, min(deadline, ours), stale)
-        except DeadlineExceeded as error:
-            if ours <= deadline:  # else the time was this caller's own, and the others may have more
-                flight.error = error
-            raise
-        except MailerError as error:
-            flight.error = error
-            raise
-        state.tokens = tokens
-        flight.value = tokens.access.value
-        return flight.value
-
-    async def _fetch(self, state: _State, runtime: Runtime, deadline: float, stale: str | None) -> Tokens:
+    async def _fetch(self, runtime: Runtime, deadline: float, stale: str | None) -> Tokens:
         if not isinstance(self._source, Grant):
             return Tokens(await called(self._source, runtime, deadline, self._clock()))
-        mine = None if state.tokens is None else state.tokens.refresh_token
+        kept_here = self._kept.last
+        mine = None if kept_here is None else kept_here.refresh_token
         file = self._file
         if file is None:
-            return await self._asked(self._source, state, runtime, deadline, mine)
+            return await self._asked(self._source, runtime, deadline, mine)
         # The file's few kilobytes are read and written in place: it happens once in the life of a token, and a thread
         # that was left behind by a cancelled task would write without the lock.
         key = _key(self._source)
@@ -304,7 +226,7 @@ class TokenProvider(Unpickled):
             if kept is not None and kept.access.value != stale and kept.access.is_good(self._clock()):
                 return kept
             refresh = mine if kept is None else kept.refresh_token or mine
-            tokens = await self._asked(self._source, state, runtime, deadline, refresh)
+            tokens = await self._asked(self._source, runtime, deadline, refresh)
             try:
                 file.write(key, tokens, self._clock())
             except OSError as error:  # the token is good all the same
@@ -314,9 +236,7 @@ class TokenProvider(Unpickled):
         finally:
             file.unlock(lock)
 
-    async def _asked(
-        self, grant: Grant, state: _State, runtime: Runtime, deadline: float, refresh: str | None
-    ) -> Tokens:
+    async def _asked(self, grant: Grant, runtime: Runtime, deadline: float, refresh: str | None) -> Tokens:
         """Ask the token server; with the refresh token that it gave last, then with the one that was configured."""
         while True:
             now = self._clock()
@@ -328,7 +248,7 @@ class TokenProvider(Unpickled):
                     TOKEN(host=grant.host, lifetime_s=(answer.access.expires_at or now) - now)
                 return answer if answer.refresh_token else Tokens(answer.access, refresh)
             if refresh is None or answer.code != "invalid_grant":
-                state.refused, state.rests_until = answer.error, now + answer.rest_s
+                self._kept.rest(answer.error, answer.rest_s)
                 raise answer.error
             refresh = None
 
@@ -344,17 +264,6 @@ class TokenProvider(Unpickled):
             raise kind(f"no access token: {error}") from error
         finally:
             await http.aclose()
-
-    def _mine(self) -> _State:
-        state = self._state
-        if state.pid != os.getpid():
-            state = self._state = _State(state.tokens)
-        return state
-
-
-def _again(error: MailerError) -> MailerError:
-    """The same for another caller: a traceback belongs to one."""
-    return type(error)(*error.args)
 
 
 def _key(grant: Grant) -> str:

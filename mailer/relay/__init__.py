@@ -28,4 +28,5 @@ PROVIDERS = {
     "postal": ("postal", "Postal"),
     "https+json": ("http_json", "HttpJson"),
     "http+json": ("http_json", "HttpJson"),
+    "ses": ("ses", "Ses"),
 }

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..address import Address
-from ..errors import ConfigError, MailerError, MessageError, Outcome, ProtocolError, UnsupportedFeature
+from ..errors import ConfigError, MailerError, Outcome, ProtocolError, UnsupportedFeature
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
 from ..receipt import Receipt
 from ..redaction import Secrets
 from .batch import packed
+from .body import merged
 from .exchange import Request, Response
 from .letter import Letter, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
@@ -51,6 +52,7 @@ __all__ = [
 _TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 _MIN_SECRET = 4
 _MAX_WORDS = 300
+_MAX_LENT = 12  # of three keys each: those in use, and those that they have just taken the place of
 
 
 class Junk(Exception):
@@ -75,7 +77,9 @@ class Provider:
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
             One that has a sandbox names "sandbox" here.
         batch_size: How many mails one request carries at most.
-        signs_with: What :meth:`signed` needs beside the request: "token", an OAuth 2 access token; "" nothing.
+        signs_with: What :meth:`signed` needs beside the request: "token", an OAuth 2 access token; "aws",
+            :class:`~mailer.aws.credentials.AwsCredentials`; "" nothing.
+        api: "json", where it is given a mail in its parts; "mime", as it is.
         mime: What it carries where it is given the mail's content as it is; None: it takes none (:mod:`.raw`).
         token: The credential. Shown nowhere.
         base: The base URL in use.
@@ -96,6 +100,7 @@ class Provider:
     batch_size: int = 1
     mime: ClassVar[Features | None] = None
     signs_with: ClassVar[str] = ""
+    _lent: tuple[str, ...] = ()
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:
         """Make it for an account.
@@ -120,6 +125,7 @@ class Provider:
         if not self.base:
             raise ConfigError(f"{self.name} is run by yourself: name its host, {self.name}://TOKEN@mail.example.com")
         self.sandbox = sandbox
+        self.api = api
         if api != "json":
             if api != "mime" or self.mime is None:
                 offered = "json" if self.mime is None else "json or mime"
@@ -144,7 +150,14 @@ class Provider:
     @functools.cached_property
     def _secrets(self) -> Secrets:
         # What is shorter is no credential of any service, and stands in half of all words.
-        return Secrets(*[secret for secret in self.secrets if len(secret) >= _MIN_SECRET])
+        return Secrets(*[secret for secret in (*self.secrets, *self._lent) if len(secret) >= _MIN_SECRET])
+
+    def hide(self, credential: Any) -> None:
+        """Mask this as well where an answer repeats it: a credential that is about to be signed with."""
+        lent = (credential,) if isinstance(credential, str) else tuple(credential.secrets)
+        if not set(lent) <= set(self._lent):
+            self._lent = (*lent, *self._lent)[:_MAX_LENT]
+            self.__dict__.pop("_secrets", None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.base}>"
@@ -366,28 +379,3 @@ class Provider:
         text = " ".join(text.split())
         text = "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
         return text if len(text) <= _MAX_WORDS else text[: _MAX_WORDS - 3] + "..."
-
-
-# --- what most providers need -----------------------------------------------------------------------------------------
-
-
-def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
-    """The body with ``provider_options`` laid over it, mappings within mappings.
-
-    Args:
-        taken: Keys that options must not name, in lower case: they would change who gets the mail.
-
-    Raises:
-        MessageError: They do.
-    """
-    for key, value in options.items():
-        if key.lower() in taken:
-            raise MessageError(
-                f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
-            )
-        below = body.get(key)
-        if isinstance(below, dict) and isinstance(value, Mapping):
-            body[key] = merged(dict(below), value, ())
-        else:
-            body[key] = value
-    return body

@@ -7,7 +7,6 @@ out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -23,17 +22,15 @@ from ..retry import retry_after_seconds
 from ..verdict import Scope
 from .batch import packed
 from .exchange import Request, Response
-from .letter import Letter, as_text, base64_text, mailbox, size_of
+from .letter import Letter, base64_text, mailbox, size_of
 from .meaning import DEFERRED, SETTINGS, UNKNOWN
+from .pairs import pair_losses, pairs
 from .provider import Junk, Provider, merged
 
 __all__ = ["Resend"]
 
 _TAKEN = ("to", "cc", "bcc")
 _BATCH_BYTES = 40_000_000
-_PAIR = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
-#: Our tags have no name: "tag", "tag_2", "tag_3" ...
-_TAG = re.compile(r"tag(?:_[0-9]+)?", re.ASCII)
 
 
 class Resend(Provider):
@@ -74,12 +71,7 @@ class Resend(Provider):
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: tags and metadata beyond its alphabet."""
         yield from super().left_out(letter)
-        message = letter.message
-        beyond = f"beyond letters, digits, '_' and '-' (1-256) are not carried by {self.name}"
-        if not all(map(_PAIR.fullmatch, message.tags)):
-            yield "tags", beyond, True
-        if len(dict(_metadata(message))) < len(message.metadata):
-            yield "metadata", f"named tag or {beyond}", True
+        yield from pair_losses(letter.message, self.name)
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -127,7 +119,7 @@ class Resend(Provider):
             body["headers"] = dict(letter.headers)
         if message.attachments:
             body["attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
-        if tags := [{"name": name, "value": value} for name, value in (*_tags(message), *_metadata(message))]:
+        if tags := [{"name": name, "value": value} for name, value in pairs(message)]:
             body["tags"] = tags
         if message.send_at is not None:
             body["scheduled_at"] = message.send_at.isoformat()
@@ -212,18 +204,6 @@ def _is_alone(message: Message) -> bool:
 def _in_doubt(receipt: Receipt) -> Receipt:
     results = [replace(result, outcome=Outcome.UNKNOWN, retry_after_s=None) for result in receipt.results]
     return receipt.with_(results=tuple(results))
-
-
-def _tags(message: Message) -> Iterator[tuple[str, str]]:
-    carried = [tag for tag in message.tags if _PAIR.fullmatch(tag)]
-    for number, tag in enumerate(carried, 1):
-        yield "tag" if number == 1 else f"tag_{number}", tag
-
-
-def _metadata(message: Message) -> Iterator[tuple[str, str]]:
-    for key, value in message.metadata.items():
-        if _PAIR.fullmatch(key) and not _TAG.fullmatch(key) and _PAIR.fullmatch(as_text(value)):
-            yield key, as_text(value)
 
 
 def _variables(message: Message) -> dict[str, Any]:

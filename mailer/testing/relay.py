@@ -12,6 +12,7 @@ import h11
 
 from ..mailbox.listener import Connection, Server
 from .relay_answers import ANSWERS, Answer, RelayRequest
+from .relay_signed import SIGNED
 
 __all__ = ["Answer", "FakeRelay", "RelayRequest"]
 
@@ -298,9 +299,15 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "mailersend": _mailersend,
     "mailtrap": _mailtrap,
     **ANSWERS,
+    **SIGNED,
 }
 
 # What stands before the host in a URL, if not the token alone.
-_LOGINS = {"mailjet": "KEY:{token}", "gmail": "me%40example.com", "msgraph": "me%40example.com"}
+_LOGINS = {
+    "mailjet": "KEY:{token}",
+    "ses": "KEY:{token}",
+    "gmail": "me%40example.com",
+    "msgraph": "me%40example.com",
+}
 # Options without which a URL is none.
 _OPTIONS = {"scaleway": "&project=11111111-2222-3333-4444-555555555555"}

@@ -210,7 +210,7 @@ def test_a_fork_begins_with_a_lock_and_flights_of_its_own() -> None:
     with token_server() as server, new_world("blocking") as world:
         tokens = consent(server)
         assert ask(world, tokens) == "at-1"
-        state = tokens._state
+        state = tokens._kept._state
         state.pid -= 1  # as the child of a process that was asking when it forked
         state.lock.acquire()
         assert ask(world, tokens) == "at-1"

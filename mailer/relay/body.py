@@ -1,0 +1,33 @@
+"""The body of a request, with an app's own options laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import MessageError
+from ..field import shown
+
+__all__ = ["merged"]
+
+
+def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """The body with ``provider_options`` laid over it, mappings within mappings.
+
+    Args:
+        taken: Keys that options must not name, in lower case: they would change who gets the mail.
+
+    Raises:
+        MessageError: They do.
+    """
+    for key, value in options.items():
+        if key.lower() in taken:
+            raise MessageError(
+                f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
+            )
+        below = body.get(key)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            body[key] = merged(dict(below), value, ())
+        else:
+            body[key] = value
+    return body

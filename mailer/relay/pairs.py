@@ -1,0 +1,39 @@
+"""Tags and metadata as pairs of name and value in a narrow alphabet, which is all that some services have.
+
+Our tags have no name there: they are "tag", "tag_2", "tag_3" ... Metadata keeps its keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..message import Message
+from .letter import as_text
+
+__all__ = ["pair_losses", "pairs"]
+
+_PAIR = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
+_TAG = re.compile(r"tag(?:_[0-9]+)?", re.ASCII)
+
+
+def pairs(message: Message) -> list[tuple[str, str]]:
+    """The message's tags and metadata, as far as the alphabet goes."""
+    tags = [tag for tag in message.tags if _PAIR.fullmatch(tag)]
+    named = [("tag" if number == 1 else f"tag_{number}", tag) for number, tag in enumerate(tags, 1)]
+    return [*named, *_metadata(message)]
+
+
+def pair_losses(message: Message, name: str) -> Iterator[tuple[str, str, bool]]:
+    """What of them is left out, as a provider's ``left_out`` says it."""
+    beyond = f"beyond letters, digits, '_' and '-' (1-256) are not carried by {name}"
+    if not all(map(_PAIR.fullmatch, message.tags)):
+        yield "tags", beyond, True
+    if len(list(_metadata(message))) < len(message.metadata):
+        yield "metadata", f"named tag or {beyond}", True
+
+
+def _metadata(message: Message) -> Iterator[tuple[str, str]]:
+    for key, value in message.metadata.items():
+        if _PAIR.fullmatch(key) and not _TAG.fullmatch(key) and _PAIR.fullmatch(as_text(value)):
+            yield key, as_text(value)
