@@ -1,62 +1,73 @@
-"""The hook registry: filters chain a value, actions observe; WordPress' order without its faults.
+"""The hook registry: filters chain a value, actions observe. WordPress' order, without its faults.
 
-Lower priorities run first, ties in order of adding. The same callback at the same priority is stored once. A run works
-on what was registered when it began: hooks added meanwhile wait for the next run, hooks removed meanwhile are not
-called any more. One registry belongs to one mailer; nothing is global.
+The rules, and where each is kept:
+
+- Lower priorities run first, ties in order of adding; the same callback at a priority is there once (``Row.add``).
+- Added or removed while it runs (``Row.turns``): the priority that runs keeps to what it began with, later ones are
+  taken as they stand at their turn, earlier ones are over. What is removed is not called any more, at any priority.
+- A filter that raises, or returns what it must not, stops the send and is named with its owner; unless it was added by
+  ``on_error="skip"`` (``_refused``). An action that raises is logged and counted, and changes nothing (``_acting``).
+- An action is never called from within itself, however far down and in whatever task: one that mails cannot loop.
+  Filters may nest: as deep as the stack goes if they are plain, sixteen deep if they wait (``_awaited``).
+- State is where it cannot leak. What an action or an awaited filter is inside of is a context variable, which the tasks
+  that it starts inherit. What a plain filter is inside of is Python's own stack: no variable is set for it, which would
+  cost as much as three filters do.
+- A registry belongs to a mailer; nothing is global. A row's ``state`` is replaced, never changed: a run needs no lock.
 """
 
 from __future__ import annotations
 
-import bisect
 import copy
-import difflib
-import functools
 import inspect
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from types import FrameType
+from typing import Any, TypeVar, cast
 
 from .errors import ConfigError, HookError, MailerError
-from .hookspecs import ACTIONS, FILTERS, Context
-from .log import ACTION_FAILED
+from .hook_trace import HookTrace
+from .hookspecs import Context
+from .log import ACTION_FAILED, ACTION_NESTED, FILTER_SKIPPED
+from .registered import OnError, Registered, Row, Rows, is_async, owner_of
 
-__all__ = ["Action", "Filter", "Hooks"]
+__all__ = ["Action", "Check", "Filter", "Hooks"]
 
 T = TypeVar("T")
 #: ``(value, context)`` to the value, plain or async.
 Filter = Callable[[Any, Context], Any]
 #: ``(context)``, plain or async; what it returns is not looked at.
 Action = Callable[[Context], Any]
+#: What a filter must return an instance of; or what says, of a value, what is wrong with it.
+Check = type | Callable[[Any], str | None]
 F = TypeVar("F", bound=Filter)
 A = TypeVar("A", bound=Action)
-_Kind = Literal["filter", "action"]
 
-_running: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("mailer_hooks_running", default=())
+_MAX_NESTED = 16
+"""How deep an awaited filter may run inside itself: in tasks, where no stack ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    callback: Callable[..., Any]
-    priority: int
-    owner: str
+#: What runs in this thread or task, and the run around it: its row, and an action's entry.
+_Run = tuple["_Run | None", Row, "Registered | None"]
+_running: ContextVar[_Run | None] = ContextVar("mailer_hooks_running", default=None)
 
 
 class Hooks:
-    """Filters and actions by name.
+    """Filters and actions by name. May be used by threads and tasks at once.
 
     Attributes:
-        errors: How often an action raised, by hook name.
+        errors: How often an action raised or a filter was skipped, by hook name.
+        trace: The last calls and what they took, if ``trace.is_on``.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[_Entry, ...]] = {}
-        self._fired: Counter[str] = Counter()
+        self._rows = Rows()
         self._faces: set[str] = set()
         self._owner = ""
         self.errors: Counter[str] = Counter()
+        self.trace = HookTrace()
 
     def owned_by(self, owner: str) -> Hooks:
         """The same registry, seen by one owner: whatever is added through it belongs to that one."""
@@ -66,75 +77,111 @@ class Hooks:
 
     # --- registering --------------------------------------------------------------------------------------------------
 
-    def add_filter(self, name: str, callback: F, priority: int = 10, *, owner: str = "") -> F:
+    def add_filter(
+        self,
+        name: str,
+        callback: F,
+        priority: int = 10,
+        *,
+        owner: str = "",
+        once: bool = False,
+        on_error: OnError = "raise",
+    ) -> F:
         """Let ``callback(value, context)`` change the value of a filter hook. Returns the callback.
+
+        Args:
+            priority: Lower ones run first; may be negative.
+            owner: What an error names and :meth:`remove` takes; "" is where the callback is defined. In the registry
+                that a plug-in is given it is always the plug-in.
+            once: Remove it as it is called.
+            on_error: "skip": if it raises or returns what it must not, the value stays as it was; logged and counted.
 
         Raises:
             ConfigError: No such filter hook, or the callback is async and the mailer is blocking.
         """
-        return self._add(name, callback, priority, owner, "filter")
+        return self._add(
+            callback, hook=name, kind="filter", priority=priority, owner=owner, once=once, on_error=on_error
+        )
 
-    def add_action(self, name: str, callback: A, priority: int = 10, *, owner: str = "") -> A:
-        """Let ``callback(context)`` observe. Returns the callback. Raises as :meth:`add_filter`."""
-        return self._add(name, callback, priority, owner, "action")
+    def add_action(self, name: str, callback: A, priority: int = 10, *, owner: str = "", once: bool = False) -> A:
+        """Let ``callback(context)`` observe. Returns the callback. As :meth:`add_filter`."""
+        return self._add(callback, hook=name, kind="action", priority=priority, owner=owner, once=once)
 
-    def filter(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[F], F]:
+    def filter(
+        self,
+        name: str,
+        priority: int = 10,
+        *,
+        owner: str = "",
+        once: bool = False,
+        on_error: OnError = "raise",
+    ) -> Callable[[F], F]:
         """:meth:`add_filter` as a decorator."""
-        return lambda callback: self.add_filter(name, callback, priority, owner=owner)
+        return lambda callback: self.add_filter(name, callback, priority, owner=owner, once=once, on_error=on_error)
 
-    def action(self, name: str, priority: int = 10, *, owner: str = "") -> Callable[[A], A]:
+    def action(self, name: str, priority: int = 10, *, owner: str = "", once: bool = False) -> Callable[[A], A]:
         """:meth:`add_action` as a decorator."""
-        return lambda callback: self.add_action(name, callback, priority, owner=owner)
+        return lambda callback: self.add_action(name, callback, priority, owner=owner, once=once)
 
-    def _add(self, name: str, callback: T, priority: int, owner: str, kind: _Kind) -> T:
-        if not callable(callback):
-            raise ConfigError(f"hook {name!r}: {callback!r} cannot be called")
-        _check_name(name, kind)
-        self._check_face(name, callback)
-        entries = self._entries.get(name, ())
-        if not any(e.callback == callback and e.priority == priority for e in entries):
-            entry = _Entry(callback, priority, self._owner or owner or _owner_of(callback))
-            at = bisect.bisect_right(entries, priority, key=lambda e: e.priority)
-            self._entries[name] = (*entries[:at], entry, *entries[at:])
+    def _add(self, callback: T, *, hook: str, owner: str, **more: Any) -> T:
+        owner = self._owner or owner or owner_of(callback)
+        self._check_face(hook, callback)
+        entry = Registered(hook=hook, callback=cast("Callable[..., Any]", callback), owner=owner, **more)
+        self._rows[hook].add(entry)
         return callback
 
     def remove(
-        self, name: str | None = None, callback: Callable[..., Any] | None = None, *, owner: str | None = None
+        self,
+        name: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        priority: int | None = None,
+        owner: str | None = None,
     ) -> int:
-        """Remove a callback, or all that an owner added; how many went.
+        """Remove what all the arguments given fit; how many went.
 
         Args:
-            name: From one hook; None is from all.
+            name: None is every hook; then a callback or an owner must be given.
+            priority: None is at any.
         """
-        went = 0
-        for each in list(self._entries) if name is None else [name]:
-            entries = self._entries.get(each, ())
-            kept = tuple(e for e in entries if not (e.callback == callback or (owner is not None and e.owner == owner)))
-            self._entries[each] = kept
-            went += len(entries) - len(kept)
-        return went
+        if name is None and callback is None and owner is None:
+            raise ConfigError("remove: say which: a hook's name, a callback or an owner")
+        rows = list(self._rows.values()) if name is None else [self._rows[name]]
+        return sum([row.remove(callback, priority, owner) for row in rows])
 
     def has(self, name: str, callback: Callable[..., Any] | None = None) -> bool:
         """Whether anything, or this callback, is registered there."""
-        entries = self._entries.get(name, ())
-        return any(callback is None or e.callback == callback for e in entries)
+        return any([callback is None or one.callback == callback for one in self._rows[name].entries])
+
+    def registered(self) -> list[Registered]:
+        """All there is: hooks by name, each in the order of its calls."""
+        return [one for name in sorted(self._rows) for one in self._rows[name].entries]
 
     def listens(self, *names: str) -> bool:
         """Whether anything is registered at one of these; if not, the hooks have run by being asked."""
         for name in names:
-            if self._entries.get(name):
+            if self._rows[name].entries:
                 return True
         for name in names:
-            self._fired[name] += 1
+            next(self._rows[name].fired)
         return False
 
     def did(self, name: str) -> int:
         """How often this hook has run."""
-        return self._fired[name]
+        return self._rows[name].times
 
     def doing(self, name: str) -> bool:
-        """Whether this hook is running, in this thread or task."""
-        return (id(self), name) in _running.get()
+        """Whether this hook is running in this thread or task.
+
+        Also in the tasks that one of its actions, or of its filters that wait, has started.
+        """
+        row = self._rows[name]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_code is _APPLY and frame.f_locals["row"] is row:
+                return True
+            frame = frame.f_back
+        return any(run[1] is row for run in _runs())
 
     def attach(self, *, blocking: bool) -> None:
         """Bind to a mailer; a blocking one takes no async callbacks.
@@ -144,110 +191,147 @@ class Hooks:
         """
         if blocking:
             self._faces.add("blocking")
-        for name, entries in self._entries.items():
-            for entry in entries:
-                self._check_face(name, entry.callback)
+        for entry in self.registered():
+            self._check_face(entry.hook, entry.callback)
 
-    def _check_face(self, name: str, callback: Any) -> None:
-        if self._faces and _is_async(callback):
-            raise ConfigError(f"hook {name!r}: {_owner_of(callback)} is async, and this mailer is not: use AsyncMailer")
+    def _check_face(self, hook: str, callback: Any) -> None:
+        if self._faces and is_async(callback):
+            raise ConfigError(f"hook {hook!r}: {owner_of(callback)} is async, and this mailer is not: use AsyncMailer")
 
     # --- running ------------------------------------------------------------------------------------------------------
 
-    async def apply(self, name: str, value: T, context: Context, kind: type | None = None) -> T:
+    async def apply(self, name: str, value: T, context: Context, check: Check | None = None) -> T:
         """Run a filter hook over the value.
 
         Args:
-            kind: What each callback must return an instance of; None takes anything but, for a value that is not None,
-                None.
+            check: What each callback must return; None takes anything but, for a value that is not None, None.
 
         Raises:
-            HookError: A callback raised, or returned None or a wrong type; it names hook and owner.
+            HookError: A callback raised, or returned None or a wrong value; it names hook and owner.
             MessageError: A callback built a wrong value; it is chained to the HookError too.
         """
-        self._fired[name] += 1
-        entries = self._entries.get(name)
+        row = self._rows[name]
+        next(row.fired)
+        state = row.state
+        entries, has_once = state
         if not entries:
             return value
-        with self._doing(name):
-            for entry in entries:
-                if entry not in self._entries[name]:
-                    continue
+        turns: Iterable[Registered] = row.turns() if has_once else entries
+        tracing = self.trace.is_on
+        while True:
+            for entry in turns:
                 try:
-                    result = entry.callback(value, context)
-                    if inspect.isawaitable(result):
-                        result = await result
-                except Exception as error:
-                    raise HookError(f"filter {name!r} of {entry.owner} raised {_said(error)}") from error
-                is_missing = result is None and value is not None
-                if is_missing or (kind and result is not None and not isinstance(result, kind)):
-                    wanted = kind.__name__ if kind else "the value"
-                    raise HookError(
-                        f"filter {name!r} of {entry.owner} returned {type(result).__name__}: it must return {wanted}"
-                    )
-                value = result
-        return value
+                    callback = self.trace.timed(entry, context) if tracing else entry.callback
+                    result = callback(value, context)
+                    if result is not value and inspect.isawaitable(result):
+                        result = await _awaited(row, result)
+                except Exception as error:  # noqa: BLE001 - anybody's code
+                    self._refused(entry, f"raised {_said(error)}", error)
+                else:
+                    if result is not value:
+                        if problem := _problem(result, value, check):
+                            self._refused(entry, f"returned {problem}")
+                        else:
+                            value = result
+                if row.state is not state and turns is entries:
+                    turns = row.turns(entries, entry)
+                    break
+            else:
+                return value
 
     async def do(self, name: str, context: Context) -> None:
         """Run an action hook. What a callback raises is logged and counted, and stops nobody else."""
         for entry in self._begun(name):
-            with self._doing(name), self._contained(name, entry):
-                result = entry.callback(context)
+            with self._acting(entry):
+                result = self._callback(entry, context)(context)
                 if inspect.isawaitable(result):
                     await result
 
     def do_now(self, name: str, context: Context) -> None:
         """Run an action hook's plain callbacks, without waiting: for a task that is being cancelled."""
         for entry in self._begun(name):
-            if not _is_async(entry.callback):
-                with self._doing(name), self._contained(name, entry):
-                    entry.callback(context)
+            if not is_async(entry.callback):
+                with self._acting(entry):
+                    self._callback(entry, context)(context)
 
-    def _begun(self, name: str) -> Iterator[_Entry]:
-        self._fired[name] += 1
-        for entry in self._entries.get(name, ()):
-            if entry in self._entries[name]:
+    def _begun(self, name: str) -> Iterator[Registered]:
+        """An action's turns, but for what is running already."""
+        row = self._rows[name]
+        next(row.fired)
+        if not row.entries:
+            return
+        inside = [run[2] for run in _runs()]
+        for entry in row.turns():
+            if entry in inside:
+                ACTION_NESTED(hook=name, owner=entry.owner)
+            else:
                 yield entry
 
-    @contextmanager
-    def _doing(self, name: str) -> Iterator[None]:
-        token = _running.set((*_running.get(), (id(self), name)))
-        try:
-            yield
-        finally:
-            _running.reset(token)
+    def _callback(self, entry: Registered, context: Context) -> Callable[..., Any]:
+        return self.trace.timed(entry, context) if self.trace.is_on else entry.callback
+
+    def _refused(self, entry: Registered, said: str, error: Exception | None = None) -> None:
+        """A filter failed: stop the send, or leave it out."""
+        if entry.on_error == "raise":
+            raise HookError(f"filter {entry.hook!r} of {entry.owner} {said}") from error
+        self._count(entry)
+        FILTER_SKIPPED(hook=entry.hook, owner=entry.owner, reason=said, exc_info=error)
+
+    def _count(self, entry: Registered) -> None:
+        with self._rows[entry.hook].lock:
+            self.errors[entry.hook] += 1
 
     @contextmanager
-    def _contained(self, name: str, entry: _Entry) -> Iterator[None]:
+    def _acting(self, entry: Registered) -> Iterator[None]:
+        token = _running.set((_running.get(), self._rows[entry.hook], entry))
         try:
             yield
         except Exception as error:  # noqa: BLE001 - an observer may fail in any way, and must not matter
-            self.errors[name] += 1
-            ACTION_FAILED(hook=name, owner=entry.owner, reason=_said(error), exc_info=error)
+            self._count(entry)
+            ACTION_FAILED(hook=entry.hook, owner=entry.owner, reason=_said(error), exc_info=error)
+        finally:
+            _running.reset(token)
 
 
-def _check_name(name: str, kind: _Kind) -> None:
-    known = FILTERS if kind == "filter" else ACTIONS
-    if name in known or "." in name:
-        return
-    near = difflib.get_close_matches(name, known, 1)
-    raise ConfigError(
-        f"there is no {kind} hook {name!r}"
-        + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}, and any name with a dot")
-    )
+def _runs() -> Iterator[_Run]:
+    """What this thread or task is inside of, from the inside out."""
+    run = _running.get()
+    while run is not None:
+        yield run
+        run = run[0]
 
 
-def _is_async(callback: Any) -> bool:
-    while isinstance(callback, functools.partial):
-        callback = callback.func
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
+async def _awaited(row: Row, result: Awaitable[T]) -> T:
+    """What an async filter returns."""
+    if sum([run[1] is row for run in _runs()]) >= _MAX_NESTED:
+        if inspect.iscoroutine(result):
+            result.close()
+        raise HookError(f"runs inside itself {_MAX_NESTED} times: does it mail?")
+    token = _running.set((_running.get(), row, None))
+    try:
+        return await result
+    finally:
+        _running.reset(token)
 
 
-def _owner_of(callback: Any) -> str:
-    module = getattr(callback, "__module__", None) or type(callback).__module__
-    return f"{module}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"
+def _problem(result: Any, value: Any, check: Check | None) -> str | None:
+    """What is wrong with what a filter returned, if anything is."""
+    if result is None:
+        return None if value is None else f"None: it must return {_wanted(check)}"
+    if isinstance(check, type):
+        return None if isinstance(result, check) else f"{type(result).__name__}: it must return {_wanted(check)}"
+    return None if check is None else check(result)
+
+
+def _wanted(check: Check | None) -> str:
+    return check.__name__ if isinstance(check, type) else "the value"
 
 
 def _said(error: Exception) -> str:
     """Class and text for the library's own errors; the class alone for others, whose text may hold anything."""
+    while isinstance(error, HookError) and isinstance(error.__cause__, HookError):
+        error = error.__cause__  # of runs inside runs the innermost tells what happened
     return f"{type(error).__name__}: {error}" if isinstance(error, MailerError) else type(error).__name__
+
+
+_APPLY = Hooks.apply.__code__

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .receipt import Receipt
     from .runtime import Runtime
 
-__all__ = ["ACTIONS", "FILTERS", "ONE_EACH", "Context"]
+__all__ = ["ACTIONS", "FILTERS", "KNOWN", "ONE_EACH", "Context"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,32 @@ ACTIONS: dict[str, str] = {
     "skipped": "a filter kept it from being sent",
     "failed": "it could not be composed or carried: an exception before any receipt",
     "event": "a provider's webhook told what became of a mail later",
+    "queued": "the outbox has taken it, and it is on disk",
+    "worker_started": "a worker of the outbox begins to look for mails that are due",
+    "worker_stopped": "it has ended; what it was carrying is settled",
+}
+
+#: What a context has at each hook, beside ``mailer``, ``mail_id``, ``runtime`` and ``backend``.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "template_context": ("message",),
+    "message": ("message",),
+    "recipients": ("message",),
+    "headers": ("message",),
+    "short_circuit": ("message",),
+    "mail": ("message", "mail"),
+    "sign": ("message", "mail"),
+    "backend": ("message", "mail"),
+    "sending": ("message", "mail", "attempt"),
+    "sent": ("message", "mail", "attempt", "receipt", "recipients"),
+    "deferred": ("message", "mail", "attempt", "receipt", "recipients"),
+    "rejected": ("message", "mail", "attempt", "receipt", "recipients"),
+    "unknown": ("message", "mail", "attempt", "receipt", "recipients"),
+    "skipped": ("message", "receipt"),
+    "failed": ("message", "error"),
+    "event": ("event",),
+    "queued": ("message", "mail"),
+    "worker_started": (),
+    "worker_stopped": (),
 }
 
 #: Whatever is registered here is never called: that it is there makes a message with merge fields a mail for each

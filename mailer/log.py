@@ -13,7 +13,7 @@ The rules:
   size.
 - Texts from outside are escaped: a line break or a terminal's escape sequence in one forges no line.
 - What goes wrong with a mail is told by receipt or exception, so nothing about it is above WARNING: a handler that
-  mails errors must not call itself. Only an action that raises, the app's own fault, is an ERROR, with its traceback;
+  mails errors must not call itself. Only a hook that raises, the app's own fault, is an ERROR, with its traceback;
   and at the start a plug-in that the app can do without.
 - Nothing that a handler or filter does reaches the send.
 """
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTION_FAILED",
+    "ACTION_NESTED",
     "ATTEMPT",
     "CLOSED",
     "DIALOGUE",
     "EVENTS",
     "Event",
     "FAILED",
+    "FILTER_SKIPPED",
+    "HOOK_CALLED",
     "LOGIN",
     "NO_SETTING",
     "OPENED",
@@ -181,6 +184,16 @@ CREDENTIALS = Event("aws", logging.INFO, "credentials.new", "AWS credentials com
 # --- mailer.hooks -----------------------------------------------------------------------------------------------------
 
 ACTION_FAILED = Event("hooks", logging.ERROR, "hook.failed", "action %(hook)r of %(owner)s raised %(reason)s")
+FILTER_SKIPPED = Event("hooks", logging.ERROR, "filter.skipped", "%(hook)r of %(owner)s %(reason)s: left out")
+ACTION_NESTED = Event(
+    "hooks", logging.WARNING, "hook.nested", "action %(hook)r of %(owner)s is not called from within itself"
+)
+HOOK_CALLED = Event(
+    "hooks",
+    logging.DEBUG,
+    "hook.called",
+    "%(kind)s %(hook)r of %(owner)s, priority %(priority)d, for %(mail_id)s: %(duration_s).6f s, raised: %(error)s",
+)
 
 # --- mailer.webhooks --------------------------------------------------------------------------------------------------
 
@@ -218,7 +231,10 @@ EVENTS = (
     TROUBLE,
     SKIPPED,
     FAILED,
+    HOOK_CALLED,
+    FILTER_SKIPPED,
     ACTION_FAILED,
+    ACTION_NESTED,
     WEBHOOK_REFUSED,
     CLOSED,
 )

@@ -53,6 +53,7 @@ class _Face(Unpickled):
         plugins: PluginChoice | Iterable[str | Plugin[Any] | type[Plugin[Any]]] | Mapping[str, Any] | None = None,
         plugin_folder: str | os.PathLike[str] | None = None,
         on_plugin_error: OnPluginError | None = None,
+        trace_hooks: bool | None = None,
         retry: RetryPolicy | None = DEFAULT_RETRY,
         templates: Templates | Places | None = None,
         unsupported: Unsupported | None = None,
@@ -75,6 +76,7 @@ class _Face(Unpickled):
             plugin_folder: A folder whose files are plug-ins too, all of them on; refused if anybody may write in it.
             on_plugin_error: "raise" makes no mailer if a plug-in cannot be loaded; "disable" makes it without, logs an
                 error and keeps it in ``mailer.plugins.disabled``.
+            trace_hooks: Keep what hooks are called, and how long each takes, in ``mailer.hooks.trace.calls``.
             retry: When a send tries again, within seconds; None tries once.
             templates: Where messages' templates are: a folder, "package:folder" or a list of them, or a
                 :class:`Templates`.
@@ -99,6 +101,7 @@ class _Face(Unpickled):
             fallback = chosen.tokens
             plugins = chosen.plugins.with_wanted(plugins)
             plugin_folder = chosen.plugin_folder if plugin_folder is None else plugin_folder
+            trace_hooks = chosen.trace_hooks if trace_hooks is None else trace_hooks
             on_plugin_error = chosen.on_plugin_error if on_plugin_error is None else on_plugin_error
         elif name != "default":
             raise ConfigError(f"name={name!r} is for settings: leave the URL out, or give settings")
@@ -118,6 +121,7 @@ class _Face(Unpickled):
             raise ConfigError(f"hooks must be a Hooks registry, not {type(hooks).__name__}")
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise ConfigError(f"retry must be a RetryPolicy or None, not {type(retry).__name__}")
+        hooks.trace.is_on = hooks.trace.is_on or bool(trace_hooks)
         hooks.attach(blocking=not runtime.is_async)
         backend.transcript = backend.transcript or transcript
         backend.attach(runtime, unsupported)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .envelope import Envelope
-from .errors import HookError, MessageError, TemplateError
+from .errors import MessageError, TemplateError
 from .field import field_name, line, shown
 from .hooks import Hooks
 from .hookspecs import Context
@@ -80,9 +80,9 @@ class Sealer:
         message = await self.render(message, context)
         context = knowing(context, message=message)
         recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
-        headers = await self._hooks.apply("headers", message.headers, context)
+        headers = await self._hooks.apply("headers", message.headers, context, _not_headers)
         if headers is not message.headers:
-            message = message.with_(headers=_safe_headers(headers))
+            message = message.with_(headers=tuple(headers))
             context = knowing(context, message=message)
         if (kept_back := await self._kept_back(recipients, context)) is not None:
             return kept_back
@@ -121,14 +121,7 @@ class Sealer:
         return await self._finished(mail, context)
 
     async def _filtered_recipients(self, recipients: tuple[Address, ...], context: Context) -> tuple[Address, ...]:
-        value: Any = await self._hooks.apply("recipients", recipients, context)
-        try:
-            filtered = tuple(value)
-        except TypeError as error:
-            raise HookError(f"filter 'recipients' returned {type(value).__name__}, not addresses") from error
-        if not all(isinstance(item, Address) for item in filtered):
-            raise HookError("filter 'recipients' returned something else than addresses")
-        return filtered
+        return tuple(await self._hooks.apply("recipients", recipients, context, _not_addresses))
 
     async def _kept_back(self, recipients: tuple[Address, ...], context: Context) -> Receipt | None:
         """Why it is not to be sent: nobody is left, or a filter answers in its place."""
@@ -190,11 +183,31 @@ def _message_id(from_: tuple[Address, ...]) -> str:
     return f"<{os.urandom(16).hex()}@{domain}>"
 
 
-def _safe_headers(value: Any) -> tuple[tuple[str, str], ...]:
+def _not_addresses(value: Any) -> str | None:
+    """What is wrong with what a ``recipients`` filter returned."""
+    if isinstance(value, (tuple, list)) and all([isinstance(item, Address) for item in value]):
+        return None
+    return f"{_kinds(value)}: it must return a tuple of Address"
+
+
+def _not_headers(value: Any) -> str | None:
+    """What is wrong with what a ``headers`` filter returned."""
     try:
+        if not isinstance(value, (tuple, list)):
+            raise TypeError("no list")
         for name, body in value:
             field_name(name)
             line(body, name)
-    except (MessageError, TypeError, ValueError) as error:
-        raise HookError(f"a filter 'headers' returned an unsafe header: {shown(str(error), 200)}") from error
-    return value if isinstance(value, tuple) else tuple(value)
+    except MessageError as error:
+        return f"an unsafe header: {shown(str(error), 200)}"
+    except (TypeError, ValueError):
+        return f"{_kinds(value)}: it must return a tuple of (name, value)"
+    return None
+
+
+def _kinds(value: Any) -> str:
+    """What it is, and what is in it."""
+    kind = type(value).__name__
+    if not isinstance(value, (tuple, list)):
+        return kind
+    return f"{kind} of {' and '.join(dict.fromkeys(type(item).__name__ for item in value)) or 'nothing'}"

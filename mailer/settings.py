@@ -320,6 +320,9 @@ class MailerSettings(BaseModel):
     on_plugin_error: Literal["raise", "disable"] = Field(
         "raise", description="If a plug-in cannot be loaded: `raise`, or `disable` to go on without it."
     )
+    trace_hooks: bool = Field(
+        False, description="Keep what hooks are called, and how long each takes: for `mailer hooks` and the log."
+    )
 
     def check_plugins(self) -> None:
         """Find the plug-ins and read their settings, and register nothing.
@@ -350,8 +353,8 @@ class Settings(MailerSettings, BaseSettings):
     URLs show themselves with their secrets masked, in JSON too; a pickle is without the secrets.
 
     Attributes:
-        url, from_, unsupported, templates, retry, oauth2, plugins, plugin_folder, on_plugin_error: The default
-            mailer's.
+        url, from_, unsupported, templates, retry, oauth2, plugins, plugin_folder, on_plugin_error, trace_hooks: The
+            default mailer's.
         env: The section that was chosen, or None.
         mailers: The named mailers, each with what it takes from the default one.
         origins: Setting ("url", "mailers.news.url") to where it stood ("MAILER_URL", "mailer.toml: url").

@@ -251,6 +251,19 @@ def test_default_timeouts_are_the_documented_ones():
         assert f"| `{option}` | seconds | {getattr(Timeouts(), field):g} |" in page("backends.md"), option
 
 
+def test_the_tables_of_hooks_are_those_of_the_code():
+    """Each with its value, what its context has, in order."""
+    from mailer.hookspecs import ACTIONS, FILTERS, KNOWN
+
+    assert list(KNOWN) == [*FILTERS, *ACTIONS]
+    rows = [
+        f"| `{name}` | {what} | {', '.join(f'`{field}`' for field in KNOWN[name]) or '-'} |"
+        for name, what in {**FILTERS, **ACTIONS}.items()
+    ]
+    tables = page("reference/hooks.md").partition("## The registry")[0]
+    assert re.findall(r"^\| `.*", tables, re.M) == rows
+
+
 def test_every_hook_is_documented():
     from mailer.hookspecs import ACTIONS, FILTERS
 

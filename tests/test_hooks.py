@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from mailer import Address, Content, Envelope, Mailer, Message
 from mailer.errors import ConfigError, HookError, MessageError
 from mailer.hooks import Hooks
 from mailer.hookspecs import ACTIONS, FILTERS, Context
@@ -69,21 +73,134 @@ def test_removal_by_callback_and_by_owner():
     assert hooks.remove("app.x", mine) == 2
     assert not hooks.has("app.x")
     assert hooks.remove("app.x", mine) == 0
+    for name in ("app.x", "app.y"):
+        for priority in (1, 2):
+            hooks.add_filter(name, mine, priority, owner="plugin")
+    assert hooks.remove("app.x", mine, priority=1) == 1
+    assert hooks.remove("app.x", mine, owner="other") == 0
+    assert hooks.remove(callback=mine, priority=2) == 2
+    assert hooks.remove("app.y") == 1
+    with pytest.raises(ConfigError, match="say which"):
+        hooks.remove()
 
 
-def test_hooks_added_meanwhile_wait_and_removed_ones_are_not_called():
+def test_while_a_hook_runs_later_priorities_may_come_and_anything_may_go():
+    """WordPress' rules, but that what is removed is not called at the running priority either."""
     hooks = Hooks()
-    late, gone = adding("late"), adding("gone")
+    added = {priority: adding(f"+{priority}") for priority in (1, 10, 11, 99)}
 
     def change(value, context):
-        hooks.add_filter("app.x", late, 99)
-        hooks.remove("app.x", gone)
-        return value
+        for priority, callback in added.items():
+            hooks.add_filter("app.x", callback, priority)
+        for callback in gone:
+            hooks.remove("app.x", callback)
+        return value + "c"
 
     hooks.add_filter("app.x", change)
-    hooks.add_filter("app.x", gone, 50)
-    assert run(hooks) == ""
-    assert run(hooks) == "late"
+    gone = [hooks.add_filter("app.x", adding("-"), priority) for priority in (10, 11, 50)]
+    hooks.add_filter("app.x", adding("d"))
+    assert run(hooks) == "cd+11+99"
+    hooks.remove("app.x", change)
+    assert run(hooks) == "+1d+10+11+99"
+
+
+def test_a_priority_that_empties_while_it_runs_skips_nobody():
+    """WordPress 6.1 passes over the next priority then, if there is a lower one."""
+    hooks = Hooks()
+
+    def once(value, context):
+        hooks.remove("app.x", once)
+        return value + "a"
+
+    hooks.add_filter("app.x", once)
+    for priority in (5, 20, 30):
+        hooks.add_filter("app.x", adding(str(priority)), priority)
+    assert run(hooks) == "5a2030"
+    assert run(hooks) == "52030"
+
+
+def test_what_is_removed_and_added_again_meanwhile_has_the_turn_it_had():
+    hooks = Hooks()
+    other = adding("o")
+
+    def change(value, context):
+        hooks.remove("app.x", other)
+        hooks.add_filter("app.x", other)
+        return value + "c"
+
+    hooks.add_filter("app.x", change)
+    hooks.add_filter("app.x", other)
+    hooks.add_filter("app.x", adding("z"))
+    assert run(hooks) == "coz"
+    assert run(hooks) == "czo", "it went to the end the first time"
+
+
+def test_nested_runs_see_what_there_is_when_they_begin():
+    hooks = Hooks()
+
+    def nests(value, context):
+        if len(value) > 2:
+            return value + "."
+        hooks.add_filter("app.x", adding("new"), 20)
+        return f"{value}({run(hooks, value + 'in')})"
+
+    hooks.add_filter("app.x", nests)
+    hooks.add_filter("app.x", adding("z"), 30)
+    assert run(hooks, "v") == "v(vin.newz)newz"
+
+
+def test_once_is_called_once_also_by_nested_runs_and_threads():
+    hooks = Hooks()
+    seen = []
+
+    def nests(value, context):
+        return f"{value}({run(hooks, 'n')})"
+
+    hooks.add_filter("app.x", nests, once=True)
+    hooks.add_filter("app.x", adding("z"))
+    assert run(hooks) == "(nz)z"
+    assert run(hooks) == "z"
+    gate = threading.Barrier(8)
+
+    def many():
+        gate.wait()
+        for name in names:
+            drive(hooks.do(name, CONTEXT))
+
+    names = [f"app.once{number}" for number in range(50)]
+    for name in names:
+        hooks.add_action(name, lambda context, name=name: seen.append(name), once=True)
+    at_once(many, 8)
+    assert sorted(seen) == sorted(names)
+    assert not any(hooks.has(name) for name in names)
+    assert {hooks.did(name) for name in names} == {8}
+
+
+def at_once(work, count):
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_lose_no_registration_and_no_count():
+    hooks = Hooks()
+    gate = threading.Barrier(8)
+
+    def work():
+        gate.wait()
+        mine = [hooks.add_filter("app.x", adding("x"), number % 5, owner="mine") for number in range(60)]
+        for callback in mine[:40]:
+            assert hooks.remove("app.x", callback) == 1
+        for _ in range(100):
+            run(hooks)
+            hooks.listens("app.none")
+
+    at_once(work, 8)
+    assert run(hooks) == "x" * 160
+    assert (hooks.did("app.x"), hooks.did("app.none")) == (801, 800)
+    assert hooks.remove(owner="mine") == 160
 
 
 @pytest.mark.parametrize("name", ["mesage", "sent", "x"])
@@ -214,3 +331,313 @@ def test_registries_share_nothing():
     one, two = Hooks(), Hooks()
     one.add_filter("app.x", adding("x"))
     assert run(two) == ""
+
+
+# --- nested -----------------------------------------------------------------------------------------------------------
+
+
+def hello(**more) -> Message:
+    return Message(**{"from_": "shop@b.test", "to": "ann@b.test", "subject": "s", "text": "t", **more})
+
+
+def test_a_failure_hook_that_mails_cannot_loop(world, caplog):
+    """Nor two of them together; and who else listens hears of every mail."""
+    calls, heard = [], []
+    with world.mailer("memory:") as mailer:
+        inner = mailer.wrapped
+
+        def alert(context):
+            calls.append(context.mail_id)
+            return failing() if world.name != "blocking" else failing_now()
+
+        def failing_now():
+            with contextlib.suppress(MessageError):
+                inner.send(hello(to=()))
+
+        async def failing():
+            with contextlib.suppress(MessageError):
+                await inner.send(hello(to=()))
+
+        mailer.hooks.add_action("failed", alert)
+        mailer.hooks.add_action("failed", lambda context: heard.append(context.mail_id))
+        with caplog.at_level(logging.WARNING, "mailer.hooks"), pytest.raises(MessageError):
+            mailer.send(hello(to=()))
+        assert len(calls) == 1
+        assert len(heard) == len(set(heard)) == 2
+        assert [record.mailer_event for record in caplog.records if record.name == "mailer.hooks"] == ["hook.nested"]
+        with pytest.raises(MessageError):
+            mailer.send(hello(to=()))
+        assert len(calls) == 2, "the guard is gone when the hook has ended"
+        mailer.hooks.remove("failed", alert)
+        mailer.hooks.trace.is_on = True
+        mailer.hooks.add_action("failed", alert)
+        with pytest.raises(MessageError):
+            mailer.send(hello(to=()))
+        assert len(calls) == 3, "nor with a trace"
+
+
+def test_a_task_that_an_action_starts_is_inside_of_it(async_world):
+    """So that what mails in the background does not loop there."""
+    calls = []
+    with async_world.mailer("memory:") as mailer:
+        inner = mailer.wrapped
+
+        async def alert(context):
+            calls.append(mailer.hooks.doing("sent"))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(inner.send, hello())
+
+        mailer.hooks.add_action("sent", alert)
+        mailer.send(hello())
+    assert calls == [True]
+
+
+def test_a_plain_filter_that_mails_ends_with_the_stack_and_nothing_is_sent():
+    with Mailer("memory:") as mailer:
+        mailer.hooks.add_filter("message", lambda message, context: mailer.send(message) and message, owner="loop")
+        with pytest.raises(HookError, match=r"'message' of loop raised HookError: .* raised RecursionError") as caught:
+            mailer.send(hello())
+        assert len(str(caught.value)) < 200
+        assert mailer.backend.mails == []
+        assert not mailer.hooks.doing("message")
+
+
+def test_a_filter_that_waits_and_mails_ends_at_a_depth(async_world):
+    with async_world.mailer("memory:") as mailer:
+        inner = mailer.wrapped
+        depth = 0
+
+        async def mails(message, context):
+            nonlocal depth
+            depth += 1
+            async with anyio.create_task_group() as tasks:  # where no stack would end it
+                tasks.start_soon(inner.send, message)
+            return message
+
+        mailer.hooks.add_filter("message", mails, owner="loop")
+        with pytest.raises(HookError):
+            mailer.send(hello())
+        assert depth == 16
+        assert mailer.backend.mails == []
+
+
+def test_doing_is_right_in_nested_runs_tasks_and_after_exceptions(world):
+    hooks = Hooks()
+    seen = []
+
+    def state():
+        return [name for name in ("app.a", "app.b", "app.c") if hooks.doing(name)]
+
+    def nests(value, context):
+        seen.append(state())
+        return drive(hooks.apply("app.b", value, CONTEXT))
+
+    def fails(value, context):
+        seen.append(state())
+        raise ValueError
+
+    hooks.add_filter("app.a", nests)
+    hooks.add_filter("app.b", fails)
+    with pytest.raises(HookError):
+        world.run(lambda: hooks.apply("app.a", "", CONTEXT))
+    assert seen == [["app.a"], ["app.a", "app.b"]]
+    assert state() == []
+    if world.name == "blocking":
+        return
+
+    async def waits(value, context):
+        await anyio.lowlevel.checkpoint()
+        seen.append(state())
+        return value
+
+    async def beside():
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+            seen.append(state())
+
+    async def both():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hooks.apply, "app.c", "", CONTEXT)
+            tasks.start_soon(beside)
+
+    hooks.add_filter("app.c", waits)
+    seen.clear()
+    world.run(both)
+    assert sorted(seen) == [[], [], [], ["app.c"]], "a task beside it is not inside"
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", ["raise", None, 5])
+def test_a_filter_to_be_skipped_leaves_the_value_is_logged_and_counted(caplog, failure):
+    hooks = Hooks()
+
+    def broken(value, context):
+        if failure == "raise":
+            raise ValueError("password=hunter2")
+        return failure
+
+    hooks.add_filter("app.x", broken, owner="shop", on_error="skip")
+    hooks.add_filter("app.x", adding("z"), 20)
+    with caplog.at_level(logging.ERROR, "mailer.hooks"):
+        assert run(hooks, "v", kind=str) == "vz"
+    assert hooks.errors == {"app.x": 1}
+    [record] = caplog.records
+    assert (record.mailer_event, record.mailer_owner) == ("filter.skipped", "shop")
+    assert "hunter2" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("kind", "callback", "said"),
+    [
+        ("filter", lambda value: value, r"takes \(value\), and is called with \(value, context\)"),
+        ("filter", lambda: None, r"called with \(value, context\)"),
+        ("action", lambda value, context: None, r"is called with \(context\)"),
+        ("action", functools.partial(lambda a, b, c: None, 1), r"is called with \(context\)"),
+    ],
+)
+def test_a_callback_that_takes_something_else_is_refused_when_it_is_added(kind, callback, said):
+    with pytest.raises(ConfigError, match=said):
+        getattr(Hooks(), f"add_{kind}")("app.x", callback)
+
+
+@pytest.mark.parametrize("priority", [True, 1.5, "10", None])
+def test_a_priority_is_a_whole_number(priority):
+    with pytest.raises(ConfigError, match="must be a whole number"):
+        Hooks().add_action("app.x", print, priority)
+    with pytest.raises(ConfigError, match="on_error='ignore'"):
+        Hooks().add_filter("app.x", adding("x"), on_error="ignore")
+
+
+def test_what_a_trace_keeps(world, caplog):
+    with world.mailer("memory:", trace_hooks=True) as mailer:
+        mailer.hooks.add_filter("message", lambda message, context: message, 5, owner="a")
+        mailer.hooks.add_filter("message", slow if world.name != "blocking" else slow_now, owner="b", once=True)
+        mailer.hooks.add_action("sent", lambda context: 1 / 0, owner="c")
+        with caplog.at_level(logging.DEBUG, "mailer.hooks"):
+            receipt = mailer.send(hello())
+        calls = list(mailer.hooks.trace.calls)
+    assert [(call.hook, call.kind, call.owner, call.priority, call.error) for call in calls] == [
+        ("message", "filter", "a", 5, ""),
+        ("message", "filter", "b", 10, ""),
+        ("sent", "action", "c", 10, "ZeroDivisionError"),
+    ]
+    assert {call.mail_id for call in calls} == {receipt.id}
+    assert all(call.duration_s >= 0 for call in calls)
+    logged = [record for record in caplog.records if getattr(record, "mailer_event", "") == "hook.called"]
+    assert [record.mailer_owner for record in logged] == ["a", "b", "c"]
+
+
+async def slow(message, context):
+    await context.runtime.sleep(0)
+    return message
+
+
+def slow_now(message, context):
+    return message
+
+
+def test_who_is_registered_can_be_looked_at():
+    hooks = Hooks()
+    plugin = hooks.owned_by("shop")
+    plugin.add_action("sent", print, 5, owner="not me")
+    hooks.add_filter("app.x", adding("x"))
+    assert [(one.hook, one.kind, one.priority, one.owner) for one in hooks.registered()] == [
+        ("app.x", "filter", 10, "test_hooks.adding.<locals>.<lambda>"),
+        ("sent", "action", 5, "shop"),
+    ]
+    assert plugin.has("app.x")
+
+
+# --- the security list ------------------------------------------------------------------------------------------------
+
+LINES = ["\r\n", "\n", "\r", "\0", "\r\n\r\n"]
+
+
+def test_no_hook_output_puts_a_line_break_into_a_header_or_an_envelope(world):
+    """CRLF in all that a filter may return: refused as HookError that names hook and owner, and nothing is sent."""
+
+    def evil(name, field, text):
+        def callback(value, context):
+            if name == "message":
+                return value.with_(**{field: f"a{text}Bcc: x@y.test"})
+            if name == "recipients":
+                return (*value, Address("", f"a{text}RCPT TO:<x", "y.test"))
+            if name == "headers":
+                return (*value, ("X-A", f"b{text}Bcc: x@y.test"), (f"X{text}B", "c"))
+            if name == "mail":
+                return value.with_(envelope=Envelope(value.envelope.sender, [f"a{text}b@y.test"]))
+            return value
+
+        return callback
+
+    with world.mailer("memory:") as mailer:
+        for name, fields in {
+            "message": ("subject", "from_", "to", "reply_to", "return_path", "message_id"),
+            "recipients": ("",),
+            "headers": ("",),
+            "mail": ("",),
+        }.items():
+            for field in fields:
+                for text in LINES:
+                    mailer.hooks.add_filter(name, evil(name, field, text), owner="evil", once=True)
+                    with pytest.raises(HookError, match=f"filter '{name}' of evil"):
+                        mailer.send(hello())
+                mailer.hooks.remove(name)
+        assert mailer.backend.mails == []
+
+
+def test_filters_run_before_signing_and_what_is_signed_is_what_is_sent(world):
+    """On every way that carries bytes; a signature that is made last covers all that filters did."""
+    signed = []
+
+    def sign(mail, context):
+        content = b"X-Signed: yes\r\n" + bytes(mail.content)
+        signed.append(content)
+        return mail.with_(content=Content.of(content))
+
+    with world.mailer("memory:") as mailer:
+        mailer.hooks.add_filter("sign", sign)
+        for name, change in {
+            "headers": lambda headers, context: (*headers, ("X-H", "1")),
+            "message": lambda message, context: message.with_(subject="changed"),
+            "mail": lambda mail, context: mail.with_(content=Content.of(b"X-M: 1\r\n" + bytes(mail.content))),
+        }.items():
+            mailer.hooks.add_filter(name, change)
+        mailer.send(hello())
+        mailer.send_raw(b"From: a@b.test\r\nTo: c@d.test\r\n\r\nx\r\n")
+        list(mailer.send_many([hello(), hello(merge_data={"ann@b.test": {"x": "1"}})]))
+        sent = [bytes(mail.content) for mail in mailer.backend.mails]
+    assert sent == signed
+    assert len(sent) == 4
+    for content in (sent[0], *sent[2:]):
+        assert content.startswith(b"X-Signed: yes\r\nX-M: 1\r\n")
+        assert b"Subject: changed\r\n" in content
+        assert b"X-H: 1\r\n" in content
+
+
+def test_log_and_format_strings_from_hooks_are_inert(world, caplog):
+    """Names, texts and classes that look like formats, escapes or new lines are shown, and not obeyed."""
+    text = "%s%n{0.__class__}\r\n\x1b[31mforged ERROR"
+    evil = type("%(message)s{0}\n\x1b[2J", (ValueError,), {})
+
+    def raises(*args):
+        raise evil(text)
+
+    with world.mailer("memory:", trace_hooks=True) as mailer, caplog.at_level(logging.DEBUG, "mailer"):
+        mailer.hooks.add_action("sent", raises, owner=text)
+        mailer.hooks.add_filter("message", raises, owner=text, on_error="skip")
+        mailer.hooks.add_filter("headers", lambda headers, context: {text: 1}, owner=text)
+        with pytest.raises(HookError) as caught:
+            mailer.send(hello(subject=text.replace("\r\n", "").replace("\x1b", "")))
+        mailer.hooks.remove("headers")
+        assert mailer.send(hello(subject="%s {0}")).ok
+        mails = mailer.backend.mails
+    assert "dict: it must return" in str(caught.value)
+    assert mails[0].message.subject == "%s {0}"
+    ours = [record.getMessage() for record in caplog.records if record.name == "mailer.hooks"]
+    assert len(ours) == 7, ours
+    for line in ours:
+        assert line.isprintable()
+        assert "%s%n{0.__class__}" in line

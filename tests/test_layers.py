@@ -48,6 +48,8 @@ LAYERS = {
     "hooks.py": 2,
     "merge.py": 2,
     "hookspecs.py": 2,
+    "hook_trace.py": 2,
+    "registered.py": 2,
     "html_to_text.py": 2,
     "html_tokens.py": 2,
     "mime.py": 2,
@@ -142,6 +144,7 @@ WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "sele
 WORLDLY = {
     "http_given.py": {"anyio"},
     "race.py": {"socket"},
+    "registered.py": {"threading"},  # a lock, never held over a call
     "runtime.py": {"socket"},
     "runtime_async.py": {"anyio", "asyncio", "threading"},
     "runtime_blocking.py": {"select", "socket", "threading"},

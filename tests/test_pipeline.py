@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import socket
 
@@ -14,7 +15,7 @@ from mailer.backends.memory import MemoryBackend
 from mailer.envelope import Envelope
 from mailer.errors import ConfigError, DeliveryRefused, DeliveryUnknown, HeaderError, HookError, MessageError, Outcome
 from mailer.features import Features
-from mailer.hookspecs import ACTIONS, FILTERS
+from mailer.hookspecs import ACTIONS, FILTERS, KNOWN
 from mailer.mail import Content
 from mailer.message import Message
 from mailer.receipt import Receipt, RecipientResult
@@ -78,6 +79,12 @@ def test_hooks_run_once_in_the_documented_order_with_what_is_known(world, templa
         assert contexts["sent"].receipt == receipt
         assert contexts["sent"].recipients == contexts["sent"].mail.envelope.recipients
         assert contexts["sent"].backend is mailer.backend
+        always = {"mailer", "mail_id", "runtime", "backend"}
+        for name, context in seen:
+            has = {
+                field.name for field in dataclasses.fields(context) if getattr(context, field.name) not in (None, ())
+            }
+            assert has - always == set(KNOWN[name]), name
 
 
 def test_result_actions_fire_once_for_each_outcome_with_its_recipients(world):
@@ -181,6 +188,7 @@ def test_short_circuit_answers_in_its_place(world):
         receipt = mailer.send(hello())
         assert receipt.skipped == "suppressed"
         assert [name for name, _ in seen][-2:] == ["short_circuit", "skipped"]
+        assert seen[-1][1].receipt == receipt
         assert mailer.backend.mails == []
         with pytest.raises(MessageError, match="suppressed"):
             mailer.compose(hello())

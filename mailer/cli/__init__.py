@@ -29,6 +29,8 @@ _COMMANDS = {
     "send": "Send a mail.",
     "check": "Connect, secure and log in without sending; show what the server offers.",
     "config": "Show the settings that hold here, and where each comes from.",
+    "plugins": "Show the plug-ins there are, and which are on.",
+    "hooks": "Show what is registered at each hook, in the order in which it is called.",
     "demo": "Send a mail to a mailbox started for it, and show what happened.",
     "dkim": "Make keys to sign mail with, and the DNS records to publish.",
     "new-template": "Write a template to start from, with a layout that looks right in common mail programs.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .show import echo_json, plain
+from .show import echo_json, echo_rows, plain
 
 __all__ = ["command"]
 
@@ -24,10 +24,7 @@ def command(as_json: bool) -> None:
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})
     else:
-        shown = [(name, _shown(value), source) for name, value, source in rows]
-        widths = [max(len(row[column]) for row in shown) for column in (0, 1)]
-        for name, value, source in shown:
-            click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {plain(source)}")
+        echo_rows([(name, _shown(value), source) for name, value, source in rows])
     if not settings.names:
         settings.of()
 

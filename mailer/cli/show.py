@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from ..errors import DeliveryError, MailerError
 from ..receipt import Receipt
 
-__all__ = ["echo_json", "echo_receipt", "echo_trace", "plain", "report"]
+__all__ = ["echo_json", "echo_receipt", "echo_rows", "echo_trace", "plain", "report"]
 
 
 def plain(text: str) -> str:
@@ -21,6 +22,14 @@ def plain(text: str) -> str:
 def echo_json(data: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def echo_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: each column as wide as its widest cell, but for the last."""
+    widths = [max(map(len, column)) for column in zip(*[row[:-1] for row in rows], strict=True)]
+    for row in rows:
+        cells = [f"{plain(cell):<{width}}" for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, plain(row[-1])]).rstrip())
 
 
 def echo_receipt(receipt: Receipt) -> None:

@@ -40,6 +40,7 @@ def test_config_shows_each_setting_masked_with_where_it_stood(tmp_path: Path) ->
         ["plugins", "-                               not set"],
         ["plugin_folder", "-                               not set"],
         ["on_plugin_error", "raise                           default"],
+        ["trace_hooks", "False                           default"],
         ["env", "live                            MAILER_ENV in .env"],
         ["mailers.news.url", "null:                           mailer.toml: live.mailers.news.url"],
     ]

@@ -1,0 +1,193 @@
+"""What is registered: a callback at a hook, and the row of those at one hook, whose turns it gives."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import functools
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import ConfigError
+from .hookspecs import ACTIONS, FILTERS
+
+__all__ = ["OnError", "Registered", "Row", "Rows", "is_async", "owner_of"]
+
+#: What becomes of a filter that fails: the send stops, or the value stays as it was.
+OnError = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """One callback at one hook.
+
+    Attributes:
+        hook: The hook's name.
+        kind: "filter", called with (value, context), or "action", with (context).
+        callback: Plain or async.
+        priority: Lower ones run first.
+        owner: The plug-in, or where the callback is defined.
+        once: It is removed as it is called.
+        on_error: Of a filter.
+
+    Raises:
+        ConfigError: There is no such hook, or the callback cannot be called as it will be.
+    """
+
+    hook: str
+    kind: Literal["filter", "action"]
+    callback: Callable[..., Any]
+    priority: int = 10
+    owner: str = ""
+    once: bool = False
+    on_error: OnError = "raise"
+
+    def __post_init__(self) -> None:
+        if not callable(self.callback):
+            raise ConfigError(f"hook {self.hook!r}: {self.callback!r} cannot be called")
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
+            raise ConfigError(f"hook {self.hook!r}: priority={self.priority!r}: must be a whole number; 10 is usual")
+        if self.on_error not in ("raise", "skip"):
+            raise ConfigError(f"hook {self.hook!r}: on_error={self.on_error!r}: must be 'raise' or 'skip'")
+        known = FILTERS if self.kind == "filter" else ACTIONS
+        if not isinstance(self.hook, str) or (self.hook not in known and "." not in self.hook):
+            near = difflib.get_close_matches(str(self.hook), known, 1)
+            there_are = f"there are {', '.join(known)}, and any name with a dot"
+            hint = f"did you mean {near[0]!r}?" if near else there_are
+            raise ConfigError(f"there is no {self.kind} hook {self.hook!r}; {hint}")
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        """Known now, not when a mail is sent."""
+        count, takes = (2, "(value, context)") if self.kind == "filter" else (1, "(context)")
+        try:
+            signature = inspect.signature(self.callback)
+        except (TypeError, ValueError):  # some built-in functions have none
+            return
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            is_fit = False
+        else:
+            is_fit = True
+        if not is_fit:
+            who = owner_of(self.callback)
+            raise ConfigError(f"hook {self.hook!r}: {who} takes {signature}, and is called with {takes}")
+
+    def is_same(self, other: Registered) -> bool:
+        """Whether one of them is enough."""
+        return self.priority == other.priority and bool(self.callback == other.callback)
+
+
+class Row:
+    """What is registered at one hook. May be used by threads at once.
+
+    Attributes:
+        state: The entries in the order of their calls, and whether one of them is for once. Replaced, never changed, so
+            that whoever runs them needs no lock.
+        fired: How often the hook ran. A count is taken in one step, so that threads lose none.
+        lock: Held while the state is replaced.
+    """
+
+    __slots__ = ("fired", "lock", "state")
+
+    def __init__(self) -> None:
+        self.fired = itertools.count()
+        self.lock = threading.Lock()
+        self.state: tuple[tuple[Registered, ...], bool] = ((), False)
+
+    @property
+    def entries(self) -> tuple[Registered, ...]:
+        """Those there are now."""
+        return self.state[0]
+
+    @property
+    def times(self) -> int:
+        """How often the hook ran."""
+        return int(repr(self.fired)[6:-1])  # the one way to read a count without taking
+
+    def add(self, entry: Registered) -> None:
+        """Put it behind those of its priority, unless there is the same."""
+        with self.lock:
+            entries = self.entries
+            if not any([one.is_same(entry) for one in entries]):
+                at = bisect.bisect_right(entries, entry.priority, key=lambda one: one.priority)
+                self._put((*entries[:at], entry, *entries[at:]))
+
+    def remove(self, callback: object | None, priority: int | None, owner: str | None) -> int:
+        """Remove what fits all that is not None; how many went."""
+        with self.lock:
+            before = self.entries
+            kept = [
+                one
+                for one in before
+                if (callback is not None and one.callback != callback)
+                or (priority is not None and one.priority != priority)
+                or (owner is not None and one.owner != owner)
+            ]
+            if len(kept) < len(before):
+                self._put(tuple(kept))
+            return len(before) - len(kept)
+
+    def turns(self, waiting: tuple[Registered, ...] = (), after: Registered | None = None) -> Iterator[Registered]:
+        """The entries, each when its turn comes, by what is registered then.
+
+        Args:
+            waiting: With ``after``: the run so far, which goes on behind this entry, as the row has changed.
+        """
+        seen = self.entries
+        waiting = seen if after is None else _rest(seen, waiting, after)
+        while waiting:
+            for entry in waiting:
+                if waiting is not seen and not any([one.is_same(entry) for one in seen]):
+                    continue
+                if entry.once and not self._is_taken(entry):
+                    continue
+                yield entry
+                if self.entries is not seen:
+                    seen = self.entries
+                    waiting = _rest(seen, waiting, entry)
+                    break
+            else:
+                return
+
+    def _is_taken(self, entry: Registered) -> bool:
+        """Take away an entry that is for once; False if somebody has done so."""
+        with self.lock:
+            kept = tuple([one for one in self.entries if one is not entry])
+            is_taken = len(kept) < len(self.entries)
+            self._put(kept)
+        return is_taken
+
+    def _put(self, entries: tuple[Registered, ...]) -> None:
+        self.state = (entries, any([entry.once for entry in entries]))
+
+
+def _rest(now: tuple[Registered, ...], waiting: tuple[Registered, ...], after: Registered) -> tuple[Registered, ...]:
+    """What has its turn after an entry: of its priority what had it coming, of later ones what there is now."""
+    begun = [one for one in waiting[waiting.index(after) + 1 :] if one.priority == after.priority]
+    return (*begun, *[one for one in now if one.priority > after.priority])
+
+
+class Rows(dict[str, Row]):
+    """A row for every hook that was ever asked about."""
+
+    def __missing__(self, name: str) -> Row:
+        return self.setdefault(name, Row())
+
+
+def is_async(callback: Any) -> bool:
+    """Whether calling it gives something to await, as far as can be told without calling it."""
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
+
+
+def owner_of(callback: Any) -> str:
+    """Where it is defined."""
+    module = getattr(callback, "__module__", None) or type(callback).__module__
+    return f"{module}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"
