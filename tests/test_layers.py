@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,3 +290,13 @@ def test_a_wrong_import_is_found(file, source, fault):
 )
 def test_a_right_import_is_not_blamed(file, source):
     assert faults(file, textwrap.dedent(source)) == []
+
+
+def test_no_two_files_of_the_tests_are_one_module():
+    """pytest imports a test and what stands beside it by name alone: of two, the whole suite has only one."""
+    files = [
+        path
+        for path in Path(__file__).parent.rglob("*.py")
+        if path.name != "conftest.py" and not (path.parent / "__init__.py").exists()
+    ]
+    assert [name for name, times in Counter(path.name for path in files).items() if times > 1] == []
