@@ -17,8 +17,8 @@ from wsgiref.validate import validator
 import anyio
 import httpx
 import pytest
-import test_mandrill
-import test_ses
+import test_mandrill_webhook
+import test_ses_webhook
 from webhook_checks import NOW
 from worlds import new_world
 
@@ -32,7 +32,7 @@ SECRETS = {
     "postmark": SECRET,
     "mailgun": "key-signing",
     "mandrill": "mandrill-key",
-    "ses": test_ses.TOPIC,
+    "ses": test_ses_webhook.TOPIC,
     "pigeon": SECRET,
 }
 BASIC = {"Authorization": "Basic aG9vazphLWxvbmctc2VjcmV0"}
@@ -157,14 +157,14 @@ def test_a_refusal_is_logged_without_the_secret(caplog: pytest.LogCaptureFixture
 
 def test_mandrills_url_is_what_the_app_was_told() -> None:
     items = '[{"event": "send", "_id": "abc", "msg": {"email": "ann@example.org"}}]'
-    body = test_mandrill.urlencode({"mandrill_events": items}).encode()
+    body = test_mandrill_webhook.urlencode({"mandrill_events": items}).encode()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     with Mailer("null:") as mailer:
         for base, path, url in (
             ("https://shop.example.com/hooks/", "/mandrill?x=1", "https://shop.example.com/hooks/mandrill?x=1"),
             ("", "/mandrill?x=1", "http://inner.example/mandrill?x=1"),
         ):
-            signature = test_mandrill.signature_of("mandrill-key", f"{url}mandrill_events{items}".encode())
+            signature = test_mandrill_webhook.signature_of("mandrill-key", f"{url}mandrill_events{items}".encode())
             headers = {**form, "X-Mandrill-Signature": signature, "Host": "inner.example"}
             assert ask_wsgi(make(WsgiWebhooks, mailer, base_url=base), "POST", path, headers, body)[0] == 200
             other = make(WsgiWebhooks, mailer, base_url="https://other.example.com")
@@ -174,7 +174,7 @@ def test_mandrills_url_is_what_the_app_was_told() -> None:
 class Amazon:
     """In the place of a runtime's HTTP client: what is asked for, and what is answered."""
 
-    def __init__(self, status: int = 200, content: bytes = test_ses.PEM) -> None:
+    def __init__(self, status: int = 200, content: bytes = test_ses_webhook.PEM) -> None:
         self.asked: list[str] = []
         self.answer = Response(status, {}, content, datetime.now(UTC))
 
@@ -192,8 +192,8 @@ def test_amazons_certificate_is_fetched_once_and_only_for_who_may_be_amazon(worl
     for kind in ("AsyncRuntime", "BlockingRuntime"):
         monkeypatch.setattr(getattr(webhook_app, kind), "http", lambda self: amazon)
     text = {"Content-Type": "text/plain"}
-    good = test_ses.signed(test_ses.envelope(test_ses.sample("Send")))
-    confirmation = test_ses.signed(test_ses.envelope("You have chosen", kind="SubscriptionConfirmation"))
+    good = test_ses_webhook.signed(test_ses_webhook.envelope(test_ses_webhook.sample("Send")))
+    confirmation = test_ses_webhook.signed(test_ses_webhook.envelope("You have chosen", kind="SubscriptionConfirmation"))
     foreign = json.loads(good)
     with new_world(world_name) as world:
         is_async = world_name != "blocking"
@@ -223,14 +223,14 @@ def test_amazons_certificate_is_fetched_once_and_only_for_who_may_be_amazon(worl
         assert ask(good) == 503
         amazon.answer = Response(200, {}, b"junk", datetime.now(UTC))
         assert ask(good) == 401
-        amazon.answer = Response(200, {}, test_ses.PEM, datetime.now(UTC))
-        assert amazon.asked == [test_ses.URL] * 2
+        amazon.answer = Response(200, {}, test_ses_webhook.PEM, datetime.now(UTC))
+        assert amazon.asked == [test_ses_webhook.URL] * 2
         assert (ask(good), ask(good), ask(confirmation)) == (200, 200, 200)
         assert ask(json.dumps({**foreign, "MessageId": "x"}).encode()) == 401
-        assert amazon.asked == [test_ses.URL] * 3, "kept once it has verified something; a confirmation is not followed"
+        assert amazon.asked == [test_ses_webhook.URL] * 3, "kept once it has verified something; a confirmation is not followed"
         assert [event.kind.value for event in seen] == ["sent", "sent", "unknown"]
         assert ask(confirmation, confirming) == 200
-        assert amazon.asked[3:] == [test_ses.URL, json.loads(confirmation)["SubscribeURL"]]
+        assert amazon.asked[3:] == [test_ses_webhook.URL, json.loads(confirmation)["SubscribeURL"]]
         amazon.answer = Response(403, {}, b"", datetime.now(UTC))
         assert ask(confirmation, confirming) == 503
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_fetched_is_tried_again(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(webhook_app.BlockingRuntime, "http", lambda self: Gone())
     with Mailer("null:") as mailer:
-        body = test_ses.signed(test_ses.envelope(test_ses.sample("Send")))
+        body = test_ses_webhook.signed(test_ses_webhook.envelope(test_ses_webhook.sample("Send")))
         assert ask_wsgi(make(WsgiWebhooks, mailer), "POST", "/ses", {}, body)[0] == 503
 
 
