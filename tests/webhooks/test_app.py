@@ -193,7 +193,9 @@ def test_amazons_certificate_is_fetched_once_and_only_for_who_may_be_amazon(worl
         monkeypatch.setattr(getattr(webhook_app, kind), "http", lambda self: amazon)
     text = {"Content-Type": "text/plain"}
     good = test_ses_webhook.signed(test_ses_webhook.envelope(test_ses_webhook.sample("Send")))
-    confirmation = test_ses_webhook.signed(test_ses_webhook.envelope("You have chosen", kind="SubscriptionConfirmation"))
+    confirmation = test_ses_webhook.signed(
+        test_ses_webhook.envelope("You have chosen", kind="SubscriptionConfirmation")
+    )
     foreign = json.loads(good)
     with new_world(world_name) as world:
         is_async = world_name != "blocking"
@@ -227,7 +229,9 @@ def test_amazons_certificate_is_fetched_once_and_only_for_who_may_be_amazon(worl
         assert amazon.asked == [test_ses_webhook.URL] * 2
         assert (ask(good), ask(good), ask(confirmation)) == (200, 200, 200)
         assert ask(json.dumps({**foreign, "MessageId": "x"}).encode()) == 401
-        assert amazon.asked == [test_ses_webhook.URL] * 3, "kept once it has verified something; a confirmation is not followed"
+        assert amazon.asked == [test_ses_webhook.URL] * 3, (
+            "kept once it has verified something; a confirmation is not followed"
+        )
         assert [event.kind.value for event in seen] == ["sent", "sent", "unknown"]
         assert ask(confirmation, confirming) == 200
         assert amazon.asked[3:] == [test_ses_webhook.URL, json.loads(confirmation)["SubscribeURL"]]
