@@ -55,7 +55,7 @@ def test_each_provider_has_a_file_a_test_and_its_name():
         webhook = webhook_of(name)
         assert webhook.name == name
         assert type(webhook).__name__ == kind
-        assert (here / f"test_{module}.py").is_file()
+        assert (here / f"test_{module}_webhook.py").is_file()
 
 
 def test_what_is_given_wrongly_is_a_configuration_error():
