@@ -43,6 +43,7 @@ class Gmail(Mailbox):
 
     name = "gmail"
     bases = {"default": "https://gmail.googleapis.com"}
+    by_smtp = "smtp+gmail"
     features = replace(MIME, provider_options=True)
     limits = Limits(size_bytes=36_700_160)
     errors = {

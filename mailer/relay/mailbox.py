@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from ..address import Address
@@ -34,6 +34,8 @@ class Mailbox(Provider):
     """
 
     signs_with = "token"
+    #: Where a password opens it: the scheme of a preset for SMTP.
+    by_smtp: ClassVar[str]
 
     def __init__(self, user: str = "", *, base: str = "", api: str = "json") -> None:
         """Make it for a mailbox.
@@ -56,8 +58,8 @@ class Mailbox(Provider):
     def from_url(cls, url: BackendURL, **options: Any) -> Self:
         """Make it from ``name://USER@default``, or ``name://default``, and the options, which are read already."""
         if url.password is not None:
-            text = f"it takes access tokens, and no password: {url.scheme}://me%40example.com@default"
-            raise ConfigError(f"{url.scheme}: {text}")
+            text = f"{url.scheme}: it takes access tokens, and no password: {url.scheme}://me%40example.com@default"
+            raise ConfigError(f"{text}; with a password, by SMTP, use {cls.by_smtp}://")
         base = base_url(url, cls.bases, is_http=options.pop("scheme", "https") == "http")
         return cls(url.username or "", base=base, **options)
 

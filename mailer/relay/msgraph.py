@@ -55,6 +55,7 @@ class MicrosoftGraph(Mailbox):
         "dod": "https://dod-graph.microsoft.us/v1.0",
         "china": "https://microsoftgraph.chinacloudapi.cn/v1.0",
     }
+    by_smtp = "smtp+office365"
     features = Features(
         alternatives=False,
         amp_html=False,

@@ -84,7 +84,7 @@ class TestJson(MailboxChecks):
             assert isinstance(backend, RelayBackend)
             assert backend.provider.request(PAIR).url == f"https://graph.microsoft.com{path}"
         for url, says in (
-            ("msgraph://a%40b.test:secret@default", "access tokens, and no password"),
+            ("msgraph://a%40b.test:secret@default", r"access tokens, and no password.*smtp\+office365://$"),
             ("msgraph://..%2Fusers@default", "mailbox's address"),
             ("msgraph://default?api=mime&save_to_sent=no", "save_to_sent=no is for api=json"),
             ("msgraph://default?save_to_sent=perhaps", "must be one of"),
