@@ -41,18 +41,18 @@ class Mailbox(Provider):
         """Make it for a mailbox.
 
         Args:
-            user: Its address; "" is the mailbox that the access token is of.
+            user: Its address; "" or "me" is the mailbox that the access token is of.
             base, api: See :class:`Provider`. The base gets the access tokens: trust it.
 
         Raises:
             ConfigError: That is no address.
         """
         super().__init__("", base=base, api=api)
-        try:
-            self.user = user and Address.parse(user).ascii
-        except AddressError as error:
-            text = f"{self.name}: the user must be a mailbox's address: {self.name}://me%40example.com@default: {error}"
-            raise ConfigError(text) from None
+        found = "" if user in ("", "me") else _address(user)
+        if found is None:  # it is not shown: it may be an access token
+            text = f"{self.name}: the user must be a mailbox's address: {self.name}://me%40example.com@default"
+            raise ConfigError(f"{text}; access tokens are given apart: tokens=TokenProvider(...)")
+        self.user = found
 
     @classmethod
     def from_url(cls, url: BackendURL, **options: Any) -> Self:
@@ -87,3 +87,10 @@ class Mailbox(Provider):
     def signed(self, request: Request, credential: Any, now: datetime) -> Request:
         """With the access token."""
         return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {credential}")))
+
+
+def _address(user: str) -> str | None:
+    try:
+        return Address.parse(user).ascii
+    except AddressError:
+        return None

@@ -97,11 +97,12 @@ class TestGmail(WholeMailChecks):
         assert isinstance(backend, RelayBackend)
         assert backend.provider.request(PAIR).url.endswith("/users/a%2Fb%2Bc%40xn--bcher-kva.example/messages/send")
         assert "bcher" not in str(backend)
+        assert Gmail("me").request(PAIR) == self.provider.request(PAIR)
 
     def test_whom_a_url_cannot_name(self) -> None:
         for url, says in (
             ("gmail://me%40example.com:secret@default", r"access tokens, and no password.*smtp\+gmail://$"),
-            ("gmail://me@default", "mailbox's address"),
+            ("gmail://ya29.secret@default", "mailbox's address.*tokens="),
             ("gmail://default/x", "path"),
             ("gmail://default?api=mime", "api"),
         ):
