@@ -65,7 +65,7 @@ class Mailbox(Provider):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """None of its own: what hides an access token is who has it, the backend."""
+        """None of its own: access tokens are lent to it (:meth:`Provider.hide`)."""
         return ()
 
     @property
