@@ -79,6 +79,21 @@ SHOWS = {
         "tried busy: 2 deferred\n" * 4,
         "bob@gone.example: deferred (451 busy, come back)\n",
     ],
+    "dkim.py": [
+        "publish mail2026._domainkey.example.com TXT v=DKIM1; k=rsa; p=MII",
+        "publish mail2026-ed25519._domainkey.example.com TXT v=DKIM1; k=ed25519; p=",
+        "Order 7: rsa-sha256 example.com/mail2026, ed25519-sha256 example.com/mail2026-ed25519\n",
+        "Grüße: rsa-sha256 example.com/mail2026, ed25519-sha256 example.com/mail2026-ed25519\n",
+        "both say bh=",
+        "a mail From a@example.net: filter 'sign' of dkim raised MessageError: from: no DKIM key signs for its domain",
+    ],
+    "one_click_unsubscribe.py": [
+        "ann@example.org: accepted\nbob@example.org: accepted\n",
+        "GET: 200, 0 suppressed\nthe event: unsubscribed ann@example.org from ('news',)\nPOST: 200, 1 suppressed\n",
+        "a link that was changed: 404\n",
+        "ann@example.org: rejected, suppressed: unsubscribed on ",
+        "bob@example.org: accepted\n",
+    ],
     "staging_redirect.py": [
         "staging:\n  Order 7 went to staging@example.com\n    X-Original-To: Ann <ann@example.org>\n",
         "    X-Original-Bcc: books@example.com\n  Order 8 went to tess@qa.example.com\n",

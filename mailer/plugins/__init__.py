@@ -9,4 +9,5 @@ BUILT_IN: dict[str, str] = {
     "dkim": "Dkim",
     "suppression": "Suppression",
     "redirect": "Redirect",
+    "list_unsubscribe": "ListUnsubscribe",
 }
