@@ -99,7 +99,7 @@ class Provider:
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: int = 1
     mime: ClassVar[Features | None] = None
-    signs_with: ClassVar[str] = ""
+    signs_with: str = ""
     _lent: tuple[str, ...] = ()
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:
