@@ -316,7 +316,8 @@ class RelayBackend(Backend):
             response = await self._send(asked or Request(f"{provider.base}/", method="GET"), [])
         except MailerError as error:
             return Health(ok=False, backend=self.url, cause=error)
-        if response.is_success or (asked is None and 400 <= response.status <= 499):
+        is_there = response.is_success or 400 <= response.status <= 499
+        if is_there if asked is None else provider.checks_out(response):
             return Health(ok=True, backend=self.url, facts=facts)
         meaning = meaning_of(response.status)
         cause = (meaning.cause or TransportError)(f"{provider.name}: HTTP {response.status}")

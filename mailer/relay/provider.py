@@ -250,6 +250,10 @@ class Provider:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
+    def checks_out(self, response: Response) -> bool:
+        """Whether the answer to ``check_request`` says that the token is good."""
+        return response.is_success
+
     def is_stale(self, response: Response) -> bool:
         """Whether the answer says that the credential has ended: it did nothing, and another is tried once."""
         return response.status == 401

@@ -43,7 +43,7 @@ from .ses_body import (
     template,
     template_data,
 )
-from .ses_errors import ACCOUNT_WORDS, ERRORS, STALE, typed
+from .ses_errors import ACCOUNT_WORDS, DENIED, ERRORS, STALE, typed
 from .ses_host import REGIONS, endpoint_of, region_in
 from .sigv4 import sigv4_signed
 
@@ -260,6 +260,10 @@ class Ses(Provider):
         body["BulkEmailEntries"] = entries
         return self._post("outbound-bulk-emails", merged(body, _options(first.message), _TAKEN))
 
+    def check_request(self) -> Request:
+        """What the account may send."""
+        return Request(f"{self.base}/v2/email/account", (("Accept", "application/json"),), method="GET")
+
     def signed(self, request: Request, credential: Any, now: datetime) -> Request:
         """By Signature Version 4. The service is called ses, whatever the API's version."""
         return sigv4_signed(request, credential, region=self.region, service="ses", now=now)
@@ -283,6 +287,10 @@ class Ses(Provider):
         return body
 
     # --- answers ------------------------------------------------------------------------------------------------------
+
+    def checks_out(self, response: Response) -> bool:
+        """Keys that may send alone are refused what the account may, by who they are."""
+        return response.is_success or typed(response.json(), response)["__type"] in DENIED
 
     def is_stale(self, response: Response) -> bool:
         """By the error's type: the session has ended, or its key is not known any more."""
@@ -342,7 +350,7 @@ def _without_entries(data: Any, mail: Mail, response: Response) -> Receipt:
 
 
 def _pairs(message: Message) -> list[dict[str, str]]:
-    return [{"Name": name, "Value": value} for name, value in pairs(message)]
+    return [{"Name": name, "Value": value} for name, value in pairs(message.tags, message.metadata)]
 
 
 def _options(message: Message) -> Mapping[str, Any]:

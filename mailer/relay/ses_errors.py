@@ -9,7 +9,7 @@ from typing import Any
 from .exchange import Response
 from .meaning import ACCOUNT, DEFERRED, REJECTED, SETTINGS, Meaning
 
-__all__ = ["ACCOUNT_WORDS", "ERRORS", "STALE", "typed"]
+__all__ = ["ACCOUNT_WORDS", "DENIED", "ERRORS", "STALE", "typed"]
 
 _TYPE = re.compile(r"(?:.*#)?([A-Za-z]{3,100})(?::.*)?", re.ASCII | re.DOTALL)
 #: The session has ended, or its key is not known any more.
@@ -22,6 +22,8 @@ STALE = frozenset(
         "UnrecognizedClientException",
     }
 )
+#: Who signed is known, and may not do this.
+DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 #: An error's type, or the status of an entry in a bulk request -> what it means.
 ERRORS: Mapping[int | str, Meaning] = {
     **dict.fromkeys(
@@ -58,9 +60,8 @@ ERRORS: Mapping[int | str, Meaning] = {
     ),
     **dict.fromkeys(
         (
+            *DENIED,
             *STALE,
-            "AccessDenied",
-            "AccessDeniedException",
             "IncompleteSignature",
             "IncompleteSignatureException",
             "InvalidSignatureException",

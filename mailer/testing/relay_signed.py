@@ -33,6 +33,8 @@ def _ses(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers["authorization"] != wanted:
         text = "The request signature we calculated does not match the signature you provided."
         return _ses_error(403, "InvalidSignatureException", text)
+    if request.method == "GET" and request.path == "/v2/email/account":
+        return Answer(body={"SendingEnabled": True, "ProductionAccessEnabled": True})
     if request.method != "POST" or not request.path.startswith("/v2/email/outbound-"):
         return _ses_error(404, "NotFoundException", "No such operation.")
     entries = request.json.get("BulkEmailEntries")

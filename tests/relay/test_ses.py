@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -30,8 +32,9 @@ from mailer import (
 )
 from mailer.aws.credentials import AwsCredentials
 from mailer.backends.relay import RelayBackend
-from mailer.relay.exchange import Response
+from mailer.relay.exchange import Request, Response
 from mailer.relay.ses import Ses
+from mailer.relay.sigv4 import sigv4_signed
 from mailer.testing import Answer, FakeRelay
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -359,7 +362,102 @@ class TestSesMime(SesChecks):
             assert RelayBackend(self.provider).left_out(mail_of(message_of(case))) == ()
 
 
+class TestBotocore:
+    """The same bodies given to AWS' own client: it knows every member, and sends them where we do."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def client(cls) -> Iterator[Any]:
+        import botocore.session
+        from botocore.awsrequest import AWSResponse
+
+        sent: list[Any] = []
+
+        class Raw:
+            def stream(self) -> Iterator[bytes]:
+                yield b'{"MessageId": "m-1"}'
+
+        def answered(request: Any, **_: Any) -> AWSResponse:
+            sent.append(request)
+            return AWSResponse(request.url, 200, {}, Raw())
+
+        session = botocore.session.Session()
+        client = session.create_client(
+            "sesv2", region_name="eu-west-1", aws_access_key_id="KEY", aws_secret_access_key="s3cret"
+        )
+        client.meta.events.register("before-send.sesv2.*", answered)
+        client.sent = sent
+        yield client
+        client.close()
+
+    def check(self, client: Any, call: str, request: Request) -> None:
+        client.sent.clear()
+        getattr(client, call)(**blobs(json.loads(request.content)))
+        [theirs] = client.sent
+        assert (theirs.method, theirs.url) == (request.method, request.url)
+        assert json.loads(theirs.body) == json.loads(request.content)
+        # What it signed, signed by us.
+        said = {
+            name.lower(): value.decode() if isinstance(value, bytes) else value
+            for name, value in theirs.headers.items()
+        }
+        found = re.search("SignedHeaders=([^,]+),", said["authorization"])
+        assert found is not None
+        names = [name for name in found[1].split(";") if name != "host"]
+        assert "content-type" in names
+        again = Request(theirs.url, tuple([(name, said[name]) for name in names]), theirs.body, theirs.method)
+        moment = datetime.strptime(said["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        ours = sigv4_signed(again, AwsCredentials("KEY", "s3cret"), region="eu-west-1", service="ses", now=moment)
+        assert dict(ours.headers)["Authorization"] == said["authorization"]
+
+    def test_every_case(self, client: Any) -> None:
+        seen = 0
+        for provider in (TestSes.provider, TestSesMime.provider):
+            for case in CASES:
+                if case in ("merge", "options", "local part not ASCII"):
+                    continue
+                mail = mail_of(message_of(case), CASES[case].get("recipients"))
+                try:
+                    RelayBackend(provider).left_out(mail)
+                    request = provider.request(mail)
+                except MessageError:
+                    continue
+                self.check(client, "send_email", request)
+                seen += 1
+        assert seen > 50
+
+    def test_a_batch_and_the_check(self, client: Any) -> None:
+        mails = TestSes().mails(3, attachments=[Attachment.from_bytes("a.txt", b"x")], headers={"X-A": "1"}, tags=["t"])
+        self.check(client, "send_bulk_email", TestSes.provider.batch_request(mails))
+        client.sent.clear()
+        client.get_account()
+        asked = TestSes.provider.check_request()
+        assert (client.sent[0].method, client.sent[0].url) == (asked.method, asked.url)
+
+
+def blobs(body: Any) -> Any:
+    """As botocore takes it: what is base64 on the wire, as bytes."""
+    if isinstance(body, list):
+        return [blobs(item) for item in body]
+    if not isinstance(body, dict):
+        return body
+    raw = {"RawContent"} if "RawContent" in body else {"Data"} if set(body) == {"Data"} else set()
+    return {key: b64decode(value) if key in raw else blobs(value) for key, value in body.items()}
+
+
 class TestByHand:
+    def test_check_asks_for_the_account(self, world: World) -> None:
+        with FakeRelay("ses", token="s3cret") as relay:
+            with world.mailer(relay.url) as mailer:
+                assert mailer.check().facts["token"] == "good"
+                denied = {"x-amzn-ErrorType": "AccessDeniedException"}
+                relay.next(Answer(status=403, body={"Message": "may not ses:GetAccount"}, headers=denied))
+                assert mailer.check().ok
+            with world.mailer(relay.url.replace("s3cret", "an0ther")) as mailer:
+                health = mailer.check()
+        assert not health.ok
+        assert isinstance(health.cause, AuthError)
+
     def test_keys_or_a_source_of_them_and_not_both(self) -> None:
         keys = AwsCredentials("K", "T")
         assert Ses(region="eu-west-1", credentials=keys).credentials is keys
