@@ -18,7 +18,7 @@ _FIELD = re.compile(rb"^(to|cc|bcc)[ \t]*:(.*(?:\r\n[ \t].*)*)\r\n", re.IGNORECA
 def addressed(mail: Mail, letter: Letter) -> bytes:
     """The mail's content with the header of :func:`header_of`. Raises what that does."""
     head, length = header_of(mail, letter)
-    return head + bytes(mail.content)[length:]
+    return head + bytes(letter.content or mail.content)[length:]
 
 
 def header_of(mail: Mail, letter: Letter) -> tuple[bytes, int]:
@@ -28,7 +28,7 @@ def header_of(mail: Mail, letter: Letter) -> tuple[bytes, int]:
     name somebody who is not to get it any more, they are written anew.
 
     Args:
-        letter: The mail's.
+        letter: The mail's, with its content.
 
     Returns:
         The fields, each with its CRLF, without the blank line; and how many bytes of the content they replace.
@@ -37,7 +37,7 @@ def header_of(mail: Mail, letter: Letter) -> tuple[bytes, int]:
         UnsupportedFeature: They name such a one in content that must stay as it is, ready-made or signed; or cannot be
             read.
     """
-    head = _header(mail.content)
+    head = _header(letter.content or mail.content)
     length = len(head)
     left = {address.key: address for address in mail.envelope.recipients}
     named = {address.key for found in _FIELD.finditer(head) for address in _mailboxes(found[2])}

@@ -16,13 +16,13 @@ from .. import header
 from ..address import Address
 from ..attachment import Attachment
 from ..errors import ConfigError, MessageError, Outcome, UnsupportedFeature
-from ..features import Features
+from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt
 from ..verdict import Scope
 from .addressed import addressed
 from .exchange import Request, Response
-from .letter import Letter, base64_text, size_of, unfolded
+from .letter import Letter, base64_text, unfolded
 from .mailbox import Mailbox
 from .meaning import SETTINGS
 from .option import api, yes_no
@@ -67,6 +67,7 @@ class MicrosoftGraph(Mailbox):
     )
     mime = MIME
     needs_to = True
+    limits = Limits(size_bytes=_MAX_BYTES)
     statuses = {404: SETTINGS}  # there is no such mailbox
     # For hours: nothing that trying again within seconds would change.
     errors = {"ErrorExceededMessageLimit": SETTINGS, "ErrorQuotaExceeded": SETTINGS}
@@ -109,13 +110,13 @@ class MicrosoftGraph(Mailbox):
             yield "headers", text, False
 
     def refuse(self, letter: Letter) -> None:
-        """Also: a larger request than it takes, and a Sender whose local part is not ASCII."""
+        """Also: a whole mail that is too large in base64, and a Sender whose local part is not ASCII."""
         super().refuse(letter)
         if letter.message.sender is not None and not self.takes(letter.message.sender):
             raise UnsupportedFeature(f"its local part is not ASCII, which {self.name} does not take", field="sender")
-        size = size_of(letter) if letter.content is None else (len(letter.content) + 2) // 3 * 4
+        size = 0 if letter.content is None else (len(letter.content) + 2) // 3 * 4
         if size > _MAX_BYTES:
-            text = f"the mail has {size} bytes as it is encoded, {self.name} takes {_MAX_BYTES}"
+            text = f"the mail has {size} bytes in base64, {self.name} takes {_MAX_BYTES}"
             raise UnsupportedFeature(text, field="attachments" if letter.message.attachments else "")
 
     # --- request ------------------------------------------------------------------------------------------------------

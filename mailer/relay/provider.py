@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..address import Address
@@ -26,6 +27,7 @@ from .exchange import Request, Response
 from .letter import Letter, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
 from .option import base_url, word, yes_no
+from .raw import in_ascii
 from .recipients import items_of, named_in
 
 if TYPE_CHECKING:
@@ -214,8 +216,11 @@ class Provider:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def letter(self, mail: Mail) -> Letter:
-        """The mail with only what this provider carries."""
-        return Letter.of(mail, self.features)
+        """The mail with only what this provider carries; content in ASCII headers, where it takes no others."""
+        letter, sender = Letter.of(mail, self.features), mail.envelope.sender
+        if letter.content is None or self.smtputf8 or (sender is not None and not self.takes(sender)):
+            return letter
+        return replace(letter, content=in_ascii(letter.content))
 
     def request(self, mail: Mail) -> Request:
         """The request that sends the mail.

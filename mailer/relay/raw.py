@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from ..errors import HeaderError
 from ..features import Features
+from ..mail import Content
+from ..ready_made import ascii_headers
 from .letter import Letter
 
-__all__ = ["MIME", "base64_content"]
+__all__ = ["MIME", "base64_content", "in_ascii"]
 
 #: What content says by itself. A provider adds what its API has beside it: ``replace(MIME, tags=True)``.
 MIME = Features(return_path=False)
@@ -21,3 +24,16 @@ def base64_content(letter: Letter) -> str:
     """The content of a letter that has some, in base64, standard alphabet, no line breaks."""
     assert letter.content is not None, "its features carry no content"  # noqa: S101 - a fault of the provider's code
     return b64encode(bytes(letter.content)).decode("ascii")
+
+
+def in_ascii(content: Content) -> Content:
+    """The content with its header in ASCII (RFC 6857), as a server without SMTPUTF8 gets it; unchanged where that is
+    not to be had: it is signed, or no UTF-8.
+    """
+    if not content.has_utf8_headers:
+        return content
+    try:
+        plain = ascii_headers(bytes(content))
+    except HeaderError:
+        return content
+    return content if plain is None else Content.of(plain)

@@ -14,6 +14,7 @@ from relay_cases import mail_of as bare_mail_of
 from relay_checks import ORDINARY, PAIR, TOKEN, ProviderChecks, answer
 
 from mailer import Content, Mail, Message, MessageError, UnsupportedFeature
+from mailer.backends.parcel import Parcel
 from mailer.backends.relay import RelayBackend
 from mailer.mime import compose
 from mailer.relay.exchange import Request
@@ -70,6 +71,7 @@ class WholeMailChecks(MailboxChecks):
             try:
                 mail = composed(message_of(case), CASES[case].get("recipients"))
                 RelayBackend(self.provider).left_out(mail)
+                mail = Parcel.of(mail, self.provider).part or mail
                 content = self.content_of(self.provider.request(mail))
             except MessageError:
                 continue
@@ -107,6 +109,18 @@ class WholeMailChecks(MailboxChecks):
             with pytest.raises(UnsupportedFeature, match="To and Cc of the content name") as refused:
                 backend.left_out(fewer)
             assert refused.value.field == "recipients"
+
+    def test_who_cannot_be_reached_takes_nobody_with_him(self) -> None:
+        mail = composed(message_of("local part not ASCII").with_(cc="Cé <ce@example.org>"))
+        parcel = Parcel.of(mail, self.provider)
+        assert RelayBackend(self.provider).left_out(mail) == ()
+        assert parcel.part is not None
+        content = self.content_of(self.provider.request(parcel.part))
+        assert content.isascii()
+        read = email.message_from_bytes(content)
+        named = [a for _, a in getaddresses([v for name in ("to", "cc", "bcc") for v in read.get_all(name, [])]) if a]
+        assert named == ["ann@example.org", "ce@example.org"]
+        assert [result.enhanced_code for result in parcel.unreachable] == ["5.6.7"]
 
     def test_folded_and_odd_headers_are_read_as_they_are(self) -> None:
         for head, named in (

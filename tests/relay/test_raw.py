@@ -13,7 +13,7 @@ from relay_cases import mail_of, message_of
 from relay_checks import PAIR
 from worlds import World
 
-from mailer import ConfigError, Content, Features, Message, Outcome, Receipt, UnsupportedFeature
+from mailer import ConfigError, Content, Envelope, Features, Message, Outcome, Receipt, UnsupportedFeature
 from mailer.backends.relay import RelayBackend, relay_factory
 from mailer.backends.url import BackendURL
 from mailer.features import Limits
@@ -115,9 +115,19 @@ class TestContent:
             made.left_out(mail_of(four).with_(message=None))
 
     def test_headers_in_utf8_are_for_who_takes_them(self) -> None:
-        mail = PAIR.with_(content=Content.of("To: björn@example.org\r\n\r\nx\r\n".encode()), message=None)
+        """Others get them in ASCII, as an SMTP server without SMTPUTF8 does; but for a mail that is signed."""
+        text = "From: a@example.com\r\nTo: Ännchen <ann@example.org>, björn@example.org\r\n\r\nx\r\n"
+        mail = PAIR.with_(content=Content.of(text.encode()), message=None)
+        assert backend().left_out(mail) == ()
+        head = b64decode(body_of(backend(), mail)["raw"]).partition(b"\r\n\r\n")[0].decode("ascii")
+        assert "<ann@example.org>" in head
+        assert "rn@" not in head
+        abroad = mail.with_(envelope=Envelope("björn@example.com", ["ann@example.org"]))
         with pytest.raises(UnsupportedFeature, match="headers: are not ASCII"):
-            backend().left_out(mail)
+            backend().left_out(abroad)
+        signed = Content.of(b"DKIM-Signature: v=1\r\n" + text.encode())
+        with pytest.raises(UnsupportedFeature, match="headers: are not ASCII"):
+            backend().left_out(mail.with_(content=signed))
 
         class Modern(Acme):
             smtputf8 = True
