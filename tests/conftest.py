@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 import trustme
-from hypothesis import settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from warm import caller_of_warm
 from worlds import NAMES, World, new_world  # pytest puts this file's folder on the path
 
@@ -20,6 +21,20 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("ordinary", max_examples=40)
 settings.register_profile("thorough", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ordinary"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
+    """While the workers collect, make the table of Unicode that hypothesis keeps in the checkout: each would."""
+    yield
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+
+        @settings(max_examples=1, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.text())
+        def any_text(text: str) -> None:
+            pass
+
+        any_text()
 
 
 def pytest_collection_finish() -> None:

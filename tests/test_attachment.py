@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from cases import each
 
 from mailer.attachment import Attachment, media_type
 from mailer.errors import HeaderError, MessageError
@@ -34,8 +35,8 @@ def test_b30_only_the_base_name_is_kept(name, base):
     assert Attachment.from_bytes(name, b"").name == base
 
 
-@pytest.mark.parametrize("bad", BAD)
-@pytest.mark.parametrize(
+@each("bad", BAD)
+@each(
     ("field", "make"),
     [
         ("attachments.name", lambda bad: Attachment.from_bytes(f"a{bad}b", b"")),

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import relay_pages
 import trustme
+from cases import each
 
 import mailer
 from mailer.cli import _EXIT_CODES
@@ -205,7 +206,7 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", mailer.__all__)
+@each("name", mailer.__all__)
 def test_every_public_name_is_in_the_reference(name):
     assert re.search(rf"^\.\. auto\w+:: {name}$", page("reference/api.md"), re.M)
 

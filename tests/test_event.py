@@ -9,6 +9,7 @@ import pickle
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from cases import each
 
 from mailer import Address, Event, EventKind, MessageError, RejectReason
 from mailer.event import MAIL_ID_KEY, mail_id_in
@@ -70,7 +71,7 @@ def test_times_are_utc():
     assert event.to_dict()["time"] == "2026-01-02T03:00:00+00:00"
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"kind": "eaten"}, {"kind": None}, {"provider": ""}, {"provider": None}, {"provider_id": 7}, {"mail_id": "a b"}, {"mail_id": ""},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cases import each
 
 from mailer.errors import HeaderError, MessageError
 from mailer.field import ADDRESS_FIELDS, OPAQUE_FIELDS, SINGLE_FIELDS, field_name, line, prose, shown, token_id
@@ -10,7 +11,7 @@ from mailer.field import ADDRESS_FIELDS, OPAQUE_FIELDS, SINGLE_FIELDS, field_nam
 CONTROLS = [chr(code) for code in (*range(9), *range(10, 32), 127)]
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@each("control", CONTROLS)
 def test_a_line_holds_no_control_character(control):
     with pytest.raises(MessageError) as caught:
         line(f"a{control}b", "subject")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_messages import one_line
@@ -124,7 +125,7 @@ def test_a_token_longer_than_a_line_is_refused():
     assert caught.value.field == "References"
 
 
-@pytest.mark.parametrize("name", sorted(OPAQUE_FIELDS))
+@each("name", sorted(OPAQUE_FIELDS))
 def test_machine_tokens_are_ascii(name):
     with pytest.raises(HeaderError) as caught:
         header.custom(name, "é")
@@ -156,8 +157,8 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("field", ["To", "Reply-To", "Disposition-Notification-To"])
+@each("name", NAMES)
+@each("field", ["To", "Reply-To", "Disposition-Notification-To"])
 def test_b9_a_display_name_is_read_back_as_one_mailbox(name, field):
     name = name.strip()
     written = header.addresses(field, [Address(name, "ann", "example.org")])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cases import each
 
 import mailer
 
@@ -245,7 +246,7 @@ def faults(file: str, source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("file", FILES)
+@each("file", FILES)
 def test_imports_point_down(file):
     assert faults(file, (ROOT / file).read_text(encoding="utf-8")) == []
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 
 import pytest
+from cases import each
 from hypothesis import HealthCheck, given, settings
 from made_messages import DATE, messages
 
@@ -76,7 +77,7 @@ def hello(**more: object) -> Message:
     return Message(**{"from_": "shop@example.com", "to": "ann@example.org", "subject": "Hi", "text": "Hello", **more})
 
 
-@pytest.mark.parametrize("place", sorted(PLACES))
+@each("place", sorted(PLACES))
 def test_b1_b2_b4_hostile_text_is_refused_by_name_and_nothing_is_sent(place):
     fields, field = PLACES[place]
     with Mailer("memory:") as mailer:

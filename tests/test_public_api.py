@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import each
 
 import mailer
 
@@ -35,7 +36,7 @@ def test_the_lazy_table_is_what_type_checkers_see():
     assert imported == mailer._MODULE_OF
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_every_name_is_there_and_in_its_modules_all(name):
     module = importlib.import_module(f"mailer.{mailer._MODULE_OF[name]}")
     assert getattr(mailer, name) is getattr(module, name)

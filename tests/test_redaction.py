@@ -12,6 +12,7 @@ from collections import namedtuple
 from urllib.parse import quote, quote_plus
 
 import pytest
+from cases import each
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def test_secrets_show_none():
     assert repr(Secrets(PASSWORD)) == "<Secrets>"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "shown"),
     [
         ("smtp://user:hush@h:25/x", "smtp://user:***@h:25/x"),

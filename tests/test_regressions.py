@@ -9,6 +9,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from cases import each
 
 from mailer import (
     Address,
@@ -57,10 +58,8 @@ def values():
     ]
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)  # no address: workers must agree
-@pytest.mark.parametrize(
-    "kind", [Message, Address, Attachment, DeliveryOptions, Envelope, Mail, Receipt, RecipientResult, Attempt]
-)
+@each("junk", JUNK)
+@each("kind", [Message, Address, Attachment, DeliveryOptions, Envelope, Mail, Receipt, RecipientResult, Attempt])
 def test_from_dict_of_junk_raises_nothing_but_message_errors(kind, junk):
     try:
         kind.from_dict(junk)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import anyio
 import pytest
+from cases import each
 from exchange import DATA, EHLO, HI, MAIL, OK, QUIT, RCPT, message, sent, url
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNO
 NOW = datetime(1994, 11, 6, 8, 49, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "seconds"),
     [
         ("7", 7.0),

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from cases import each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -290,7 +291,7 @@ def generated() -> Iterator[int]:
 async def awaited() -> None: ...
 
 
-@pytest.mark.parametrize("source", REFUSED)
+@each("source", REFUSED)
 def test_what_is_not_in_the_language_is_refused_when_it_is_made(source):
     with pytest.raises(TemplateError, match="stored text, line 1: "):
         StoredTemplate(text=source)
@@ -298,7 +299,7 @@ def test_what_is_not_in_the_language_is_refused_when_it_is_made(source):
         StoredTemplate(html=source)
 
 
-@pytest.mark.parametrize("source", ESCAPES)
+@each("source", ESCAPES)
 def test_no_escape_leads_out(source):
     user, coroutine = User(), awaited()
     context = {

@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 import pytest
+from cases import each
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from worlds import World
@@ -68,7 +69,7 @@ def test_the_parts_of_a_url(url: str, parts: dict[str, Any]) -> None:
     assert {name: getattr(parsed, name) for name in parts} == parts
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         ("", "scheme"),
@@ -150,7 +151,7 @@ def test_the_settings_of_smtp(ca_file: str) -> None:
     assert (usual.total_s, usual.connect_s, usual.command_s, usual.final_s) == (180, 10, 30, 120)
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         *(
@@ -210,7 +211,7 @@ def test_options_that_sound_secret_are_masked(name: str) -> None:
     assert str(BackendURL.parse(f"x://TOKEN@h?{name}={SECRET}&b=1")) == f"x://***@h?{name}=***&b=1"
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         f"smtp://user:{SECRET}/x@h.test",
@@ -274,7 +275,7 @@ def test_an_encoded_blank_or_parenthesis_stays_in_its_member() -> None:
     assert group.members[0].endpoint.password == "a b(c)"
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         ("failover()", "empty"),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cases import each
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -148,7 +149,7 @@ def test_http_is_for_this_machine(url: str) -> None:
     assert TokenProvider.refresh_token(url, client_id="app", refresh_token="rt")._source.shown["client_id"] == "app"
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "says"),
     [
         (lambda: TokenProvider.refresh_token("gogle", client_id="a", refresh_token="r"), "'google' or 'microsoft'"),
@@ -227,7 +228,7 @@ def test_a_life_that_is_no_number() -> None:
     assert [life_s(said) for said in (float("nan"), float("inf"), "1e999", None, [], {})] == [300.0] * 6
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "kind", "code", "says"),
     [
         (response(400, {"error": "invalid_grant"}), AuthError, "invalid_grant", "let the user consent again"),

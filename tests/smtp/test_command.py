@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cases import each
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from mailer.smtp.reply import Reply
 # ---- What a client writes ----
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "expected"),
     [
         (command.ehlo("mail.example.org"), b"EHLO mail.example.org\r\n"),
@@ -76,8 +77,8 @@ def test_check_14_commands_are_exact_bytes(written: bytes, expected: bytes) -> N
 UNSAFE = ["\r\n", "\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\u2028", " ", "é", "\ud800"]
 
 
-@pytest.mark.parametrize("unsafe", UNSAFE)
-@pytest.mark.parametrize(
+@each("unsafe", UNSAFE)
+@each(
     "build",
     [
         lambda text: command.ehlo(text),
@@ -100,8 +101,8 @@ def test_nothing_breaks_out_of_its_argument(build, unsafe: str) -> None:  # type
         assert raised.value.field, around
 
 
-@pytest.mark.parametrize("unsafe", [char for char in UNSAFE if char not in (" ", "é")])
-@pytest.mark.parametrize(
+@each("unsafe", [char for char in UNSAFE if char not in (" ", "é")])
+@each(
     "build",
     [
         lambda text: command.mail(text, smtputf8=True),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cases import each
 from exchange import message, sent
 from worlds import World
 
@@ -94,7 +95,7 @@ def test_what_a_url_means(url: str, expected: tuple[object, ...]) -> None:
     assert made.tls == "required"
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         ("smtp+gmial://u:s3cret-pw@default", "did you mean 'smtp+gmail'"),

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 
 import pytest
+from cases import each
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,8 +26,8 @@ def replies_in(data: bytes, *, step: int | None = None) -> list[Reply]:
     return found
 
 
-@pytest.mark.parametrize("step", [None, 1, 2, 3])
-@pytest.mark.parametrize(
+@each("step", [None, 1, 2, 3])
+@each(
     ("data", "expected"),
     [
         (b"250 ok\r\n", [Reply(250, ("ok",))]),
@@ -176,7 +177,7 @@ def test_enhanced_code_and_text(reply: Reply, enhanced: str | None, text: str) -
     assert reply.text == text
 
 
-@pytest.mark.parametrize("code", range(200, 600, 7))
+@each("code", range(200, 600, 7))
 def test_check_03_check_19_the_first_digit_alone_decides(code: int) -> None:
     reply = Reply(code, ("x",))
     judged = [reply.is_positive, reply.is_intermediate, reply.is_transient, reply.is_permanent]
