@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import threading
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
+from hook_programs import trace
 
 from mailer import Address, Content, Envelope, Mailer, Message
 from mailer.errors import ConfigError, HookError, MessageError
@@ -641,3 +644,16 @@ def test_log_and_format_strings_from_hooks_are_inert(world, caplog):
     for line in ours:
         assert line.isprintable()
         assert "%s%n{0.__class__}" in line
+
+
+# --- WordPress --------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_programs_leave_the_trace_that_wordpress_left():
+    """Thirty of the twelve thousand that ``tests/real/test_wordpress_hooks.py`` gives to WordPress itself."""
+    recorded = Path(__file__).parent / "golden" / "wordpress_hooks.jsonl"
+    lines = recorded.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 30
+    for line in lines:
+        one = json.loads(line)
+        assert trace(one["program"]) == one["trace"]
