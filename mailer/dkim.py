@@ -14,16 +14,15 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
-from typing import Protocol
 
 from .address import Address
 from .dkim_key import DkimKey
+from .dkim_relaxed import RelaxedBody, relaxed_field
 from .errors import ConfigError, MessageError
 from .field import shown
 from .mail import Content, Piece
 
-__all__ = ["DkimKey", "DkimSigner", "RelaxedBody", "relaxed_field", "signed_data"]
+__all__ = ["DkimKey", "DkimSigner", "signed_data"]
 
 # RFC 6376 section 5.4.1 says which make sense. In the order of h=.
 _ALWAYS = ("from to cc subject date message-id reply-to mime-version content-type content-transfer-encoding").split()
@@ -42,88 +41,11 @@ _NEVER = frozenset(
 _FIELD_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,76}", re.ASCII)  # without ":" and ";", which h= is parted by
 
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_BLANKS = re.compile(rb"[ \t]+")
-_MANY_BLANKS = re.compile(rb" {2,}")
 _END = b"\r\n\r\n"
-_BLANK_ENDS = b"\r\n" * 8192  # of a mail that is nothing but line ends, hashed so many at a time
 # Nearly every From: an address alone, or in angle brackets behind a name without quotes, commas and comments.
 _PLAIN_FROM = re.compile(rb"[ \t]*(?:[^@<>(),:;\"\\]*<)?[^\s@<>(),:;\"\\\[\]]+@([A-Za-z0-9.-]+)>?[ \t]*")
 _ENCODED_WORD = re.compile(rb"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=")
 _FOLD = 76
-
-
-class _Sha256(Protocol):
-    """What ``hashlib`` gives."""
-
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-def relaxed_field(name: bytes, body: bytes) -> bytes:
-    """A header field in relaxed form, without CRLF at its end (RFC 6376 section 3.4.2).
-
-    Args:
-        name: In lower case, without blanks.
-        body: What follows the colon, folds and all; a CRLF at its end is dropped.
-    """
-    if b"\r\n" in body:
-        body = body.replace(b"\r\n", b"")
-    return name + b":" + _BLANKS.sub(b" ", body).strip(b" ")
-
-
-class RelaxedBody:
-    """The hash of a body in relaxed form (RFC 6376 section 3.4.4), fed in chunks cut anywhere.
-
-    Only what the next chunk may change is kept: how many line ends came last, and whether a blank followed them.
-    """
-
-    __slots__ = ("_ends", "_has_blank", "_has_cr", "_hash", "_is_empty")
-
-    def __init__(self) -> None:
-        self._hash: _Sha256 = sha256()
-        self._ends = 0
-        self._has_blank = self._has_cr = False
-        self._is_empty = True
-
-    def update(self, chunk: bytes) -> None:
-        """Hash some more of the body, whose line ends are CRLF."""
-        if self._has_cr:
-            chunk, self._has_cr = b"\r" + chunk, False
-        if chunk.endswith(b"\r"):
-            chunk, self._has_cr = chunk[:-1], True
-        text = chunk.rstrip(b" \t\r\n")
-        if text:
-            self._hash_text(text)
-        last = chunk[len(text) :]
-        ends = last.count(b"\n")
-        self._ends += ends
-        blanks_last = last[-1:] in (b" ", b"\t")
-        self._has_blank = blanks_last if ends or text else self._has_blank or blanks_last
-
-    def _hash_text(self, text: bytes) -> None:
-        """What ends in something visible, behind what was kept."""
-        while self._ends > len(_BLANK_ENDS) // 2:
-            self._hash.update(_BLANK_ENDS)
-            self._ends -= len(_BLANK_ENDS) // 2
-        if self._ends or self._has_blank:
-            text = b"\r\n" * self._ends + (b" " if self._has_blank else b"") + text
-            self._ends, self._has_blank = 0, False
-        # "Ignore all whitespace at the end of lines" and "reduce all sequences of WSP within a line to a single SP".
-        if b"\t" in text:
-            text = text.replace(b"\t", b" ")
-        if b"  " in text:
-            text = _MANY_BLANKS.sub(b" ", text)
-        if b" \r\n" in text:
-            text = text.replace(b" \r\n", b"\r\n")
-        self._hash.update(text)
-        self._is_empty = False
-
-    def digest(self) -> bytes:
-        """The hash, once all has been fed; nothing is fed any more."""
-        # "Ignore all empty lines at the end"; "if the body is non-empty but does not end with a CRLF, one is added".
-        if not self._is_empty:
-            self._hash.update(b"\r\n")
-        return self._hash.digest()
 
 
 class DkimSigner:
@@ -136,6 +58,7 @@ class DkimSigner:
     Args:
         keys: The keys.
         headers: Names of further header fields to sign, where they stand.
+        unsigned: Names of those not to sign, for a server on the way replaces them; From is always signed.
         expires_s: For how long the signature holds, in seconds (x=); None: for ever.
 
     Raises:
@@ -143,7 +66,14 @@ class DkimSigner:
             is none.
     """
 
-    def __init__(self, keys: Iterable[DkimKey], *, headers: Iterable[str] = (), expires_s: int | None = None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[DkimKey],
+        *,
+        headers: Iterable[str] = (),
+        unsigned: Iterable[str] = (),
+        expires_s: int | None = None,
+    ) -> None:
         self.keys = tuple(keys)
         if not self.keys:
             raise ConfigError("dkim: there is no key: make one with 'mailer dkim keygen'")
@@ -162,6 +92,9 @@ class DkimSigner:
                 raise ConfigError(f"dkim: {shown(name)} is no header field to sign")
             if lower not in self._signed:
                 self._signed.append(lower)
+        self._unsigned = {name.lower() if isinstance(name, str) else "" for name in unsigned}
+        if strange := self._unsigned - set(self._signed[1:]):  # RFC 6376 section 5.4: From MUST be signed
+            raise ConfigError(f"dkim: {shown(min(strange))} is no header field that could be left unsigned")
         if expires_s is not None and (type(expires_s) is not int or expires_s < 1):
             raise ConfigError(f"dkim: expires_s={shown(expires_s)}: must be a whole number of seconds, 1 or more")
         self._expires_s = expires_s
@@ -173,7 +106,7 @@ class DkimSigner:
         fitting = next((self._by_sender[name] for name in above if name in self._by_sender), [])
         return list(dict.fromkeys([*fitting, *self._by_sender.get("*", ())]))
 
-    def signed(self, content: Content, *, now: int) -> Content | None:
+    def signed(self, content: Content, *, now: int, unsigned: Iterable[str] = ()) -> Content | None:
         """The mail with its signatures in front.
 
         What is read from elsewhere on each iteration (files) must then give what was signed: if it does not, iterating
@@ -182,6 +115,7 @@ class DkimSigner:
         Args:
             content: The whole mail.
             now: Seconds since 1970, for t=.
+            unsigned: Names of further header fields not to sign this time, in lower case.
 
         Returns:
             None if no key fits its From.
@@ -201,17 +135,17 @@ class DkimSigner:
         for chunk in chunks:
             body.update(chunk)
         body_hash = b64encode(body.digest()).decode()
-        names = self._names(fields)
+        names = self._names(fields, self._unsigned.union(unsigned))
         data = signed_data(fields, names)
         signatures = [self._signature(key, names, data, body_hash, now) for key in keys]
         return content.made_of(["".join(signatures).encode("ascii"), *pieces])
 
-    def _names(self, fields: dict[str, list[bytes]]) -> list[str]:
+    def _names(self, fields: dict[str, list[bytes]], unsigned: set[str]) -> list[str]:
         """What h= lists: each field as often as it stands there, and once more."""
         names: list[str] = []
         for name in self._signed:
             count = len(fields.get(name, ()))
-            if count or name in _ALWAYS:
+            if (count or name in _ALWAYS) and (name not in unsigned or name == "from"):
                 names += [name] * (count + 1)
         return names
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from made_messages import composed, messages
 
 from mailer.attachment import Attachment
-from mailer.dkim import DkimKey, DkimSigner, RelaxedBody, relaxed_field, signed_data
+from mailer.dkim import DkimKey, DkimSigner, signed_data
+from mailer.dkim_relaxed import RelaxedBody, relaxed_field
 from mailer.errors import ConfigError, MessageError
 from mailer.mail import Content
 from mailer.message import Message
@@ -321,6 +322,23 @@ def test_what_is_covered():
     for name in ("Received", "Return-Path", "DKIM-Signature", "Bcc", "", "a:b", "a;b", "a\r\nb", "é", None):
         with pytest.raises(ConfigError, match="no header field to sign"):
             DkimSigner([ED25519], headers=[name])
+
+
+def test_what_a_server_replaces_may_stay_unsigned():
+    signer = DkimSigner([ED25519], unsigned=["Date", "MESSAGE-ID"])
+    made = signed(hello(), signer)
+    assert not {"date", "message-id"} & set(covered(made))
+    changed = re.sub(rb"\r\n(Date|Message-ID): [^\r]*", rb"\r\n\1: another", made)
+    assert changed != made
+    assert verified(changed, [ED25519]) == [True]
+    once = DkimSigner([ED25519]).signed(composed(hello()), now=NOW, unsigned=["date", "from"])
+    assert once is not None
+    assert "date" not in covered(bytes(once))
+    assert covered(bytes(once)).count("from") == 2
+    for name in ("From", "X-Own", "Received", "", None):
+        with pytest.raises(ConfigError, match="left unsigned"):
+            DkimSigner([ED25519], unsigned=[name])
+    assert DkimSigner([ED25519], headers=["X-Own"], unsigned=["x-own"]).keys == (ED25519,)
 
 
 # --- the field itself -------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ LAYERS = {
     # 2: pure logic
     "dkim.py": 2,
     "dkim_key.py": 2,
+    "dkim_relaxed.py": 2,
     "features.py": 2,
     "header.py": 2,
     "linear_pattern.py": 2,

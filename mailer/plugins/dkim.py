@@ -11,6 +11,7 @@ from pydantic import Field, InstanceOf, PrivateAttr, SecretStr, model_validator
 from ..dkim import DkimKey, DkimSigner
 from ..envelope import Envelope
 from ..errors import ConfigError, MessageError
+from ..features import Features
 from ..hooks import Hooks
 from ..hookspecs import Context
 from ..mail import Content, Mail
@@ -22,6 +23,8 @@ __all__ = ["Dkim", "DkimKeySettings", "DkimSettings"]
 
 #: Larger ones are hashed in a thread, where there is an event loop to be kept going: some milliseconds, and files.
 _AT_ONCE_BYTES = 256 * 1024
+#: Feature that a backend lacks -> the header field that it replaces.
+_REPLACED = {"message_id": "message-id", "date": "date"}
 #: Behind signers of a body (S/MIME), whose work is signed too.
 _PRIORITY = 100
 
@@ -61,6 +64,9 @@ class DkimSettings(DkimKeySettings):
         (), description="Several keys: tables of the settings above, or `DkimKey` objects."
     )
     headers: tuple[str, ...] = Field((), description="Further header fields to sign, where they stand.")
+    unsigned: tuple[str, ...] = Field(
+        (), description="Header fields not to sign, as a server on the way replaces them: `Date, Message-ID`, by SES."
+    )
     expires_s: int | None = Field(None, description="For how many seconds a signature holds (`x=`); else for ever.")
     unmatched: Literal["error", "skip"] = Field(
         "error", description="A mail whose From no key signs for: an `error`, or `skip` to send it unsigned."
@@ -83,7 +89,7 @@ class DkimSettings(DkimKeySettings):
                 keys = [one if isinstance(one, DkimKey) else one.read() for one in self.keys]
                 if self.domain or self.selector or self.key or self.key_file or not keys:
                     keys.insert(0, self.read())
-                self._signer = DkimSigner(keys, headers=self.headers, expires_s=self.expires_s)
+                self._signer = DkimSigner(keys, headers=self.headers, unsigned=self.unsigned, expires_s=self.expires_s)
             except ConfigError as error:
                 raise ValueError(str(error).removeprefix("dkim: ")) from None
         return self._signer
@@ -113,12 +119,14 @@ class Dkim(Plugin[DkimSettings]):
             MessageError: No key signs for its From.
         """
         if len(mail.content) <= _AT_ONCE_BYTES:
-            return self._signed(mail)
-        return context.runtime.run(lambda: self._signed(mail))
+            return self._signed(mail, context)
+        return context.runtime.run(lambda: self._signed(mail, context))
 
-    def _signed(self, mail: Mail) -> Mail:
+    def _signed(self, mail: Mail, context: Context) -> Mail:
         content = lasting(mail.content, mail.envelope)
-        signed = self.settings.signer().signed(content, now=int(self.clock()))
+        features = Features() if context.backend is None else context.backend.features
+        replaced = [field for name, field in _REPLACED.items() if not getattr(features, name)]
+        signed = self.settings.signer().signed(content, now=int(self.clock()), unsigned=replaced)
         if signed is not None:
             return mail.with_(content=signed)
         if self.settings.unmatched == "skip":

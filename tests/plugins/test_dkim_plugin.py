@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,25 @@ def test_a_json_api_carries_no_signature(world: World) -> None:
             assert "dkim" not in json.dumps(relay.requests[-1].json).lower()
 
 
+def test_an_api_that_takes_whole_mails_carries_it(world: World) -> None:
+    with FakeRelay("postal") as relay, world.mailer(f"{relay.url}&api=mime", plugins=[signing()]) as mailer:
+        for message in MESSAGES:
+            assert mailer.send(message).ok
+        assert len(relay.requests) == len(MESSAGES)
+        for request in relay.requests:
+            taken(b64decode(request.json["data"]))
+
+
+def test_what_a_service_replaces_is_not_signed(world: World) -> None:
+    """SES writes Date and Message-ID anew: signed, they would break the signature."""
+    with FakeRelay("ses") as relay, world.mailer(f"{relay.url}&api=mime", plugins=[signing()]) as mailer:
+        assert mailer.send(hello()).ok
+        content = b64decode(relay.requests[0].json["Content"]["Raw"]["Data"])
+        replaced = re.sub(rb"\r\n(Date|Message-ID): [^\r]*", rb"\r\n\1: another", content)
+        assert replaced != content
+        taken(replaced)
+
+
 # --- which mails ------------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +317,7 @@ def test_a_wrong_setting_is_told_at_the_start_without_its_value(tmp_path: Path) 
         ({"domain": "example.com", "key": pem}, "'' is no selector"),
         ({**named, "key": pem, "senders": "com"}, "'com' is no domain"),
         ({**named, "key": pem, "headers": "Received"}, "'Received' is no header field to sign"),
+        ({**named, "key": pem, "unsigned": "Date, From"}, "'from' is no header field that could be left unsigned"),
         ({**named, "key": pem, "expires_s": 0}, "expires_s=0"),
         ({**named, "key": pem, "unmatched": "ignore"}, "unmatched"),
         ({**named, "key": pem, "domian": "x"}, "did you mean 'domain'"),
