@@ -12,7 +12,7 @@ from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt, RecipientResult
 
-__all__ = ["Alike", "address_of", "each_its_own", "gathered", "packed", "to_all"]
+__all__ = ["Alike", "Weight", "address_of", "each_its_own", "gathered", "packed", "to_all"]
 
 #: How many mails, and how many bytes, a mail is in a request.
 Weight = Callable[[Mail], tuple[int, int]]

@@ -22,10 +22,11 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..retry import MAX_RETRY_AFTER_S
 from ..verdict import Scope
+from .batch import Weight, packed
 from .exchange import Request, Response
 from .letter import Letter, size_of
 from .option import api, is_loopback, yes_no
-from .provider import Junk, Provider, items_of, packed
+from .provider import Junk, Provider, items_of
 from .raw import MIME, base64_content
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ class HttpJson(Provider):
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """By number and size."""
-        return packed(mails, lambda mail: (1, size_of(self.letter(mail))), self.batch_size, _BATCH_BYTES)
+        weight: Weight = lambda mail: (1, size_of(self.letter(mail)))  # noqa: E731
+        return packed(mails, weight, self.batch_size, _BATCH_BYTES, named=lambda mail: mail.id)
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Several mails."""
@@ -225,6 +227,10 @@ class HttpJson(Provider):
         said = _said(data)
         fine = replace(response, status=200)
         return [self.receipts(data, [mail], fine if mail.id in said else response, self.accepted)[0] for mail in mails]
+
+    def refuses_whole(self, response: Response) -> bool:
+        """Not where the answer says what has become of each."""
+        return super().refuses_whole(response) and not _said(response.json())
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"mails": [{"id", "outcome", "provider_id", "text", "results": [{"address", "outcome", ...}]}]}``"""

@@ -19,7 +19,7 @@ from .letter import Letter, text_bytes
 from .places import Places, as_one
 from .provider import Provider
 
-__all__ = ["PerRecipient"]
+__all__ = ["PerRecipient", "is_marked"]
 
 _BATCH_BYTES = 20_000_000
 # Options are laid over what mails have in common: they must have all of it.
@@ -59,7 +59,7 @@ class PerRecipient(Provider):
             return None
         if message.provider_options:
             return _COMMON_WITH_OPTIONS(message)
-        if message.provider_template is not None or _is_marked(letter):
+        if message.provider_template is not None or is_marked(letter):
             return _COMMON_AS_WRITTEN(message)
         shape = [getattr(message, field) is None for field in self.texts if field != "headers"]
         return self._common(message), shape, [name for name, _ in letter.headers]
@@ -93,7 +93,7 @@ class PerRecipient(Provider):
         return each_its_own(self.receipt(response, to_all(mails)), mails)
 
 
-def _is_marked(letter: Letter) -> bool:
+def is_marked(letter: Letter) -> bool:
     """Whether anything in it would be evaluated."""
     message = letter.message
     addresses = (*message.from_, *message.reply_to, *letter.to, *letter.cc, *letter.bcc)

@@ -7,7 +7,7 @@ what they have in common is found again, so that no language of theirs ever sees
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -29,18 +29,19 @@ class Places:
         values: For each mail what stands in each place.
     """
 
-    def __init__(self, texts: Mapping[str, Sequence[str]], mails: int) -> None:
+    def __init__(self, texts: Mapping[str, Sequence[str]], mails: int, *, is_trimmed: bool = False) -> None:
         """Find what they have in common.
 
         Args:
             texts: Field -> its text in each mail, in their order.
             mails: How many mails there are.
+            is_trimmed: Whether a place is cut down to the words in which its texts differ.
         """
         self._parts: dict[str, _Parts] = {}
         self.values: list[list[str]] = [[] for _ in range(mails)]
         self.count = 0
         for field, those in texts.items():
-            parts, columns = _divided(those, self.count)
+            parts, columns = _divided(those, self.count, is_trimmed=is_trimmed)
             self._parts[field] = parts
             self.count += len(columns)
             for values, own in zip(self.values, zip(*columns, strict=True), strict=False):
@@ -55,6 +56,14 @@ class Places:
         """
         return "".join([part if isinstance(part, str) else written(part) for part in self._parts[field]])
 
+    def has_before(self, mark: str) -> bool:
+        """Whether a text has the mark right before a place, where it would blur the place's begin."""
+        return any(
+            isinstance(part, int) and str(before).endswith(mark)
+            for parts in self._parts.values()
+            for before, part in pairwise(parts)
+        )
+
     def has_behind(self, mark: str) -> bool:
         """Whether a text goes on with the mark right behind a place, where it would blur the place's end."""
         return any(
@@ -64,13 +73,16 @@ class Places:
         )
 
 
-def as_one(letters: Sequence[Letter], fields: Iterable[str], written: Callable[[int], str]) -> tuple[Letter, Places]:
+def as_one(
+    letters: Sequence[Letter], fields: Iterable[str], written: Callable[[int], str], *, is_trimmed: bool = False
+) -> tuple[Letter, Places]:
     """Letters that are alike as one: the first, with places where they differ, and what stands there in each.
 
     Args:
         letters: With the same of the fields, and the same header fields.
         fields: Of a message, its texts; "headers" for what custom header fields say.
         written: How the API writes the place with this number.
+        is_trimmed: See :class:`Places`.
     """
     first = letters[0]
     texts: dict[str, Sequence[str]] = {}
@@ -80,7 +92,7 @@ def as_one(letters: Sequence[Letter], fields: Iterable[str], written: Callable[[
             texts |= {f"headers {number}": column for number, column in enumerate(columns)}
         elif getattr(first.message, field) is not None:
             texts[field] = [getattr(letter.message, field) for letter in letters]
-    places = Places(texts, len(letters))
+    places = Places(texts, len(letters), is_trimmed=is_trimmed)
     if not places.count:
         return first, places
     said = {field: places.text(field, written) for field in texts}
@@ -89,7 +101,7 @@ def as_one(letters: Sequence[Letter], fields: Iterable[str], written: Callable[[
     return replace(first, message=first.message.with_(**changes), headers=tuple(headers)), places  # type: ignore[arg-type]  # they are texts
 
 
-def _divided(texts: Sequence[str], first: int) -> tuple[_Parts, list[list[str]]]:
+def _divided(texts: Sequence[str], first: int, *, is_trimmed: bool) -> tuple[_Parts, list[list[str]]]:
     """The common text with the numbers of its places, and for each place what stands there in each text."""
     if all(text == texts[0] for text in texts):
         return [texts[0]] if texts else [], []
@@ -98,7 +110,8 @@ def _divided(texts: Sequence[str], first: int) -> tuple[_Parts, list[list[str]]]
         rows = _squared(rows)
     parts: _Parts = []
     columns: list[list[str]] = []
-    for column in zip(*rows, strict=True):
+    pieces = [part for column in zip(*rows, strict=True) for part in (_trimmed(column) if is_trimmed else (column,))]
+    for column in pieces:
         if _are_same(column):
             if parts and isinstance(parts[-1], str):
                 parts[-1] += column[0]
@@ -112,6 +125,28 @@ def _divided(texts: Sequence[str], first: int) -> tuple[_Parts, list[list[str]]]
     return parts, columns
 
 
+def _trimmed(column: Sequence[str]) -> Iterator[Sequence[str]]:
+    """What the pieces begin with, the words in which they differ, and what they end with; none of the words is empty.
+
+    Where it is cut, no word is: what is left to some of the pieces, without the others, is a part of what is left here.
+    """
+    if _are_same(column) or not all(column):
+        yield column
+        return
+    begin = _common(column, range(min(map(len, column)) - 1))
+    while begin and column[0][begin - 1].isalnum():
+        begin -= 1
+    rest = [piece[begin:] for piece in column]
+    end = _common(rest, range(-1, -min(map(len, rest)), -1))
+    while end and rest[0][-end].isalnum():
+        end -= 1
+    if begin:
+        yield [piece[:begin] for piece in column]
+    yield [piece[: len(piece) - end] for piece in rest]
+    if end:
+        yield [piece[len(piece) - end :] for piece in rest]
+
+
 def _squared(rows: Sequence[list[str]]) -> list[list[str]]:
     """Rows of one length: what is the same at their begin and end, and the rest of each as one piece."""
     shortest = min(map(len, rows))
@@ -120,7 +155,7 @@ def _squared(rows: Sequence[list[str]]) -> list[list[str]]:
     return [[*row[:begin], "".join(row[begin : len(row) - end]), *row[len(row) - end :]] for row in rows]
 
 
-def _common(rows: Sequence[list[str]], indices: Iterable[int]) -> int:
+def _common(rows: Sequence[Sequence[str]], indices: Iterable[int]) -> int:
     """In how many places, from the first of these on, they all have the same."""
     count = 0
     for index in indices:

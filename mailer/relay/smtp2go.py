@@ -1,13 +1,13 @@
 """SMTP2GO: https://developers.smtp2go.com/reference/send-standard-email
 
 ``smtp2go://API-KEY@default`` (the nearest region), ``@us``, ``@eu`` or ``@au``. It counts and names whom it refuses
-inside a 200. Its batches are not used: nothing says whether one mail that is not valid spoils the others; nor is its
-endpoint for MIME, which reads the recipients from the header and so cannot hide one.
+inside a 200, and so each mail of a batch. Its endpoint for MIME is not used: it reads the recipients from the header,
+and so cannot hide one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..attachment import Attachment
@@ -16,14 +16,16 @@ from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
+from .batch import Weight, packed
 from .exchange import Request, Response
-from .letter import base64_text, mailbox, whole_second
+from .letter import base64_text, mailbox, size_of, whole_second
 from .meaning import ACCOUNT, SETTINGS
 from .provider import Junk, Provider, merged, named_in
 
 __all__ = ["Smtp2Go"]
 
 _TAKEN = ("to", "cc", "bcc")
+_BATCH_BYTES = 50_000_000
 # It says no Retry-After: "try again in a minute" is its rule.
 _THROTTLED_S = 60.0
 _BAD_KEY = "api_key"
@@ -53,6 +55,7 @@ class Smtp2Go(Provider):
         provider_options=True,
     )
     limits = Limits(to=100, cc=100, bcc=100, size_bytes=50_000_000, schedule_s=3 * 24 * 3600)
+    batch_size = 100  # no limit is published
     template_has_subject = True
     needs_to = True
     statuses = {402: SETTINGS}
@@ -62,6 +65,23 @@ class Smtp2Go(Provider):
 
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
+        return self._post("/email/send", self._body(mail))
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """By number and size; what has no subject goes alone, for there it must have one."""
+        yield from ([mail] for mail in mails if not self.letter(mail).message.subject)
+        named = [mail for mail in mails if self.letter(mail).message.subject]
+        weight: Weight = lambda mail: (1, size_of(self.letter(mail)))  # noqa: E731
+        yield from packed(named, weight, self.batch_size, _BATCH_BYTES)
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails, whatever they are; each is refused or taken by itself."""
+        return self._post("/email/batch", {"emails": [self._body(mail) for mail in mails]})
+
+    def _post(self, path: str, body: Any) -> Request:
+        return Request.json(self.base + path, body, {"X-Smtp2go-Api-Key": self.token})
+
+    def _body(self, mail: Mail) -> dict[str, Any]:
         letter = self.letter(mail)
         message = letter.message
         body: dict[str, Any] = {"sender": mailbox(message.from_[0])}
@@ -87,11 +107,7 @@ class Smtp2Go(Provider):
             body["inlines"] = [_file(image, image.content_id or image.name) for image in letter.inline]
         if message.send_at is not None:
             body["schedule"] = whole_second(message.send_at).isoformat()
-        return Request.json(
-            f"{self.base}/email/send",
-            merged(body, message.provider_options, _TAKEN),
-            {"X-Smtp2go-Api-Key": self.token},
-        )
+        return merged(body, message.provider_options, _TAKEN)
 
     # --- answer -------------------------------------------------------------------------------------------------------
 
@@ -139,6 +155,18 @@ class Smtp2Go(Provider):
                 ]
             ),
         )
+
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """``{"data": [{"email_id": "..."}, {"error": "..."}]}``: an item for each mail, in their order."""
+        data = response.json()
+        items = data.get("data") if isinstance(data, dict) else None
+        is_whole = response.is_success and response.cut is None
+        if not is_whole or not isinstance(items, list) or len(items) != len(mails):
+            return self.receipts(data, mails, response, self.accepted)
+        return [
+            self.receipts({"data": item}, [mail], response, self.accepted)[0]
+            for item, mail in zip(items, mails, strict=True)
+        ]
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"data": {"error", "error_code", "field_validation_errors"}}``, or the same without ``data`` around it."""

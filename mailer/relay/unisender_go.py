@@ -9,8 +9,9 @@ his own, which shows To and Cc as they are. Its language of templates is asked o
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from types import MappingProxyType
 from typing import Any
 
 from .. import header
@@ -24,12 +25,15 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, mailbox, unfolded, whole_second
 from .meaning import SETTINGS
-from .provider import Junk, Provider, merged
+from .plain_words import PlainWords
+from .provider import Junk, merged
 
 __all__ = ["UnisenderGo"]
 
 _TAKEN = ("recipients", "to", "cc", "bcc")
 _MAX_METADATA = 10
+_MAX_TAGS, _MAX_TAG = 4, 50
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Names with these in a header are taken for several mailboxes, however they are quoted; as encoded-words they are not.
 _BLURRED = frozenset(",<>@")
 # RFC 2047 section 2: an encoded-word has 75 characters at most, "=?utf-8?b?" and "?=" among them.
@@ -39,7 +43,7 @@ _DEFERRED = ("temporary_unavailable",)
 _TWICE = "duplicate"
 
 
-class UnisenderGo(Provider):
+class UnisenderGo(PlainWords):
     """Unisender Go's sending API, version 1."""
 
     name = "unisendergo"
@@ -63,7 +67,10 @@ class UnisenderGo(Provider):
         provider_options=True,
     )
     has_unique_headers = True
-    limits = Limits(recipients=500, cc=10, reply_to=1)
+    batch_size = 500
+    texts = ("subject", "text", "html")
+    owned = ("context", "metadata")
+    limits = Limits(recipients=500, cc=10, reply_to=1, tags=_MAX_TAGS, size_bytes=10_000_000)
     errors = {114: SETTINGS}  # the account lives in the other data centre
 
     # --- before sending -----------------------------------------------------------------------------------------------
@@ -75,6 +82,8 @@ class UnisenderGo(Provider):
         texts = (message.subject, message.text, message.html, message.amp_html)
         if message.provider_template is None and any("{{" in text for text in texts if text):
             yield "text", f"with '{{{{', in the subject too, is evaluated by {self.name}", False
+        if len(_tags(message.tags)) < len(message.tags[:_MAX_TAGS]):
+            yield "tags", f"of more than {_MAX_TAG} characters are not carried by {self.name}", True
         if len(message.metadata) > _MAX_METADATA:
             yield "metadata", f"beyond the first {_MAX_METADATA} keys is not carried by {self.name}", True
 
@@ -83,6 +92,19 @@ class UnisenderGo(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail: a copy for each of its recipients; to whom it shows To and Cc, if there is anybody to show."""
         letter = self.letter(mail)
+        return self._post(letter, [_recipient(address) for address in (*letter.to, *letter.cc, *letter.bcc)])
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails that are alike: a copy for each recipient, with substitutions and metadata of his own."""
+        letter, places = self.as_one(mails)
+        variables, metadata = self.variables(mails, places), self.own(mails, "metadata")
+        recipients = [
+            _recipient(self.only(mail), variables[n] if variables else {}, metadata[n] if metadata else {})
+            for n, mail in enumerate(mails)
+        ]
+        return self._post(self.bare(letter, metadata=metadata, variables=variables), recipients)
+
+    def _post(self, letter: Letter, recipients: list[dict[str, Any]]) -> Request:
         message = letter.message
         sender = message.from_[0]
         body: dict[str, Any] = {"from_email": sender.ascii}
@@ -100,17 +122,17 @@ class UnisenderGo(Provider):
                 body["global_substitutions"] = dict(message.context)
         else:
             body["body"] = _texts(letter)
-        body["recipients"] = [_recipient(address) for address in (*letter.to, *letter.cc, *letter.bcc)]
+        body["recipients"] = recipients
         if headers := _headers(letter):
             body["headers"] = headers
         if letter.files:
             body["attachments"] = [_file(attachment, attachment.name) for attachment in letter.files]
         if letter.inline:  # whose name there is their content id
             body["inline_attachments"] = [_file(a, a.content_id or a.name) for a in letter.inline]
-        if message.tags:
-            body["tags"] = list(message.tags)
+        if tags := _tags(message.tags):
+            body["tags"] = tags
         if message.metadata:
-            body["global_metadata"] = {key: as_text(v) for key, v in [*message.metadata.items()][:_MAX_METADATA]}
+            body["global_metadata"] = _metadata(message.metadata)
         for key, flag in (("track_links", message.track_clicks), ("track_read", message.track_opens)):
             if flag is not None:
                 body[key] = int(flag)
@@ -182,9 +204,23 @@ def _failed(data: Any) -> Mapping[str, str]:
     return {email.lower(): reason for email, reason in items if isinstance(reason, str)}
 
 
-def _recipient(address: Address) -> dict[str, Any]:
-    named = {"substitutions": {"to_name": address.name}} if address.name else {}
-    return {"email": address.ascii, **named}
+def _recipient(
+    address: Address, variables: Mapping[str, Any] = _NOTHING, metadata: Mapping[str, Any] = _NOTHING
+) -> dict[str, Any]:
+    recipient: dict[str, Any] = {"email": address.ascii}
+    if substitutions := {**variables, **({"to_name": address.name} if address.name else {})}:
+        recipient["substitutions"] = substitutions
+    if metadata:
+        recipient["metadata"] = _metadata(metadata)
+    return recipient
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {key: as_text(value) for key, value in [*metadata.items()][:_MAX_METADATA]}
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    return [tag for tag in tags[:_MAX_TAGS] if len(tag) <= _MAX_TAG]
 
 
 def _headers(letter: Letter) -> dict[str, str]:

@@ -7,7 +7,7 @@ its alias, which has none. The id of a mail is that of its request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text
 from .meaning import ACCOUNT, SETTINGS
-from .provider import Junk, Provider, merged, named_in
+from .plain_words import PlainWords
+from .provider import Junk, merged, named_in
 
 __all__ = ["ZeptoMail"]
 
@@ -31,7 +32,7 @@ _MAX_FILES = 60
 _BAD_ADDRESS = "SM_113"
 
 
-class ZeptoMail(Provider):
+class ZeptoMail(PlainWords):
     """ZeptoMail's sending API, version 1.1."""
 
     name = "zeptomail"
@@ -58,6 +59,8 @@ class ZeptoMail(Provider):
     has_unique_headers = True
     template_has_subject = True
     needs_to = True
+    batch_size = 500
+    texts = ("subject", "text", "html")
     limits = Limits(to=340, cc=100, bcc=100, reply_to=40)
     # Codes of the details, which say more than those they stand in.
     errors = {
@@ -95,13 +98,22 @@ class ZeptoMail(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
         letter = self.letter(mail)
+        return self._post(
+            letter, {kind: list(map(_recipient, those)) for kind, those in letter.kinds().items() if those}
+        )
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """Several mails that are alike: a copy for each recipient, with what is filled in for him."""
+        letter, places = self.as_one(mails)
+        variables = self.variables(mails, places)
+        to = [_recipient(self.only(mail)) for mail in mails]
+        for recipient, own in zip(to, variables, strict=False):
+            recipient["merge_info"] = dict(own)
+        return self._post(self.bare(letter, metadata=None, variables=variables), {"to": to}, "/batch")
+
+    def _post(self, letter: Letter, recipients: Mapping[str, Any], kind: str = "") -> Request:
         message = letter.message
-        body: dict[str, Any] = {"from": _mailbox(message.from_[0])}
-        body |= {
-            kind: [{"email_address": _mailbox(address)} for address in those]
-            for kind, those in letter.kinds().items()
-            if those
-        }
+        body: dict[str, Any] = {"from": _mailbox(message.from_[0]), **recipients}
         path = "/email"
         if message.provider_template is not None:
             path = "/email/template"
@@ -123,7 +135,7 @@ class ZeptoMail(Provider):
             if flag is not None:
                 body[key] = flag
         return Request.json(
-            self.base + path,
+            self.base + path + kind,
             merged(body, message.provider_options, _TAKEN),
             {"Authorization": f"Zoho-enczapikey {self.token}"},
         )
@@ -201,6 +213,10 @@ def _content(letter: Letter) -> dict[str, Any]:
 
 def _mailbox(address: Address) -> dict[str, str]:
     return {"address": address.ascii, "name": address.name} if address.name else {"address": address.ascii}
+
+
+def _recipient(address: Address) -> dict[str, Any]:
+    return {"email_address": _mailbox(address)}
 
 
 def _file(attachment: Attachment) -> dict[str, str]:

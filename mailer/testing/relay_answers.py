@@ -119,9 +119,12 @@ def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("x-smtp2go-api-key") != token:
         code = "E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"
         return Answer(status=401, body={"request_id": "x", "data": {"error": "No permission.", "error_code": code}})
-    if request.method != "POST" or request.path != "/v3/email/send":
+    if request.method != "POST" or request.path not in ("/v3/email/send", "/v3/email/batch"):
         return Answer(status=404, body={"request_id": "x", "data": {"error": "Not found.", "error_code": "E_NotFound"}})
     body = request.json
+    if request.path == "/v3/email/batch":
+        items = [{"email_id": f"sg-{number}-{n}"} for n, _ in enumerate(body["emails"])]
+        return Answer(body={"request_id": f"q-{number}", "data": items})
     count = sum(len(body.get(kind, ())) for kind in ("to", "cc", "bcc"))
     data = {"succeeded": count, "failed": 0, "failures": [], "email_id": f"sg-{number}"}
     if "schedule" in body:
@@ -134,7 +137,7 @@ def _zeptomail(request: RelayRequest, token: str, number: int) -> Answer:
         details = [{"code": "SERR_157", "message": "Invalid API Token found", "target": "token"}]
         error = {"code": "TM_4001", "message": "Access Denied", "details": details, "request_id": f"z-{number}"}
         return Answer(status=401, body={"error": error})
-    if request.method != "POST" or request.path not in ("/v1.1/email", "/v1.1/email/template"):
+    if request.method != "POST" or not re.fullmatch(r"/v1\.1/email(/template)?(/batch)?", request.path):
         return Answer(status=404, body={"error": {"code": "TM_404", "message": "Not found", "details": []}})
     data = [{"code": "EM_104", "additional_info": [], "message": "Email request received"}]
     return Answer(status=201, body={"data": data, "message": "OK", "request_id": f"z-{number}", "object": "email"})

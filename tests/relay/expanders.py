@@ -9,8 +9,10 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator
+from email.header import decode_header, make_header
 from typing import Any
 
+from mailer import Message
 from mailer.relay.exchange import Request
 from mailer.testing import RelayRequest
 
@@ -152,6 +154,59 @@ def _brevo(request: Request) -> Iterator[Copy]:
         )
 
 
+_DOUBLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+
+
+def _escaping(text: str | None, values: dict[str, Any], *, is_html: bool) -> str | None:
+    """The worst of both: what is filled in is escaped in html, and evaluated again."""
+    if text is None:
+        return None
+    shown = {name: html.escape(value) if is_html else value for name, value in values.items()}
+    return _until_still(text, lambda text: _DOUBLE.sub(lambda found: shown.get(found[1], "EVALUATED"), text))
+
+
+def _smtp2go(request: Request) -> Iterator[Copy]:
+    body = json.loads(request.content)
+    for item in body.get("emails", [body]):
+        [to] = item["to"]
+        headers = {h["header"]: h["value"] for h in item.get("custom_headers", [])}
+        yield to, item["subject"], item.get("text_body"), item.get("html_body"), headers.get("X-Row"), {}
+
+
+def _zeptomail(request: Request) -> Iterator[Copy]:
+    body = json.loads(request.content)
+    is_batch = request.url.endswith("/batch")
+    assert is_batch or len(body["to"]) == 1, "they see each other"
+    for to in body["to"]:
+        values = to.get("merge_info", {})
+        texts = [body["subject"], body.get("textbody"), body.get("htmlbody")]
+        if is_batch:
+            texts = [_escaping(text, values, is_html=text is texts[2]) for text in texts]
+        row = body.get("mime_headers", {}).get("X-Row")
+        yield to["email_address"]["address"], texts[0], *texts[1:], row, json.loads(body.get("client_reference", "{}"))
+
+
+def _unisender_go(request: Request) -> Iterator[Copy]:
+    message = json.loads(request.content)["message"]
+    assert "to" not in message.get("headers", {})
+    for to in message["recipients"]:
+        values = to.get("substitutions", {})
+        body = message["body"]
+        subject, text = (_escaping(t, values, is_html=False) for t in (message["subject"], body.get("plaintext")))
+        row = message.get("headers", {}).get("X-Row")
+        metadata = {**message.get("global_metadata", {}), **to.get("metadata", {})}
+        shown = str(make_header(decode_header(row))) if row is not None else None
+        yield to["email"], str(subject), text, _escaping(body.get("html"), values, is_html=True), shown, metadata
+
+
+def _http_json(request: Request) -> Iterator[Copy]:
+    for mail in json.loads(request.content)["mails"]:
+        message = Message.from_dict(mail["message"])
+        [to] = mail["envelope"]["recipients"]
+        row = dict(message.headers).get("X-Row")
+        yield to, message.subject, message.text, message.html, row, dict(message.metadata)
+
+
 EXPANDERS: dict[str, Callable[[Request], Iterator[Copy]]] = {
     "postmark": _postmark,
     "sendgrid": _sendgrid,
@@ -161,4 +216,8 @@ EXPANDERS: dict[str, Callable[[Request], Iterator[Copy]]] = {
     "mailjet": _mailjet,
     "sparkpost": _sparkpost,
     "mandrill": _mandrill,
+    "smtp2go": _smtp2go,
+    "zeptomail": _zeptomail,
+    "unisendergo": _unisender_go,
+    "http+json": _http_json,
 }

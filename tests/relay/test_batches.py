@@ -14,7 +14,10 @@ import test_mailjet
 import test_mandrill
 import test_resend
 import test_sendgrid
+import test_smtp2go
 import test_sparkpost
+import test_unisender_go
+import test_zeptomail
 from expanders import EXPANDERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +29,7 @@ from mailer import Attachment, Mail, Message, Outcome, ProtocolError, Unsupporte
 from mailer.backends.relay import RelayBackend
 from mailer.relay.brevo import Brevo
 from mailer.relay.exchange import Request
+from mailer.relay.http_json import HttpJson
 from mailer.relay.mailgun import Mailgun
 from mailer.relay.mailjet import Mailjet
 from mailer.relay.mandrill import Mandrill
@@ -34,7 +38,10 @@ from mailer.relay.postmark import Postmark
 from mailer.relay.provider import Provider
 from mailer.relay.resend import Resend
 from mailer.relay.sendgrid import SendGrid
+from mailer.relay.smtp2go import Smtp2Go
 from mailer.relay.sparkpost import SparkPost
+from mailer.relay.unisender_go import UnisenderGo
+from mailer.relay.zeptomail import ZeptoMail
 from mailer.testing import Answer, FakeRelay, RelayRequest
 
 A, R, D, U = Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.UNKNOWN
@@ -47,6 +54,10 @@ PROVIDERS: dict[str, Provider] = {
     "mailjet": Mailjet("TOKEN", "SECRET"),
     "sparkpost": SparkPost("TOKEN"),
     "mandrill": Mandrill("TOKEN"),
+    "smtp2go": Smtp2Go("TOKEN"),
+    "zeptomail": ZeptoMail("TOKEN"),
+    "unisendergo": UnisenderGo("TOKEN"),
+    "http+json": HttpJson(base="https://relay.example.com/mails", batch=100),
 }
 
 
@@ -58,6 +69,9 @@ CHECKS: dict[str, Any] = {
     "mailjet": test_mailjet.TestMailjet,
     "sparkpost": test_sparkpost.TestSparkPost,
     "mandrill": test_mandrill.TestMandrill,
+    "smtp2go": test_smtp2go.TestSmtp2Go,
+    "zeptomail": test_zeptomail.TestZeptoMail,
+    "unisendergo": test_unisender_go.TestUnisenderGo,
 }
 
 
@@ -102,7 +116,7 @@ def test_mails_of_one_content_are_as_few_requests_as_the_limit_allows(name: str)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_two_contents_in_turns_are_two_requests(name: str) -> None:
     mails = [mail(n, tags=["ab"[n % 2]], html=f"<p>{n % 2}</p>") for n in range(20)]
-    is_any = name in ("postmark", "resend", "mailjet")
+    is_any = name in ("postmark", "resend", "mailjet", "smtp2go", "http+json", "zeptomail")  # which carries no tags
     made = requests(PROVIDERS[name], mails)
     assert len(made) == (1 if is_any else 2)
     assert got(name, made) == told(mails)
@@ -121,7 +135,7 @@ def test_a_mail_to_several_keeps_its_recipients_together(name: str) -> None:
     provider = PROVIDERS[name]
     pair = mail(0, to=["ann@example.org", "bob@example.org"])
     made = requests(provider, [mail(1), pair, mail(2)])
-    if provider.batch_size > 1 and name in ("mailgun", "sparkpost", "mandrill"):
+    if provider.batch_size > 1 and name in ("mailgun", "sparkpost", "mandrill", "zeptomail", "unisendergo"):
         assert len(made) == 2
         assert sum(b"ann@example.org" in request.content for request in made) == 1
     else:
@@ -159,7 +173,8 @@ def test_what_anybody_wrote_arrives_as_it_was_written(name: str, rows: list[tupl
     backend = RelayBackend(provider)
     mails = []
     for number, (subject, text, row, value) in enumerate(rows):
-        metadata = {"brevo": {}, "resend": {"k": "x"}}.get(name, {"k": value})  # where those may differ
+        # where those may differ
+        metadata = {"brevo": {}, "resend": {"k": "x"}, "smtp2go": {}}.get(name, {"k": value})
         one = mail(
             number, subject=f"Hi {subject}".strip(), text=f"Hello\n{text}\nBye", html=f"<p>a</p>{text}<p>b</p>",
             headers={"X-Row": f"r {row}".strip()}, metadata=metadata,
@@ -167,7 +182,7 @@ def test_what_anybody_wrote_arrives_as_it_was_written(name: str, rows: list[tupl
         try:
             backend.left_out(one)
         except UnsupportedFeature:  # it is refused whole, before
-            assert name in ("brevo", "sparkpost")
+            assert name in ("brevo", "sparkpost", "unisendergo")
             continue
         mails.append(one)
     expected = told(mails)
@@ -177,9 +192,7 @@ def test_what_anybody_wrote_arrives_as_it_was_written(name: str, rows: list[tupl
     assert got(name, requests(provider, mails)) == expected
 
 
-@pytest.mark.parametrize(
-    "name", ["postmark", "sendgrid", "mailgun", "brevo", "resend", "mailjet", "sparkpost", "mandrill"]
-)
+@pytest.mark.parametrize("name", [*PROVIDERS])
 def test_a_merged_newsletter_is_one_request(name: str) -> None:
     """Five lines of twenty kilobytes differ."""
     filler = "".join(f"<p>paragraph {n}</p>\n" for n in range(1000))
@@ -190,7 +203,7 @@ def test_a_merged_newsletter_is_one_request(name: str) -> None:
     made = requests(PROVIDERS[name], mails)
     assert len(made) == 1
     assert got(name, made) == told(mails)
-    if name in ("sendgrid", "mailgun", "sparkpost", "mandrill"):
+    if name in ("sendgrid", "mailgun", "sparkpost", "mandrill", "zeptomail", "unisendergo"):
         assert len(made[0].content) < 3 * len(filler), "what they have in common goes once"
 
 
@@ -238,6 +251,8 @@ def test_stored_templates_have_each_recipients_variables() -> None:
         ("brevo", lambda body: [one["params"] for one in body["messageVersions"]]),
         ("mailjet", lambda body: [one["Variables"] for one in body["Messages"]]),
         ("sparkpost", lambda body: [one["substitution_data"] for one in body["recipients"]]),
+        ("zeptomail", lambda body: [one["merge_info"] for one in body["to"]]),
+        ("unisendergo", lambda body: [one["substitutions"] for one in body["message"]["recipients"]]),
         (
             "mandrill",
             lambda body: [{v["name"]: v["content"] for v in one["vars"]} for one in body["message"]["merge_vars"]],
@@ -361,7 +376,9 @@ def picky(relay: FakeRelay, request: RelayRequest) -> Answer:
     )
 
 
-@pytest.mark.parametrize("name", ["mailgun", "brevo", "sparkpost", "sendgrid", "mandrill"])
+@pytest.mark.parametrize(
+    "name", ["mailgun", "brevo", "sparkpost", "sendgrid", "mandrill", "smtp2go", "zeptomail", "unisendergo"]
+)
 def test_one_bad_mail_takes_no_other_with_it(name: str) -> None:
     with FakeRelay(name) as relay, new_world("blocking") as world, world.mailer(relay.url) as mailer:
         relay.next(*[lambda request: picky(relay, request)] * 100)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from relay_cases import mail_of, message_of
+from relay_cases import mail_of, message_of, schema_errors
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
@@ -72,6 +72,13 @@ class TestSmtp2Go(ProviderChecks):
         "no credits": (fault(402, "E_X"), [D, D], ConfigError, "E_X"),
         "in another form": (answer(400, {"data": {"error": 7, "error_code": []}}), [R, R], None, "HTTP 400"),
     }  # fmt: skip
+
+    def faults(self, body: Any) -> list[str]:
+        """A batch has a form of its own."""
+        if "emails" in body:
+            pointer = "#/paths/~1email~1batch/post/requestBody/content/application~1json/schema"
+            return schema_errors(body, "smtp2go.openapi.json", pointer, is_closed=True)
+        return super().faults(body)
 
     def schema_body(self, body: Any) -> Any:
         """The vendor's file types ``template_data`` as a string; its samples give an object."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from relay_cases import FILES, mail_of, message_of
+from relay_cases import FILES, mail_of, message_of, schema_errors
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
@@ -67,16 +67,12 @@ class TestZeptoMail(ProviderChecks):
     }  # fmt: skip
 
     def faults(self, body: Any) -> list[str]:
-        """A stored template has a form of its own."""
-        if "template_key" in body or "template_alias" in body:
-            return type(self)._of_template(body)
-        return super().faults(body)
-
-    @staticmethod
-    def _of_template(body: Any) -> list[str]:
-        from relay_cases import schema_errors
-
-        return schema_errors(body, "zeptomail.requests.schema.json", "#/$defs/template", is_closed=True)
+        """A stored template has a form of its own, and so has a batch."""
+        is_batch = len(body["to"]) > 1 and not {"cc", "bcc"} & set(body)
+        kind = "template" if {"template_key", "template_alias"} & set(body) else "email"
+        if is_batch:
+            kind = {"template": "templateBatch", "email": "batch"}[kind]
+        return schema_errors(body, "zeptomail.requests.schema.json", f"#/$defs/{kind}", is_closed=True)
 
     def test_a_template_is_named_by_its_key_or_by_its_alias(self) -> None:
         for name, key in (("2d6f.1a2b.k1.9c3d", "template_key"), ("welcome", "template_alias")):
