@@ -44,6 +44,10 @@ class Gmail(Mailbox):
     name = "gmail"
     bases = {"default": "https://gmail.googleapis.com"}
     by_smtp = "smtp+gmail"
+    remedies = dict.fromkeys(
+        ("insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
+        "(tokens for it have the scope https://www.googleapis.com/auth/gmail.send)",
+    )
     features = replace(MIME, provider_options=True)
     limits = Limits(size_bytes=36_700_160)
     errors = {
@@ -112,7 +116,7 @@ class Gmail(Mailbox):
         code = next((reason for reason in reasons if reason in self.errors), None)
         if code is None:
             code = next(iter(reasons), status if isinstance(status, str) and status else None)
-        return code, text if isinstance(text, str) else ""
+        return self.said(code, text)
 
     def retry_after_s(self, response: Response) -> float | None:
         """Retry-After, or the time that the words name: "User-rate limit exceeded.  Retry after 2026-...Z"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,6 +37,8 @@ class Mailbox(Provider):
     signs_with = "token"
     #: Where a password opens it: the scheme of a preset for SMTP.
     by_smtp: ClassVar[str]
+    #: Error code -> what is to be done about the access tokens.
+    remedies: ClassVar[Mapping[str, str]]
 
     def __init__(self, user: str = "", *, base: str = "", api: str = "json") -> None:
         """Make it for a mailbox.
@@ -83,6 +86,11 @@ class Mailbox(Provider):
         if letter.content is not None:
             header_of(mail, letter)
         return letter
+
+    def said(self, code: str | None, text: object) -> tuple[str | None, str]:
+        """Code and words of an error, with what is to be done about it."""
+        words = [text if isinstance(text, str) else "", self.remedies.get(code or "", "")]
+        return code, " ".join(filter(None, words))
 
     def signed(self, request: Request, credential: Any, now: datetime) -> Request:
         """With the access token."""

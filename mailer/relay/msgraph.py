@@ -56,6 +56,10 @@ class MicrosoftGraph(Mailbox):
         "china": "https://microsoftgraph.chinacloudapi.cn/v1.0",
     }
     by_smtp = "smtp+office365"
+    remedies = {
+        "InvalidAuthenticationToken": "(tokens for it have the scope https://graph.microsoft.com/.default, not SMTP's)",
+        "ErrorAccessDenied": "(the application needs the permission Mail.Send of Microsoft Graph)",
+    }
     features = Features(
         alternatives=False,
         amp_html=False,
@@ -155,7 +159,7 @@ class MicrosoftGraph(Mailbox):
         if not isinstance(error, dict):
             return (error if isinstance(error, str) and error else None), ""
         code, text = error.get("code"), error.get("message")
-        return (code if isinstance(code, str) and code else None), text if isinstance(text, str) else ""
+        return self.said(code if isinstance(code, str) and code else None, text)
 
 
 def _message(letter: Letter) -> dict[str, Any]:

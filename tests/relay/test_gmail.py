@@ -68,7 +68,7 @@ class TestGmail(WholeMailChecks):
         "no mailbox": (answer(400, error(400, "failedPrecondition", "Mail service not enabled")), [D, D], ConfigError, "failedPrecondition"),
         "bad token": (answer(401, error(401, "authError", "Invalid Credentials")), [D, D], AuthError, "authError Invalid"),
         "another scope": (answer(403, error(403, "insufficientPermissions")), [D, D], AuthError, "insufficientPerm"),
-        "another scope, as it is said today": (answer(403, error(403, text="scopes", status="PERMISSION_DENIED", details=[{"@type": "x", "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}])), [D, D], AuthError, "ACCESS_TOKEN_SCOPE_INSUFFICIENT scopes"),
+        "another scope, as it is said today": (answer(403, error(403, text="scopes", status="PERMISSION_DENIED", details=[{"@type": "x", "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}])), [D, D], AuthError, "ACCESS_TOKEN_SCOPE_INSUFFICIENT scopes (tokens for it have the scope https://www.googleapis.com/auth/gmail.send)"),
         "forbidden by the domain": (answer(403, error(403, "domainPolicy")), [D, D], AuthError, "domainPolicy"),
         "too many": (answer(403, error(403, "rateLimitExceeded")), [D, D], None, "rateLimitExceeded"),
         "too many of the user": (answer(403, error(403, "userRateLimitExceeded")), [D, D], None, "userRateLimit"),

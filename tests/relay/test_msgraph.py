@@ -43,7 +43,7 @@ ANSWERS = {
     "a page inside a 202": (answer(202, b"<html>"), [U, U], ProtocolError, "no JSON object"),
     "another success": (answer(200), [U, U], ProtocolError, "it is no 202"),
     "refused": (answer(400, error("ErrorInvalidRecipients", "At least one\r\nis not valid")), [R, R], None, "ErrorInvalidRecipients At least one is not valid"),
-    "bad token": (answer(401, error("InvalidAuthenticationToken")), [D, D], AuthError, "InvalidAuthenticationToken"),
+    "bad token": (answer(401, error("InvalidAuthenticationToken")), [D, D], AuthError, "InvalidAuthenticationToken x (tokens for it have the scope https://graph.microsoft.com/.default"),
     "not permitted": (answer(403, error("ErrorAccessDenied")), [D, D], AuthError, "ErrorAccessDenied"),
     "as another": (answer(403, error("ErrorSendAsDenied")), [D, D], AuthError, "ErrorSendAsDenied"),
     "no such mailbox": (answer(404, error("ErrorInvalidUser")), [D, D], ConfigError, "ErrorInvalidUser"),
