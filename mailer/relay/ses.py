@@ -44,7 +44,7 @@ from .ses_body import (
     template_data,
 )
 from .ses_errors import ACCOUNT_WORDS, DENIED, ERRORS, STALE, typed
-from .ses_host import REGIONS, endpoint_of, region_in
+from .ses_host import REGIONS, endpoint_of, is_aws, region_in
 from .sigv4 import sigv4_signed
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Ses(Provider):
             api: "mime" gives it the mail's content as it is.
 
         Raises:
-            ConfigError: Keys or region cannot be any, or there is one of a pair.
+            ConfigError: Keys or region cannot be any, there is one of a pair, or there are none for a host not AWS'.
         """
         keys = None
         if access_key or secret_key or session_token:
@@ -149,6 +149,8 @@ class Ses(Provider):
         elif credentials is not None and profile:
             raise ConfigError("ses: credentials and profile are two ways of saying one thing: give one")
         super().__init__(access_key or self.name, base=base or endpoint_of(region), api=api)
+        if keys is None and credentials is None and not is_aws(self.base):
+            raise ConfigError("ses: what AWS' settings hold is for AWS' hosts: give keys for this one in the URL")
         self.region = region
         self.credentials = credentials if keys is None else keys
         self.session_token = session_token

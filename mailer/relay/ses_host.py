@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..field import shown
+from .option import is_loopback
 
-__all__ = ["REGIONS", "endpoint_of", "region_in"]
+__all__ = ["REGIONS", "endpoint_of", "is_aws", "region_in"]
 
 #: Those that have SES, as of 2026; a new one works as well.
 REGIONS = tuple(
@@ -20,6 +22,7 @@ REGIONS = tuple(
     """.split()
 )
 
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}", re.ASCII)
 #: What a region's name begins with -> the domain of that part of AWS.
 _DOMAINS = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu"}
@@ -40,3 +43,9 @@ def endpoint_of(region: str) -> str:
 def region_in(host: str) -> str:
     """The region that a host's name holds ("email-fips.us-east-1.amazonaws.com"), or ""."""
     return next((label for label in host.split(".") if _REGION.fullmatch(label)), "")
+
+
+def is_aws(base: str) -> bool:
+    """Whether a base URL is AWS' own, or this machine's."""
+    host = urlsplit(base).hostname or ""
+    return is_loopback(host) or host.endswith(_AWS)

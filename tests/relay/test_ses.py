@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from relay_cases import CASES, mail_of, message_of, schema_errors
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
@@ -144,6 +145,8 @@ class TestSes(SesChecks):
             ("ses://K:T@eu-west-1?scheme=http", "this machine alone"),
             ("ses://K:T@eu-west-1?api=raw", "must be one of json, mime"),
             ("ses://K:T@eu-west-1?regin=x", "region"),
+            ("ses://relay.example.com?region=eu-west-1", "AWS' settings hold is for AWS' hosts"),
+            ("ses://email.eu-west-1.amazonaws.com.example.com", "is for AWS' hosts"),
         ):
             with pytest.raises(ConfigError, match=words) as wrong:
                 backend_from_url(url)
@@ -446,6 +449,28 @@ def blobs(body: Any) -> Any:
 
 
 class TestByHand:
+    def test_a_client_of_the_app_s_own_sends_what_is_signed(self, world: World) -> None:
+        """Headers that it adds or writes otherwise are not signed: the others reach AWS as they were."""
+
+        def handler(request: httpx.Request) -> httpx.Response:
+            assert request.headers["host"] == "email.eu-west-1.amazonaws.com"
+            found = re.search("SignedHeaders=([^,]+),", request.headers["authorization"])
+            assert found is not None
+            names = [name for name in found[1].split(";") if name != "host"]
+            again = Request(str(request.url), tuple([(n, request.headers[n]) for n in names]), request.content)
+            moment = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            keys = AwsCredentials("KEY", "s3cret")
+            ours = sigv4_signed(again, keys, region="eu-west-1", service="ses", now=moment)
+            assert dict(ours.headers)["Authorization"] == request.headers["authorization"]
+            return httpx.Response(200, json={"MessageId": "m-1"})
+
+        kind = httpx.Client if world.name == "blocking" else httpx.AsyncClient
+        client = kind(transport=httpx.MockTransport(handler))
+        base = "https://email.eu-west-1.amazonaws.com:443"
+        backend = RelayBackend(Ses("KEY", "s3cret", region="eu-west-1", base=base), client=client)
+        with world.mailer(backend) as mailer:
+            assert mailer.send(message_of("names")).provider_ids == ("m-1",)
+
     def test_check_asks_for_the_account(self, world: World) -> None:
         with FakeRelay("ses", token="s3cret") as relay:
             with world.mailer(relay.url) as mailer:
