@@ -165,6 +165,8 @@ def _page(relay: Relay) -> str:
     parts += ["## What it carries", _carried(relay), *_rules(provider)]
     limits = [(text, relay.limit(field)) for field, text in LIMITS.items() if relay.limit(field)]
     limits.append(("mails in one request", f"{provider.batch_size:,}"))
+    if provider.rate:
+        limits.append(("requests to its own hosts", provider.rate))
     parts += ["## Limits", _table(("of", "at most"), limits)]
     meanings = {f"HTTP {status}": meaning for status, meaning in provider.statuses.items()}
     meanings |= {f"`{code}`": meaning for code, meaning in provider.errors.items()}

@@ -67,18 +67,20 @@ class RateLimiter:
     In any stretch of t seconds it gives out at most ``burst + t / rate.interval_s`` turns.
 
     Args:
-        rate: How often.
+        rate: How often; None: as often as asked, but for pauses.
         runtime: Its clock, and where callers wait.
         burst: How many turns an idle limiter gives out at once, at least 1. With 1 turns are evenly spread.
     """
 
-    def __init__(self, rate: Rate, runtime: Runtime, *, burst: int = 1) -> None:
+    def __init__(self, rate: Rate | None, runtime: Runtime, *, burst: int = 1) -> None:
         if burst < 1:
             raise ConfigError(f"burst={burst}: must be 1 or more")
         self.rate = rate
         self._runtime = runtime
-        self._slack_s = (burst - 1) * rate.interval_s
+        self._interval_s = 0.0 if rate is None else rate.interval_s
+        self._slack_s = (burst - 1) * self._interval_s
         self._lock = Lock()
+        self._holds = 0  # how many pauses there were
         self._due = float("-inf")  # when the next turn is due if all before it came evenly spread
 
     def reserve(self, deadline: float | None = None) -> float:
@@ -93,24 +95,34 @@ class RateLimiter:
             due = max(self._due, self._runtime.now())
             turn = due - self._slack_s
             if deadline is not None and turn > deadline:
-                raise DeadlineExceeded(f"at {self.rate} the next turn comes after the deadline")
-            self._due = due + self.rate.interval_s
+                at = "after the pause that was asked for" if self.rate is None else f"at {self.rate}"
+                raise DeadlineExceeded(f"{at} the next turn comes after the deadline")
+            self._due = due + self._interval_s
             return turn
 
     async def wait(self, deadline: float | None = None) -> None:
-        """Take a turn and wait until it comes.
+        """Take a turn and wait until it comes; another one, if a pause has begun meanwhile.
 
         Raises:
             DeadlineExceeded: As :meth:`reserve`, at once: nobody waits in vain.
         """
-        turn = self.reserve(deadline)
-        while (left := turn - self._runtime.now()) > 0:
-            await self._runtime.sleep(left)
+        holds = -1
+        while holds != self._holds:
+            holds = self._holds
+            turn = self.reserve(deadline)
+            while (left := turn - self._runtime.now()) > 0:
+                await self._runtime.sleep(left)
+
+    @property
+    def wait_s(self) -> float:
+        """How long a turn that is asked for now would be waited for, in seconds."""
+        return max(self._due - self._slack_s - self._runtime.now(), 0.0)
 
     def hold(self, seconds: float) -> None:
         """Let the next turn come no sooner than in so many seconds: the peer asked for a pause (``Retry-After``)."""
         with self._lock:
             self._due = max(self._due, self._runtime.now() + seconds + self._slack_s)
+            self._holds += 1
 
     def __repr__(self) -> str:
-        return f"<RateLimiter {self.rate}>"
+        return f"<RateLimiter {self.rate or 'off'}>"

@@ -69,6 +69,7 @@ class Backend(Unpickled):
         batch_size: How many mails one call of ``send_many`` takes at most; 1 if it has none.
         runtime: The mailer's, once there is one. All waiting goes through it.
         transcript: Receipts and errors are to have what was said, where it says anything.
+        has_stand_in: Another member of a group carries what it defers: it is not to keep a mail waiting for long.
     """
 
     features: Features = Features()
@@ -78,6 +79,7 @@ class Backend(Unpickled):
     runtime: Runtime
     unsupported: Unsupported = "default"
     transcript: bool = False
+    has_stand_in: bool = False
     is_group = False
 
     def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:

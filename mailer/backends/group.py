@@ -94,6 +94,7 @@ class GroupBackend(Backend):
         super().attach(runtime, unsupported)
         for member in self.members:
             member.transcript = member.transcript or self.transcript
+            member.has_stand_in = self.has_stand_in or len(self.members) > 1
             member.attach(runtime, unsupported)
 
     @property

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from ..errors import ConfigError
+from ..rate import Rate
 from ..redaction import MASK, Unpickled
 
-__all__ = ["BackendURL", "choice", "dns_servers", "flag", "ip_addresses", "seconds", "text", "whole"]
+__all__ = ["BackendURL", "choice", "dns_servers", "flag", "ip_addresses", "pace", "seconds", "text", "whole"]
 
 T = TypeVar("T")
 
@@ -259,6 +260,16 @@ def choice(*words: str) -> Callable[[str], str]:
         return value.lower()
 
     return one_of
+
+
+def pace(value: str) -> str:
+    """A rate as :meth:`mailer.rate.Rate.parse` reads it, or "off"."""
+    if value != "off":
+        try:
+            Rate.parse(value)
+        except ConfigError:
+            raise ValueError("must be a rate such as 50/s, 1000/m or 3600/h, or off") from None
+    return value
 
 
 def ip_addresses(value: str) -> tuple[str, ...]:

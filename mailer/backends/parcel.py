@@ -44,10 +44,14 @@ class Parcel:
         )
         return cls(mail, mail.with_(envelope=mail.envelope.for_recipients(reached)) if reached else None, refused)
 
-    def settle(self, verdict: Verdict, text: str, error: MailerError | None = None) -> None:
+    def settle(
+        self, verdict: Verdict, text: str, error: MailerError | None = None, *, retry_after_s: float | None = None
+    ) -> None:
         """The same for everyone, if it is not settled yet."""
         if self.receipt is None and self.part is not None:
-            receipt = Receipt.for_all(self.part, verdict.outcome, text=text, scope=verdict.scope)
+            receipt = Receipt.for_all(
+                self.part, verdict.outcome, text=text, scope=verdict.scope, retry_after_s=retry_after_s
+            )
             self.receipt = receipt.with_(error=error)
 
     def whole(self) -> Receipt:

@@ -34,7 +34,8 @@ from ..relay.provider import Provider
 from ..tls import tls_context
 from ..verdict import VERDICTS, Scope, Verdict, event_of
 from .base import Backend, Health
-from .options import BackendURL, choice, seconds, text
+from .options import BackendURL, choice, pace, seconds, text
+from .pace import Pace
 from .parcel import Parcel
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class RelayBackend(Backend):
         ca_file: str | None = None,
         client: Any = None,
         proxy: str | Proxy | None = None,
+        rate: str = "",
         url: str = "",
     ) -> None:
         """Make it. Opens no connection.
@@ -88,7 +90,12 @@ class RelayBackend(Backend):
             client: An ``httpx.Client`` (``httpx.AsyncClient`` for an ``AsyncMailer``) to send with, for
                 a test with ``httpx.MockTransport`` say. You close it. Blocking, its own timeouts count.
             proxy: By way of which, ``http://user:password@host:3128`` or ``socks5://...``; None: straight there.
+            rate: How often requests go out at most, for all who share this backend: "50/s", "120/m"; "" is what the
+                provider publishes for its own hosts; "off" sends at once, and heeds no Retry-After.
             url: How it prints itself, secrets masked.
+
+        Raises:
+            ConfigError: ``ca_file``, ``proxy`` or ``rate`` cannot be used.
         """
         self.provider = provider
         self.features = provider.features
@@ -104,6 +111,7 @@ class RelayBackend(Backend):
         self._proxy = Proxy.parse(proxy) if isinstance(proxy, str) else proxy
         if client is not None and proxy is not None:
             raise ConfigError(f"{self.url}: a client of your own has its own proxy: give it to that")
+        self._pace = Pace(provider, rate)
         self._credentials: _Source | None = None
         if provider.signs_with in _SOURCES:
             self._credentials = _source_module(provider).source_for(provider).credentials
@@ -188,11 +196,13 @@ class RelayBackend(Backend):
         sent: list[bool] = []
         try:
             response = await self._send(request, sent)
+            self._pace.heed(response)
         except MailerError as error:
             is_before = not sent or isinstance(error, (ConfigError, ConnectError, TlsError))
             verdict = VERDICTS[event_of(error, "reply malformed")] if is_before else self._lost(parcels)
+            after_s = self._pace.after_s(self._patience_s) if is_before else None
             for parcel in parcels:
-                parcel.settle(verdict, self.provider.words(str(error)), error)
+                parcel.settle(verdict, self.provider.words(str(error)), error, retry_after_s=after_s)
             return
         except Exception:
             raise
@@ -252,6 +262,10 @@ class RelayBackend(Backend):
         is_keyed = self.features.idempotency_key and len(parcels) == 1
         return Verdict(Outcome.DEFERRED, Scope.MESSAGE) if is_keyed else VERDICTS["answer lost"]
 
+    @property
+    def _patience_s(self) -> float:
+        return self._pace.patience_s(self._timeout_s, has_stand_in=self.has_stand_in)
+
     async def _send(self, request: Request, sent: list[bool]) -> Response:
         """Sign and send it; once more, with another credential, where the answer says that this one has ended.
 
@@ -266,6 +280,7 @@ class RelayBackend(Backend):
 
     async def _tried(self, request: Request, sent: list[bool]) -> Response:
         deadline = self.runtime.now() + self._timeout_s
+        await self._pace.turn(self.runtime.now() + self._patience_s)
         credential = await self._credential(deadline)
         response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
         if credential is not None and self.provider.is_stale(response):
@@ -300,6 +315,7 @@ class RelayBackend(Backend):
         """Bind to the runtime; a client that is given must be of its kind."""
         super().attach(runtime, unsupported)
         if not hasattr(self, "_http"):
+            self._pace.begin(self.runtime)
             self._http = runtime.http(
                 self._client,
                 connect_timeout_s=self._connect_timeout_s,
@@ -331,14 +347,21 @@ class RelayBackend(Backend):
 # --- from a URL -------------------------------------------------------------------------------------------------------
 
 # Option -> keyword of RelayBackend.
-_WAITING = {"timeout": "timeout_s", "connect_timeout": "connect_timeout_s", "ca_file": "ca_file", "proxy": "proxy"}
+_WAITING = {
+    "timeout": "timeout_s",
+    "connect_timeout": "connect_timeout_s",
+    "ca_file": "ca_file",
+    "proxy": "proxy",
+    "rate": "rate",
+}
 
 
 def relay_factory(provider: type[Provider]) -> BackendFactory:
     """What ``register_backend`` takes for a provider of your own: ``register_backend("acme", relay_factory(Acme))``.
 
     Its URL is ``acme://TOKEN@default``, with the provider's options and: ``timeout`` (one attempt in all) and
-    ``connect_timeout`` in seconds, ``ca_file``, ``proxy``, ``scheme`` (http, for this machine alone).
+    ``connect_timeout`` in seconds, ``ca_file``, ``proxy``, ``rate`` (``50/s``, ``off``), ``scheme`` (http, for
+    this machine alone).
     """
 
     def from_url(url: BackendURL, runtime: Runtime | None = None) -> RelayBackend:
@@ -347,6 +370,7 @@ def relay_factory(provider: type[Provider]) -> BackendFactory:
             connect_timeout=seconds,
             ca_file=text,
             proxy=text,
+            rate=pace,
             scheme=choice("https", "http"),
             **provider.options,
         )

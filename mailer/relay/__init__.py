@@ -29,5 +29,4 @@ PROVIDERS = {
     "https+json": ("http_json", "HttpJson"),
     "http+json": ("http_json", "HttpJson"),
     "ses": ("ses", "Ses"),
-    "azure": ("azure", "Azure"),
 }

@@ -49,6 +49,7 @@ class Gmail(Mailbox):
         "(tokens for it have the scope https://www.googleapis.com/auth/gmail.send)",
     )
     features = replace(MIME, provider_options=True)
+    rate = "60/m"  # 6,000 units, of which a mail costs 100; older projects have more
     limits = Limits(size_bytes=36_700_160)
     errors = {
         "rateLimitExceeded": DEFERRED,

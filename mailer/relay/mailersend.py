@@ -47,6 +47,7 @@ class MailerSend(Provider):
         provider_options=True,
     )
     needs_to = True
+    rate = "120/m"
     limits = Limits(recipients=70, to=50, cc=10, bcc=10, reply_to=1, tags=5, schedule_s=72 * 3600)
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:

@@ -68,6 +68,7 @@ class Mailtrap(Provider):
     )
     has_unique_headers = True
     template_has_subject = True
+    rate = "15/s"  # 150 in ten seconds
     limits = Limits(recipients=1000, tags=1, size_bytes=10_000_000)
     options = {"sandbox_id": _sandbox_id}
     batch_size = 500

@@ -75,6 +75,7 @@ class MicrosoftGraph(Mailbox):
     statuses = {404: SETTINGS}  # there is no such mailbox
     # For hours: nothing that trying again within seconds would change.
     errors = {"ErrorExceededMessageLimit": SETTINGS, "ErrorQuotaExceeded": SETTINGS}
+    rate = "1000/m"  # 10,000 in ten minutes
     options = {"api": api, "save_to_sent": yes_no}
 
     def __init__(self, user: str = "", *, base: str = "", api: str = "json", save_to_sent: bool = True) -> None:

@@ -79,6 +79,7 @@ class Provider:
         options: Keyword of the constructor -> what reads its value from a URL; raises ValueError with the reason.
             One that has a sandbox names "sandbox" here.
         batch_size: How many mails one request carries at most.
+        rate: How many requests it takes, as published: "2/s", "" where nothing is. So often its own hosts are asked.
         signs_with: What :meth:`signed` needs beside the request: "token", an OAuth 2 access token; "aws",
             :class:`~mailer.aws.credentials.AwsCredentials`; "" nothing.
         api: "json", where it is given a mail in its parts; "mime", as it is.
@@ -100,8 +101,9 @@ class Provider:
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: int = 1
+    rate: ClassVar[str] = ""
     mime: ClassVar[Features | None] = None
-    signs_with: str = ""
+    signs_with: ClassVar[str] = ""
     _lent: tuple[str, ...] = ()
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:

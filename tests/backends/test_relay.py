@@ -227,7 +227,7 @@ def test_fault_becomes_an_outcome_and_shows_no_secret(
 ) -> None:
     answer, wanted, cause = FAULTS[fault]
     caplog.set_level(logging.DEBUG)
-    with world.mailer(relay.url, retry=None) as mailer:
+    with world.mailer(f"{relay.url}&rate=off", retry=None) as mailer:
         relay.next(answer)
         receipt, error = outcome(mailer)
         assert [result.outcome for result in receipt.results] == [wanted]
@@ -250,7 +250,12 @@ def test_no_secret_shows_in_anything(name: str) -> None:
         turn = itertools.cycle([*answers, Answer(raw=b"x" + SECRET.encode() + b"\r\n\r\n")])
         relay.accept = lambda request: next(turn)  # type: ignore[method-assign]
         for _ in range(len(answers)):
-            sweep(lambda: backend_from_url(f"{relay.url}&timeout=5"), [SECRET], message=message(), faces=("blocking",))
+            sweep(
+                lambda: backend_from_url(f"{relay.url}&timeout=5&rate=off"),
+                [SECRET],
+                message=message(),
+                faces=("blocking",),
+            )
         sweep(lambda: backend_from_url(relay.url), [SECRET], message=message())
     sweep(lambda: backend_from_url(relay.url), [SECRET], message=message())  # where nobody listens
 

@@ -165,7 +165,7 @@ LINES = TEXTS.map(lambda text: " ".join(text.split()))
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.tuples(LINES, TEXTS, LINES, LINES), min_size=2, max_size=5))
 def test_what_anybody_wrote_arrives_as_it_was_written(name: str, rows: list[tuple[str, str, str, str]]) -> None:
     """Whatever looks like a variable of the provider's, in a text or in a value, in one mail or in all."""
@@ -424,7 +424,7 @@ def test_a_batch_in_doubt_stays_so_where_a_mail_alone_could_be_sent_again(world:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(["a\n", "b>", "c", "", "\n", ">"]), max_size=6).map("".join), min_size=1, max_size=4
