@@ -7,7 +7,7 @@ import hashlib
 import re
 import textwrap
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
@@ -181,6 +181,33 @@ class DkimKey(Unpickled):
         strings = [record[at : at + _STRING_BYTES] for at in range(0, len(record), _STRING_BYTES)]
         quoted = " ".join(f'"{string}"' for string in strings)
         return f"{self.dns_name}. IN TXT {quoted if len(strings) == 1 else f'( {quoted} )'}"
+
+    def fault_in(self, records: Sequence[str]) -> str | None:
+        """What is wrong with the TXT records at its name, as DNS has them; None if what it signs will verify.
+
+        Args:
+            records: Each one's strings put together; none where there is no such name.
+        """
+        if len(records) != 1:
+            return f"there are {len(records)} TXT records, where one may be" if records else "there is no TXT record"
+        tags: dict[str, str] = {}
+        for tag in records[0].strip().removesuffix(";").split(";"):
+            name, _, value = tag.partition("=")
+            tags[name.strip()] = "".join(value.split())
+        wanted = dict(tag.split("=", 1) for tag in self.dns_record.split("; "))
+        # RFC 6376 section 3.6.1, and 8301 section 3.1 for the hash: defaults, and what keeps a verifier from using it.
+        for is_wrong, text in (
+            (tags.get("v", "DKIM1") != "DKIM1", "it is not of version DKIM1"),
+            ("p" not in tags, "it has no key (p=)"),
+            (tags.get("p") == "", "its key is revoked (p= is empty)"),
+            (tags.get("k", "rsa") != wanted["k"], f"it says k={tags.get('k', 'rsa')}, and the key is {wanted['k']}"),
+            (tags.get("p") != wanted["p"], "it has another key"),
+            ("h" in tags and "sha256" not in tags["h"].split(":"), "it does not allow sha256 (h=)"),
+            (not {"*", "email"} & set(tags.get("s", "*").split(":")), "it is not for mail (s=)"),
+        ):
+            if is_wrong:
+                return text
+        return None
 
     def private_pem(self) -> str:
         """The private key as PEM (PKCS#8), to be kept secret."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
+from ..backends.options import dns_servers
 from ..dkim_key import RSA_BITS, DkimKey
+from ..dns import DnsClient
 from ..errors import ConfigError
-from .show import plain
+from ..runtime import BlockingRuntime, drive
+from .backend import mailer_of, mailer_option
+from .show import echo_json, plain
 
 __all__ = ["command"]
+
+_DNS_S = 20.0
 
 
 @click.group("dkim")
@@ -75,6 +82,50 @@ def keygen(domain: str, selector: str, kind: str, bits: str, folder: Path) -> No
         click.echo("[plugins.dkim]" if len(keys) == 1 else "[[plugins.dkim.keys]]")
         click.echo(f'domain = "{key.domain}"\nselector = "{key.selector}"')
         click.echo(f"key_file = {_toml(str(path))}")
+
+
+@command.command("check")
+@mailer_option
+@click.option("--resolver", metavar="SERVERS", help="DNS servers to ask, by IP address. [default: those of the system]")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(name: str | None, resolver: str | None, as_json: bool) -> None:
+    """Ask DNS whether the keys of the plug-in dkim are published: whether what they sign will verify.
+
+    The keys are those of the settings. Exits with 78 if one is not published, or not as it is.
+    """
+    with mailer_of(None, name) as mailer:
+        if "dkim" not in mailer.plugins:
+            raise ConfigError("the plug-in dkim is not on: there are no keys (MAILER_PLUGINS, or a table plugins.dkim)")
+        keys = mailer.plugins["dkim"].settings.signer().keys
+        faults = drive(_faults(keys, _servers(resolver)))
+    if as_json:
+        rows = zip(keys, faults, strict=True)
+        echo_json([{"name": key.dns_name, "ok": fault is None, "fault": fault} for key, fault in rows])
+    else:
+        for key, fault in zip(keys, faults, strict=True):
+            click.echo(
+                f"{'ok' if fault is None else 'NOT OK'}  {key.dns_name}" + (f"  {plain(fault)}" if fault else "")
+            )
+    wrong = [key for key, fault in zip(keys, faults, strict=True) if fault is not None]
+    if wrong:
+        raise ConfigError(f"publish this TXT record:\n\nname   {wrong[0].dns_name}\nvalue  {wrong[0].dns_record}")
+
+
+async def _faults(keys: Iterable[DkimKey], servers: Sequence[tuple[str, int]] | None) -> list[str | None]:
+    """What is wrong with each one's record."""
+    runtime, dns = BlockingRuntime(), DnsClient(servers)
+    faults = []
+    for key in keys:
+        answer = await dns.look_up(runtime, key.dns_name, "TXT", runtime.now() + _DNS_S)
+        faults.append(key.fault_in(answer.records))
+    return faults
+
+
+def _servers(text: str | None) -> list[tuple[str, int]] | None:
+    try:
+        return None if text is None else dns_servers(text)
+    except ValueError as error:
+        raise click.UsageError(f"--resolver {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

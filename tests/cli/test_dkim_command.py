@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import mailer
@@ -13,6 +15,7 @@ from dkim_verifier import verified
 
 from mailer import Mailer, Message
 from mailer.dkim import DkimKey
+from mailer.testing.dns import DnsServer
 
 
 def settings_of(output: str) -> dict[str, object]:
@@ -74,3 +77,89 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], said: str, tmp_path: 
     assert done.returncode == 78
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# --- mailer dkim check ------------------------------------------------------------------------------------------------
+
+KEY = DkimKey.generate("example.com", "s1", "ed25519")
+SECOND = DkimKey.generate("example.com", "s2")
+
+
+def settings_file(folder: Path, *keys: DkimKey) -> None:
+    tables = ""
+    for key in keys:
+        (folder / f"{key.selector}.pem").write_text(key.private_pem())
+        tables += f'[[plugins.dkim.keys]]\ndomain = "{key.domain}"\nselector = "{key.selector}"\n'
+        tables += f'key_file = "{key.selector}.pem"\n'
+    (folder / "mailer.toml").write_text(f'url = "null:"\n{tables}')
+
+
+def asked(folder: Path, zone: str, *arguments: str, faults: Any = None) -> tuple[int, str, str]:
+    with DnsServer(zone, faults) as server:
+        host, port = server.address
+        done = mailer("dkim", "check", "--resolver", f"{host}:{port}", *arguments, folder=folder)
+    return done.returncode, done.stdout, done.stderr
+
+
+def published(*keys: DkimKey) -> str:
+    return "\n".join(key.zone_line.replace(". IN", " 60 IN").replace("( ", "").replace(" )", "") for key in keys)
+
+
+def test_keys_that_are_published_are_ok(tmp_path: Path) -> None:
+    settings_file(tmp_path, KEY, SECOND)
+    code, out, err = asked(tmp_path, published(KEY, SECOND))
+    assert (code, err) == (0, "")
+    assert out == "ok  s1._domainkey.example.com\nok  s2._domainkey.example.com\n"
+
+
+def test_one_that_is_not_is_told_with_what_to_publish(tmp_path: Path) -> None:
+    settings_file(tmp_path, KEY, SECOND)
+    code, out, err = asked(tmp_path, published(SECOND))
+    assert code == 78
+    assert out == "NOT OK  s1._domainkey.example.com  there is no TXT record\nok  s2._domainkey.example.com\n"
+    assert f"value  {KEY.dns_record}" in err
+    code, out, _ = asked(tmp_path, published(SECOND), "--json")
+    assert code == 78
+    assert [row["ok"] for row in json.loads(out)] == [False, True]
+
+
+def test_what_cannot_be_learnt_is_no_fault_of_the_key(tmp_path: Path) -> None:
+    settings_file(tmp_path, KEY)
+    code, _, err = asked(tmp_path, "", faults={("s1._domainkey.example.com", "TXT"): "servfail"})
+    assert code == 75
+    assert "ConnectError" in err
+
+
+def test_without_keys_or_with_a_wrong_resolver_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mailer.toml").write_text('url = "null:"')
+    code, _, err = asked(tmp_path, "")
+    assert code == 78
+    assert "the plug-in dkim is not on" in err
+    settings_file(tmp_path, KEY)
+    done = mailer("dkim", "check", "--resolver", "dns.example", folder=tmp_path)
+    assert done.returncode == 64
+    assert "--resolver must be IP addresses" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("record", "fault"),
+    [
+        ("{record}", None),
+        ("{record};", None),
+        ("k=ed25519;p= {p} ; n=a note", None),
+        ("v=DKIM1; k=ed25519; h=sha1:sha256; s=email; t=y; p={p}", None),
+        ("v=DKIM2; k=ed25519; p={p}", "not of version DKIM1"),
+        ("v=DKIM1; k=ed25519; p=", "revoked"),
+        ("v=DKIM1; k=ed25519", "has no key"),
+        ("v=DKIM1; p={p}", "it says k=rsa, and the key is ed25519"),
+        ("v=DKIM1; k=ed25519; p=AAAA", "another key"),
+        ("v=DKIM1; k=ed25519; h=sha1; p={p}", "does not allow sha256"),
+        ("v=DKIM1; k=ed25519; s=tlsrpt; p={p}", "not for mail"),
+        ("", "has no key"),
+    ],
+)
+def test_what_is_wrong_with_a_record(record: str, fault: str | None) -> None:
+    text = record.format(record=KEY.dns_record, p=KEY.dns_record.partition("p=")[2])
+    said = KEY.fault_in([text])
+    assert (said is None) if fault is None else (fault in (said or ""))
+    assert "2 TXT records" in (KEY.fault_in([text, text]) or "")
