@@ -62,10 +62,14 @@ LIMITS = {
 
 _STATES = {
     "carried": "carried",
-    "refused": "refused before anything is sent, unless the policy is `degrade`",
-    "noted": "left out, and noted in `receipt.notes`",
-    "merged": "merged here: a mail for each recipient",
+    "refused": "refused",
+    "noted": "noted",
+    "merged": "merged here",
 }
+_LEGEND = (
+    "Refused: before anything is sent; the policy `degrade` leaves it out. Noted: left out, with a line in"
+    " `receipt.notes`. Merged here: a mail for each recipient."
+)
 _CELLS = {"carried": "yes", "refused": "no", "noted": "noted", "merged": "here"}
 
 
@@ -162,7 +166,7 @@ def _page(relay: Relay) -> str:
     if provider.options:
         options = [(f"`{option}`", relay.meaning_of_option(option)) for option in provider.options]
         parts.append(_table(("option", "meaning"), options))
-    parts += ["## What it carries", _carried(relay), *_rules(provider)]
+    parts += ["## What it carries", _LEGEND, _carried(relay), *_rules(provider)]
     limits = [(text, relay.limit(field)) for field, text in LIMITS.items() if relay.limit(field)]
     limits.append(("mails in one request", f"{provider.batch_size:,}"))
     if provider.rate:
