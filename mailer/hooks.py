@@ -6,7 +6,7 @@ The rules, and where each is kept:
 - Added or removed while it runs (``Row.turns``): the priority that runs keeps to what it began with, later ones are
   taken as they stand at their turn, earlier ones are over. What is removed is not called any more, at any priority.
 - A filter that raises, or returns what it must not, stops the send and is named with its owner; unless it was added by
-  ``on_error="skip"`` (``_refused``). An action that raises is logged and counted, and changes nothing (``_acting``).
+  ``on_error="skip"`` (``_refused``). An action that raises is logged and counted, and changes nothing (``_Acting``).
 - An action is never called from within itself, however far down and in whatever task: one that mails cannot loop.
   Filters may nest: as deep as the stack goes if they are plain, sixteen deep if they wait (``_awaited``).
 - State is where it cannot leak. What an action or an awaited filter is inside of is a context variable, which the tasks
@@ -22,8 +22,8 @@ import inspect
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar, cast
 
@@ -31,7 +31,7 @@ from .errors import ConfigError, HookError, MailerError
 from .hook_trace import HookTrace
 from .hookspecs import Context
 from .log import ACTION_FAILED, ACTION_NESTED, FILTER_SKIPPED
-from .registered import OnError, Registered, Row, Rows, is_async, owner_of
+from .registered import OnError, Registered, Row, is_async, owner_of
 
 __all__ = ["Action", "Check", "Filter", "Hooks"]
 
@@ -63,7 +63,7 @@ class Hooks:
     """
 
     def __init__(self) -> None:
-        self._rows = Rows()
+        self._rows: dict[str, Row] = {}
         self._faces: set[str] = set()
         self._owner = ""
         self.errors: Counter[str] = Counter()
@@ -127,7 +127,7 @@ class Hooks:
         owner = self._owner or owner or owner_of(callback)
         self._check_face(hook, callback)
         entry = Registered(hook=hook, callback=cast("Callable[..., Any]", callback), owner=owner, **more)
-        self._rows[hook].add(entry)
+        self._row(hook).add(entry)
         return callback
 
     def remove(
@@ -146,36 +146,40 @@ class Hooks:
         """
         if name is None and callback is None and owner is None:
             raise ConfigError("remove: say which: a hook's name, a callback or an owner")
-        rows = list(self._rows.values()) if name is None else [self._rows[name]]
+        rows = list(self._rows.values()) if name is None else [self._row(name)]
         return sum([row.remove(callback, priority, owner) for row in rows])
 
     def has(self, name: str, callback: Callable[..., Any] | None = None) -> bool:
         """Whether anything, or this callback, is registered there."""
-        return any([callback is None or one.callback == callback for one in self._rows[name].entries])
+        return any([callback is None or one.callback == callback for one in self._row(name).entries])
 
     def registered(self) -> list[Registered]:
         """All there is: hooks by name, each in the order of its calls."""
-        return [one for name in sorted(self._rows) for one in self._rows[name].entries]
+        return [one for name in sorted(self._rows) for one in self._row(name).entries]
+
+    def _row(self, name: str) -> Row:
+        row = self._rows.get(name)
+        return self._rows.setdefault(name, Row()) if row is None else row
 
     def listens(self, *names: str) -> bool:
         """Whether anything is registered at one of these; if not, the hooks have run by being asked."""
         for name in names:
-            if self._rows[name].entries:
+            if (row := self._rows.get(name)) is not None and row.state[0]:
                 return True
         for name in names:
-            next(self._rows[name].fired)
+            next(self._row(name).fired)
         return False
 
     def did(self, name: str) -> int:
         """How often this hook has run."""
-        return self._rows[name].times
+        return self._row(name).times
 
     def doing(self, name: str) -> bool:
         """Whether this hook is running in this thread or task.
 
         Also in the tasks that one of its actions, or of its filters that wait, has started.
         """
-        row = self._rows[name]
+        row = self._row(name)
         frame: FrameType | None = sys._getframe()
         while frame is not None:
             if frame.f_code is _APPLY and frame.f_locals["row"] is row:
@@ -210,20 +214,25 @@ class Hooks:
             HookError: A callback raised, or returned None or a wrong value; it names hook and owner.
             MessageError: A callback built a wrong value; it is chained to the HookError too.
         """
-        row = self._rows[name]
+        try:
+            row = self._rows[name]
+        except KeyError:
+            row = self._row(name)
         next(row.fired)
         state = row.state
         entries, has_once = state
         if not entries:
             return value
-        turns: Iterable[Registered] = row.turns() if has_once else entries
-        tracing = self.trace.is_on
+        turns: Iterable[Registered] = entries
+        if has_once or self.trace.is_on:
+            turns = self._turns(row, context)
         while True:
             for entry in turns:
                 try:
-                    callback = self.trace.timed(entry, context) if tracing else entry.callback
-                    result = callback(value, context)
-                    if result is not value and inspect.isawaitable(result):
+                    result = entry.callback(value, context)
+                    if result is value and row.state is state:
+                        continue
+                    if result.__class__ is not value.__class__ and inspect.isawaitable(result):
                         result = await _awaited(row, result)
                 except Exception as error:  # noqa: BLE001 - anybody's code
                     self._refused(entry, f"raised {_said(error)}", error)
@@ -239,28 +248,31 @@ class Hooks:
             else:
                 return value
 
+    def _turns(self, row: Row, context: Context) -> Iterator[Registered]:
+        """A filter's turns, each in its time; of their own, as a closure would make every run of ``apply`` slower."""
+        for entry in row.turns():
+            yield replace(entry, callback=self.trace.timed(entry, context)) if self.trace.is_on else entry
+
     async def do(self, name: str, context: Context) -> None:
         """Run an action hook. What a callback raises is logged and counted, and stops nobody else."""
         for entry in self._begun(name):
-            with self._acting(entry):
+            with _Acting(self, entry):
                 result = self._callback(entry, context)(context)
-                if inspect.isawaitable(result):
+                if result is not None and inspect.isawaitable(result):
                     await result
 
     def do_now(self, name: str, context: Context) -> None:
         """Run an action hook's plain callbacks, without waiting: for a task that is being cancelled."""
         for entry in self._begun(name):
             if not is_async(entry.callback):
-                with self._acting(entry):
+                with _Acting(self, entry):
                     self._callback(entry, context)(context)
 
     def _begun(self, name: str) -> Iterator[Registered]:
         """An action's turns, but for what is running already."""
-        row = self._rows[name]
+        row = self._row(name)
         next(row.fired)
-        if not row.entries:
-            return
-        inside = [run[2] for run in _runs()]
+        inside = [run[2] for run in _runs()] if _running.get() is not None else ()
         for entry in row.turns():
             if entry in inside:
                 ACTION_NESTED(hook=name, owner=entry.owner)
@@ -278,19 +290,30 @@ class Hooks:
         FILTER_SKIPPED(hook=entry.hook, owner=entry.owner, reason=said, exc_info=error)
 
     def _count(self, entry: Registered) -> None:
-        with self._rows[entry.hook].lock:
+        with self._row(entry.hook).lock:
             self.errors[entry.hook] += 1
 
-    @contextmanager
-    def _acting(self, entry: Registered) -> Iterator[None]:
-        token = _running.set((_running.get(), self._rows[entry.hook], entry))
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - an observer may fail in any way, and must not matter
-            self._count(entry)
-            ACTION_FAILED(hook=entry.hook, owner=entry.owner, reason=_said(error), exc_info=error)
-        finally:
-            _running.reset(token)
+
+class _Acting:
+    """Around an action's callback: it is known to run, and what it raises is logged and counted."""
+
+    __slots__ = ("_entry", "_hooks", "_token")
+
+    def __init__(self, hooks: Hooks, entry: Registered) -> None:
+        self._hooks = hooks
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        self._token = _running.set((_running.get(), self._hooks._row(self._entry.hook), self._entry))
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        _running.reset(self._token)
+        if not isinstance(error, Exception):  # an observer may fail in any way, and must not matter
+            return False
+        entry = self._entry
+        self._hooks._count(entry)
+        ACTION_FAILED(hook=entry.hook, owner=entry.owner, reason=_said(error), exc_info=error)
+        return True
 
 
 def _runs() -> Iterator[_Run]:

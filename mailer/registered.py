@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .errors import ConfigError
 from .hookspecs import ACTIONS, FILTERS
 
-__all__ = ["OnError", "Registered", "Row", "Rows", "is_async", "owner_of"]
+__all__ = ["OnError", "Registered", "Row", "is_async", "owner_of"]
 
 #: What becomes of a filter that fails: the send stops, or the value stays as it was.
 OnError = Literal["raise", "skip"]
@@ -171,13 +171,6 @@ def _rest(now: tuple[Registered, ...], waiting: tuple[Registered, ...], after: R
     """What has its turn after an entry: of its priority what had it coming, of later ones what there is now."""
     begun = [one for one in waiting[waiting.index(after) + 1 :] if one.priority == after.priority]
     return (*begun, *[one for one in now if one.priority > after.priority])
-
-
-class Rows(dict[str, Row]):
-    """A row for every hook that was ever asked about."""
-
-    def __missing__(self, name: str) -> Row:
-        return self.setdefault(name, Row())
 
 
 def is_async(callback: Any) -> bool:
