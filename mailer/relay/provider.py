@@ -8,7 +8,6 @@ what :mod:`mailer.relay.meaning` says of the HTTP status.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -105,6 +104,7 @@ class Provider:
     mime: ClassVar[Features | None] = None
     signs_with: ClassVar[str] = ""
     _lent: tuple[str, ...] = ()
+    _masks: tuple[tuple[str, ...], Secrets | None] = (), None
 
     def __init__(self, token: str, *, base: str = "", sandbox: bool = False, api: str = "json") -> None:
         """Make it for an account.
@@ -151,17 +151,21 @@ class Provider:
         """What must be shown nowhere, and is masked where an answer repeats it, in whatever form."""
         return (self.token,)
 
-    @functools.cached_property
+    @property
     def _secrets(self) -> Secrets:
-        # What is shorter is no credential of any service, and stands in half of all words.
-        return Secrets(*[secret for secret in (*self.secrets, *self._lent) if len(secret) >= _MIN_SECRET])
+        lent = self._lent
+        known, made = self._masks
+        if made is None or known is not lent:  # another thread may be lending just now
+            # What is shorter is no credential of any service, and stands in half of all words.
+            made = Secrets(*[secret for secret in (*self.secrets, *lent) if len(secret) >= _MIN_SECRET])
+            self._masks = lent, made
+        return made
 
     def hide(self, credential: Any) -> None:
         """Mask this as well where an answer repeats it: a credential that is about to be signed with."""
         lent = (credential,) if isinstance(credential, str) else tuple(credential.secrets)
         if not set(lent) <= set(self._lent):
             self._lent = (*lent, *self._lent)[:_MAX_LENT]
-            self.__dict__.pop("_secrets", None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.base}>"
