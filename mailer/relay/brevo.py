@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -137,7 +137,8 @@ class Brevo(Provider):
             if any(its[key] != said[0][key] for its in said):
                 for version, its in zip(versions, owners, strict=True):
                     version[key] = its[key]
-        if headers := self._headers(letter):
+        metadata = letter.metadata if len(letters) == 1 else message.metadata  # versions have no field for it
+        if headers := self._headers(letter, metadata):
             body["headers"] = headers
         if message.attachments:
             body["attachment"] = [{"name": a.name, "content": base64_text(a)} for a in message.attachments]
@@ -150,15 +151,15 @@ class Brevo(Provider):
             f"{self.base}/smtp/email", merged(body, message.provider_options, _TAKEN), {"api-key": self.token}
         )
 
-    def _headers(self, letter: Letter) -> dict[str, str]:
+    def _headers(self, letter: Letter, metadata: Mapping[str, Any]) -> dict[str, str]:
         """In Title-Case and ASCII, as it demands; the instructions to it among them."""
         headers = {
             "-".join([word[:1].upper() + word[1:] for word in name.split("-")]): unfolded(header.custom(name, value))
             for name, value in letter.headers
             if name.lower() not in _OWN
         }
-        if letter.message.metadata:
-            headers[_METADATA] = json.dumps(dict(letter.message.metadata), default=str)
+        if metadata:
+            headers[_METADATA] = json.dumps(dict(metadata), default=str)
         if self.sandbox:
             headers[_SANDBOX] = "drop"
         return headers

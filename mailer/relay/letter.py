@@ -5,21 +5,25 @@ from __future__ import annotations
 import html
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from ..address import Address
 from ..attachment import Attachment
 from ..errors import UnsupportedFeature
+from ..event import MAIL_ID_KEY, mail_id_in
 from ..features import Features, carried
 from ..mail import Content, Mail
 from ..message import Message
 
 __all__ = [
+    "ROOM",
     "Copy",
     "Letter",
+    "Room",
     "as_text",
     "base64_text",
     "mailbox",
@@ -35,6 +39,10 @@ __all__ = [
 Copy = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 
 _NOTHING = Message()
+#: How many entries of metadata a provider takes, and how many bytes, keys and values together.
+Room = tuple[float, float]
+ROOM: Room = (inf, inf)
+
 _IMPORTANCE = {1: "high", 2: "high", 3: "normal", 4: "low", 5: "low"}
 
 
@@ -52,6 +60,7 @@ class Letter:
         bcc: Whom nobody sees.
         headers: The custom ones, and those that priority means.
         content: The whole mail as it is, for a provider that takes it so; else None.
+        mail_id: The mail's, to go with the metadata; "" where it does not.
     """
 
     message: Message
@@ -60,10 +69,14 @@ class Letter:
     bcc: tuple[Address, ...]
     headers: tuple[tuple[str, str], ...]
     content: Content | None = None
+    mail_id: str = ""
 
     @classmethod
-    def of(cls, mail: Mail, features: Features) -> Letter:
+    def of(cls, mail: Mail, features: Features, room: Room = ROOM) -> Letter:
         """The mail with only what the features carry; with its content if they carry that (``raw``).
+
+        Args:
+            room: How much metadata the provider takes: our mail's id is no reason to refuse a mail.
 
         Raises:
             UnsupportedFeature: It is ready-made, there are bytes and no message, and they do not carry content.
@@ -79,7 +92,13 @@ class Letter:
             headers += (("X-Priority", str(message.priority)),)
             if not any(name.lower() == "importance" for name, _ in headers):
                 headers += (("Importance", _IMPORTANCE[message.priority]),)
-        return cls(message, to, cc, bcc, headers, mail.content if features.raw else None)
+        mail_id = mail.id if features.metadata and _has_room(message, mail.id, features, room) else ""
+        return cls(message, to, cc, bcc, headers, mail.content if features.raw else None, mail_id)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The message's, and our mail's id, by which the provider's events are told from those of other mails."""
+        return {**self.message.metadata, MAIL_ID_KEY: self.mail_id} if self.mail_id else self.message.metadata
 
     @property
     def has_repeats(self) -> bool:
@@ -118,6 +137,18 @@ class Letter:
     def files(self) -> tuple[Attachment, ...]:
         """The other attachments."""
         return tuple(a for a in self.message.attachments if not (a.inline and self.message.html is not None))
+
+
+def _has_room(message: Message, mail_id: str, features: Features, room: Room) -> bool:
+    """Whether our mail's id may go with the metadata, which may have an entry of that name already."""
+    given = message.metadata
+    if MAIL_ID_KEY in given or mail_id_in({MAIL_ID_KEY: mail_id}) is None:
+        return False
+    if features.idempotency_key and message.idempotency_key is not None:
+        return False  # sent once more as another mail, it must be the same request
+    size = sum(len(key.encode()) + len(as_text(value).encode()) for key, value in given.items())
+    entries, size_bytes = room
+    return len(given) < entries and size + len(MAIL_ID_KEY) + len(mail_id) <= size_bytes
 
 
 def _taken(addresses: Iterable[Address], left: dict[tuple[str, str], Address]) -> tuple[Address, ...]:

@@ -11,11 +11,13 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..event import MAIL_ID_KEY
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
@@ -98,10 +100,18 @@ class Mailgun(Provider):
         if not letter.to and not letter.cc and len(letter.bcc) > 1 and _is_marked(letter, self._said(letter)):
             text = f"are all hidden, and {self.name} would fill in what says {_MARK}: send to each alone"
             raise UnsupportedFeature(text, field="recipients")
-        size = sum(len(f.name.encode()) + len(f.content) for f in self._options(letter) if f.name[1:2] == ":")
+        size = self._options_bytes(letter)
         if size > _OPTION_BYTES:
             text = f"with headers, tags and variables have {size} bytes, {self.name} takes {_OPTION_BYTES}"
             raise UnsupportedFeature(text, field="metadata" if letter.message.metadata else "headers")
+
+    def letter(self, mail: Mail) -> Letter:
+        """Without our mail's id, where that would be too much."""
+        letter = super().letter(mail)
+        return replace(letter, mail_id="") if letter.mail_id and self._options_bytes(letter) > _OPTION_BYTES else letter
+
+    def _options_bytes(self, letter: Letter) -> int:
+        return sum(len(f.name.encode()) + len(f.content) for f in self._options(letter) if f.name[1:2] == ":")
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +134,8 @@ class Mailgun(Provider):
         if len(mail.envelope.recipients) > 1 or _is_marked(letter, fields):
             return None
         # Options are laid over what they have in common.
-        fixed = [field for field in fields if letter.message.provider_options or not _may_differ(field)]
+        must_not = letter.message.provider_options
+        fixed = [field for field in fields if field.name != _MAIL_ID and (must_not or not _may_differ(field))]
         return _COMMON(letter.message), [field.name for field in fields], fixed
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
@@ -196,9 +207,9 @@ class Mailgun(Provider):
                 yield Field(key, _yes(flag))
         if self.sandbox:
             yield Field("o:testmode", "yes")
-        if message.metadata:
+        if metadata := letter.metadata:
             yield Field("o:suppress-headers", "X-Mailgun-Variables")  # or the recipient sees it
-            yield from (Field(f"v:{key}", as_text(value)) for key, value in message.metadata.items())
+            yield from (Field(f"v:{key}", as_text(value)) for key, value in metadata.items())
 
     # --- answer -------------------------------------------------------------------------------------------------------
 
@@ -236,6 +247,7 @@ class Mailgun(Provider):
         return None if found is None else float(found[1])
 
 
+_MAIL_ID = f"v:{MAIL_ID_KEY}"
 _COMMON = Alike("subject", "text", "html", "amp_html", "headers", "metadata")
 
 

@@ -306,8 +306,8 @@ def _message(letter: Letter) -> dict[str, Any]:
         ]
     if message.tags:
         body["CustomCampaign"] = message.tags[0]
-    if message.metadata:
-        body["EventPayload"] = json.dumps(message.metadata, ensure_ascii=False, default=str)
+    if metadata := letter.metadata:
+        body["EventPayload"] = json.dumps(metadata, ensure_ascii=False, default=str)
     for key, value in (("TrackOpens", message.track_opens), ("TrackClicks", message.track_clicks)):
         if value is not None:
             body[key] = _TRACKING[value]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from .. import header
@@ -69,6 +70,7 @@ class Mailtrap(Provider):
     has_unique_headers = True
     template_has_subject = True
     rate = "15/s"  # 150 in ten seconds
+    metadata_room = (inf, 900)  # 1000 with what JSON adds
     limits = Limits(recipients=1000, tags=1, size_bytes=10_000_000)
     options = {"sandbox_id": _sandbox_id}
     batch_size = 500
@@ -259,8 +261,8 @@ def _common(letter: Letter) -> dict[str, Any]:
         body["headers"] = headers
     if message.attachments:
         body["attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
-    if message.metadata:
-        body["custom_variables"] = {key: as_text(value) for key, value in message.metadata.items()}
+    if metadata := letter.metadata:
+        body["custom_variables"] = {key: as_text(value) for key, value in metadata.items()}
     return body
 
 

@@ -168,8 +168,8 @@ class Mandrill(PerRecipient):
             body["images"] = [_file(attachment, attachment.content_id or attachment.name) for attachment in images]
         if tags := _tags(message.tags):
             body["tags"] = tags
-        if message.metadata:
-            body["metadata"] = _texts_of(message.metadata)
+        if metadata := letter.metadata:
+            body["metadata"] = _texts_of(metadata)
         for key, value in (("track_opens", message.track_opens), ("track_clicks", message.track_clicks)):
             if value is not None:
                 body[key] = value

@@ -101,7 +101,7 @@ class Netcore(Provider):
             more["attributes"] = dict(message.context)
         if letter.headers:
             more["headers"] = dict(letter.headers)
-        token = json.dumps(message.metadata, ensure_ascii=False, default=str) if message.metadata else None
+        token = json.dumps(metadata, ensure_ascii=False, default=str) if (metadata := letter.metadata) else None
         for to, cc, bcc in letter.copies:
             one: dict[str, Any] = {"to": [named(address) for address in to]}
             for key, hidden in (("cc", cc), ("bcc", bcc)):

@@ -69,13 +69,13 @@ class PerRecipient(Provider):
         return as_one([self.letter(mail) for mail in mails], self.texts, "{{{{{{mailer_{}}}}}}}".format)
 
     def bare(self, letter: Letter, *, metadata: object, variables: object) -> Letter:
-        """The letter without what its recipients say for themselves, if they do."""
+        """The letter without what its recipients say for themselves, if they do; its mail's id is one's own always."""
         message = letter.message
         if metadata:
             message = message.with_(metadata={})
         if variables:
             message = message.with_(context={})
-        return replace(letter, message=message)
+        return replace(letter, message=message, mail_id="")
 
     def variables(self, mails: Sequence[Mail], places: Places) -> list[Mapping[str, Any]]:
         """Each recipient's variables: what stands in the places, or a stored template's where those differ."""
@@ -85,7 +85,10 @@ class PerRecipient(Provider):
 
     def own(self, mails: Sequence[Mail], field: str) -> list[Mapping[str, Any]]:
         """What "metadata" or "context" is in each of them; nothing if it is the same in all."""
-        values = [getattr(self.letter(mail).message, field) for mail in mails]
+        letters = [self.letter(mail) for mail in mails]
+        # Options that are laid over what mails have in common are to have all of it, and no id of theirs beside it.
+        has_ids = field == "metadata" and not letters[0].message.provider_options
+        values = [letter.metadata if has_ids else getattr(letter.message, field) for letter in letters]
         return values if len(set(map(repr, values))) > 1 else []
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from ..attachment import Attachment
@@ -66,6 +67,7 @@ class Postmark(Provider):
     }
     template_has_subject = True
     options = {"stream": word}
+    metadata_room = (10, inf)
     batch_size = 500
 
     def __init__(self, token: str, *, base: str = "", stream: str = "") -> None:
@@ -131,8 +133,8 @@ class Postmark(Provider):
             body["Attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
         if message.tags:
             body["Tag"] = message.tags[0]
-        if message.metadata:
-            body["Metadata"] = {key: as_text(value) for key, value in message.metadata.items()}
+        if metadata := letter.metadata:
+            body["Metadata"] = {key: as_text(value) for key, value in metadata.items()}
         if message.track_opens is not None:
             body["TrackOpens"] = message.track_opens
         if message.track_clicks is not None:

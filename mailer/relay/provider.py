@@ -23,7 +23,7 @@ from ..redaction import Secrets
 from .batch import packed
 from .body import merged
 from .exchange import Request, Response
-from .letter import Letter, size_of
+from .letter import ROOM, Letter, Room, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
 from .option import base_url, word, yes_no
 from .raw import in_ascii
@@ -71,6 +71,8 @@ class Provider:
         limits: How much.
         errors: Error code -> meaning, where the HTTP status says something else.
         statuses: HTTP status -> meaning, where it is not that of :mod:`mailer.relay.meaning`.
+        metadata_room: How many entries of metadata it takes, and how many bytes; our mail's id goes with them only
+            where there is room.
         has_unique_headers: Whether a header that stands twice is carried once, as where headers are a JSON object.
         template_has_subject: Whether a stored template brings the subject too, not the texts alone.
         needs_to: Whether several hidden recipients must have somebody in To or Cc to be hidden behind.
@@ -94,6 +96,7 @@ class Provider:
     limits: ClassVar[Limits] = Limits()
     errors: ClassVar[Mapping[int | str, Meaning]] = {}
     statuses: ClassVar[Mapping[int, Meaning]] = {}
+    metadata_room: ClassVar[Room] = ROOM
     has_unique_headers: ClassVar[bool] = False
     template_has_subject: ClassVar[bool] = False
     needs_to: ClassVar[bool] = False
@@ -223,7 +226,7 @@ class Provider:
 
     def letter(self, mail: Mail) -> Letter:
         """The mail with only what this provider carries; content in ASCII headers, where it takes no others."""
-        letter, sender = Letter.of(mail, self.features), mail.envelope.sender
+        letter, sender = Letter.of(mail, self.features, self.metadata_room), mail.envelope.sender
         if letter.content is None or self.smtputf8 or (sender is not None and not self.takes(sender)):
             return letter
         return replace(letter, content=in_ascii(letter.content))

@@ -120,7 +120,7 @@ class Resend(Provider):
             body["headers"] = dict(letter.headers)
         if message.attachments:
             body["attachments"] = [*map(_attached, letter.files), *map(_shown_inside, letter.inline)]
-        if tags := [{"name": name, "value": value} for name, value in pairs(message.tags, message.metadata)]:
+        if tags := [{"name": name, "value": value} for name, value in pairs(message.tags, letter.metadata)]:
             body["tags"] = tags
         if message.send_at is not None:
             body["scheduled_at"] = message.send_at.isoformat()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from math import inf
 from typing import Any
 
 from ..attachment import Attachment
@@ -63,6 +64,7 @@ class SendGrid(Provider):
     template_has_subject = True
     limits = Limits(recipients=1000, tags=10, schedule_s=72 * 3600)
     options = {"sandbox": yes_no}
+    metadata_room = (inf, _MAX_ARGS_BYTES)
     batch_size = 1000
 
     # --- before sending -----------------------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ class SendGrid(Provider):
     def refuse(self, letter: Letter) -> None:
         """Also: more metadata than it takes."""
         super().refuse(letter)
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in _args(letter.message).items())
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in _args(letter.message.metadata).items())
         if size > _MAX_ARGS_BYTES:
             text = f"has {size} bytes, {self.name} takes {_MAX_ARGS_BYTES}"
             raise UnsupportedFeature(text, field="metadata")
@@ -161,7 +163,7 @@ class SendGrid(Provider):
     def _personalizations(self, letter: Letter, own: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         message = letter.message
         more = dict(own)
-        if args := _args(message):
+        if args := _args(letter.metadata):
             more["custom_args"] = args
         if message.provider_template is not None and message.context:
             if not message.provider_template.startswith("d-"):
@@ -269,9 +271,9 @@ def _at_fault(data: Any) -> list[int | None]:
     return [int(match[1]) if match else None for match in found]
 
 
-def _args(message: Message) -> dict[str, str]:
+def _args(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Text to text: anything else is a Bad Request without a reason."""
-    return {key: as_text(value) for key, value in message.metadata.items()}
+    return {key: as_text(value) for key, value in metadata.items()}
 
 
 def _contents(message: Message) -> Iterator[tuple[str, str]]:

@@ -225,7 +225,7 @@ class Ses(Provider):
             body["Content"] = {"Template": template(message, template_data(message)) | parts(letter)}
         else:
             body["Content"] = {"Simple": simple(message) | parts(letter)}
-        if tags := _pairs(message):
+        if tags := _pairs(letter):
             body["EmailTags"] = tags
         return self._post("outbound-emails", merged(body, _options(message), _TAKEN))
 
@@ -254,7 +254,7 @@ class Ses(Provider):
                 "Destination": destination(letter),
                 "ReplacementEmailContent": {"ReplacementTemplate": data},
             }
-            if tags := _pairs(letter.message):
+            if tags := _pairs(letter):
                 entry["ReplacementTags"] = tags
             if fitting := fitting_headers(letter):
                 entry["ReplacementHeaders"] = fitting
@@ -351,8 +351,9 @@ def _without_entries(data: Any, mail: Mail, response: Response) -> Receipt:
     raise Junk("it has no BulkEmailEntryResults with an entry for each mail")
 
 
-def _pairs(message: Message) -> list[dict[str, str]]:
-    return [{"Name": name, "Value": value} for name, value in pairs(message.tags, message.metadata)]
+def _pairs(letter: Letter) -> list[dict[str, str]]:
+    tags = pairs(letter.message.tags, letter.metadata)
+    return [{"Name": name, "Value": value} for name, value in tags]
 
 
 def _options(message: Message) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from ..attachment import Attachment
@@ -57,6 +58,7 @@ class SparkPost(PerRecipient):
     )
     has_unique_headers = True
     template_has_subject = True
+    metadata_room = (inf, 10_000)
     limits = Limits(tags=1 + _MAX_FURTHER_TAGS, size_bytes=20_000_000, schedule_s=3 * 24 * 3600)
     errors = {"7001": SETTINGS}  # the From domain is not verified
     statuses = {420: DEFERRED}  # the sending quota: nothing is sent, and will be later
@@ -128,8 +130,8 @@ class SparkPost(PerRecipient):
             body["options"] = options
         if message.tags and len(message.tags[0].encode()) <= _MAX_CAMPAIGN_BYTES:
             body["campaign_id"] = message.tags[0]
-        if message.metadata:
-            body["metadata"] = dict(message.metadata)
+        if metadata := letter.metadata:
+            body["metadata"] = dict(metadata)
         if is_templated and message.context:
             body["substitution_data"] = dict(message.context)
         headers = {"Authorization": self.token} | ({"X-MSYS-SUBACCOUNT": self.subaccount} if self.subaccount else {})

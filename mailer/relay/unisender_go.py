@@ -11,6 +11,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -67,6 +68,7 @@ class UnisenderGo(PlainWords):
         provider_options=True,
     )
     has_unique_headers = True
+    metadata_room = (_MAX_METADATA, inf)
     batch_size = 500
     texts = ("subject", "text", "html")
     owned = ("context", "metadata")
@@ -131,8 +133,8 @@ class UnisenderGo(PlainWords):
             body["inline_attachments"] = [_file(a, a.content_id or a.name) for a in letter.inline]
         if tags := _tags(message.tags):
             body["tags"] = tags
-        if message.metadata:
-            body["global_metadata"] = _metadata(message.metadata)
+        if metadata := letter.metadata:
+            body["global_metadata"] = _metadata(metadata)
         for key, flag in (("track_links", message.track_clicks), ("track_read", message.track_opens)):
             if flag is not None:
                 body[key] = int(flag)

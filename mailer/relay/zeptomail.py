@@ -129,8 +129,8 @@ class ZeptoMail(PlainWords):
             body["bounce_address"] = message.return_path.ascii
         if letter.headers:
             body["mime_headers"] = dict(letter.headers)
-        if message.metadata:
-            body["client_reference"] = as_text(dict(message.metadata))
+        if metadata := letter.metadata:
+            body["client_reference"] = as_text(dict(metadata))
         for key, flag in (("track_opens", message.track_opens), ("track_clicks", message.track_clicks)):
             if flag is not None:
                 body[key] = flag

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import test_brevo
@@ -27,6 +28,7 @@ from worlds import World, new_world
 
 from mailer import Attachment, Mail, Message, Outcome, ProtocolError, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
+from mailer.event import MAIL_ID_KEY
 from mailer.relay.brevo import Brevo
 from mailer.relay.exchange import Request
 from mailer.relay.http_json import HttpJson
@@ -87,18 +89,28 @@ def requests(provider: Provider, mails: Sequence[Mail]) -> list[Request]:
     ]
 
 
-def told(mails: Iterable[Mail]) -> Counter[str]:
-    """What their recipients are to get."""
-    messages = [mail.message for mail in mails if mail.message]
-    return Counter(
-        repr((m.to[0].addr_spec, m.subject, m.text, m.html, dict(m.headers).get("X-Row"), dict(m.metadata)))
-        for m in messages
-    )
+#: Who has a field for our mails' ids, if any, for all mails of a request alone.
+NO_FIELD = ("brevo", "zeptomail", "smtp2go", "http+json")
+
+
+def told(name: str, mails: Iterable[Mail]) -> Counter[str]:
+    """What their recipients are to get, each with his own mail's id."""
+    found: Counter[str] = Counter()
+    for mail in mails:
+        m = mail.message
+        assert m is not None
+        metadata = dict(m.metadata) | ({} if name in NO_FIELD else {MAIL_ID_KEY: mail.id})
+        found[repr((m.to[0].addr_spec, m.subject, m.text, m.html, dict(m.headers).get("X-Row"), metadata))] += 1
+    return found
 
 
 def got(name: str, made: Iterable[Request]) -> Counter[str]:
     """What they do get."""
-    return Counter(repr(copy) for request in made for copy in EXPANDERS[name](request))
+    copies = [copy for request in made for copy in EXPANDERS[name](request)]
+    if name in NO_FIELD:
+        for copy in copies:
+            copy[-1].pop(MAIL_ID_KEY, None)
+    return Counter(map(repr, copies))
 
 
 # --- how many requests ------------------------------------------------------------------------------------------------
@@ -110,7 +122,7 @@ def test_mails_of_one_content_are_as_few_requests_as_the_limit_allows(name: str)
     mails = [mail(number) for number in range(2 * provider.batch_size + 1)]
     groups = list(provider.grouped(mails))
     assert [len(group) for group in groups] == [provider.batch_size, provider.batch_size, 1]
-    assert got(name, [provider.batch_request(groups[0])]) == told(groups[0])
+    assert got(name, [provider.batch_request(groups[0])]) == told(name, groups[0])
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -119,7 +131,7 @@ def test_two_contents_in_turns_are_two_requests(name: str) -> None:
     is_any = name in ("postmark", "resend", "mailjet", "smtp2go", "http+json", "zeptomail")  # which carries no tags
     made = requests(PROVIDERS[name], mails)
     assert len(made) == (1 if is_any else 2)
-    assert got(name, made) == told(mails)
+    assert got(name, made) == told(name, mails)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -143,6 +155,23 @@ def test_a_mail_to_several_keeps_its_recipients_together(name: str) -> None:
         text = json.dumps(json.loads(made[0].content))
         both = [part for part in text.split("}, {") if "ann@" in part and "bob@" in part]
         assert both or text.index("ann@") < text.index("bob@") < text.index("n2@")
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_no_mail_ever_has_anothers_id(name: str) -> None:
+    """In a request for several, with options too, there are as many ids as mails, or none."""
+    provider = PROVIDERS[name]
+    for options in ({}, {"x": 1}):
+        mails = [
+            mail(n + 0xABC, to="ann@example.org" if n == 2 else f"n{n}@example.org", provider_options=options)
+            for n in range(3)
+        ]
+        for group in provider.grouped(mails):
+            content = (provider.request(group[0]) if len(group) == 1 else provider.batch_request(group)).content
+            ids = [one.id.encode() in content for one in group]
+            assert all(ids) or not any(ids)
+            assert all(ids) or (len(group) > 1 and (options or name in NO_FIELD))
+            assert not any(one.id.encode() in content for one in mails if one not in group)
 
 
 # --- what they say ----------------------------------------------------------------------------------------------------
@@ -185,7 +214,7 @@ def test_what_anybody_wrote_arrives_as_it_was_written(name: str, rows: list[tupl
             assert name in ("brevo", "sparkpost", "unisendergo")
             continue
         mails.append(one)
-    expected = told(mails)
+    expected = told(name, mails)
     if name == "brevo":  # its headers are ASCII
         expected = Counter({key: count for key, count in expected.items() if "ü" not in key.split(", ")[4]})
         mails = [one for one in mails if one.message and "ü" not in dict(one.message.headers)["X-Row"]]
@@ -202,7 +231,7 @@ def test_a_merged_newsletter_is_one_request(name: str) -> None:
     ]  # fmt: skip
     made = requests(PROVIDERS[name], mails)
     assert len(made) == 1
-    assert got(name, made) == told(mails)
+    assert got(name, made) == told(name, mails)
     if name in ("sendgrid", "mailgun", "sparkpost", "mandrill", "zeptomail", "unisendergo"):
         assert len(made[0].content) < 3 * len(filler), "what they have in common goes once"
 
@@ -224,7 +253,7 @@ def test_what_substitutions_cannot_hold_goes_alone() -> None:
     mails = [mail(n, html=f"<p>{n}{'x' * 10_000 * (n == 1)}</p>") for n in range(3)]
     made = requests(PROVIDERS["sendgrid"], mails)
     assert len(made) == 2
-    assert got("sendgrid", made) == told(mails)
+    assert got("sendgrid", made) == told("sendgrid", mails)
 
 
 @pytest.mark.parametrize("name", ["sendgrid", "mailgun", "brevo", "sparkpost", "mandrill"])
@@ -405,9 +434,17 @@ def test_a_merged_message_is_one_request_in_each_world(world: World) -> None:
     [request] = relay.requests
     copies = list(EXPANDERS["sendgrid"](Request(request.path, tuple(request.headers.items()), request.content)))
     assert copies == [
-        (person, f"Hi {own['name']}", f"Dear {own['name']},\nHello", None, person, {"row": person[1:3]})
+        (
+            person,
+            f"Hi {own['name']}",
+            f"Dear {own['name']},\nHello",
+            None,
+            person,
+            {"row": person[1:3], MAIL_ID_KEY: ANY},
+        )
         for person, own in people.items()
     ]
+    assert len({copy[-1][MAIL_ID_KEY] for copy in copies}) == 50
 
 
 def test_a_batch_in_doubt_stays_so_where_a_mail_alone_could_be_sent_again(world: World) -> None:

@@ -106,7 +106,9 @@ def test_metadata_of_each_recipient_is_his_own_where_that_can_be_said() -> None:
     assert len(requests(PROVIDER, mails)) == 3
     [request] = requests(UnisenderGo("TOKEN"), mails)
     message = json.loads(request.content)["message"]
-    assert [to["metadata"] for to in message["recipients"]] == [{"row": str(n)} for n in range(3)]
+    assert [to["metadata"] for to in message["recipients"]] == [
+        {"row": str(n), "mailer_id": one.id} for n, one in enumerate(mails)
+    ]
     assert "global_metadata" not in message
 
 

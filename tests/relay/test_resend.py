@@ -81,7 +81,11 @@ class TestResend(ProviderChecks):
         notes = RelayBackend(self.provider).left_out(mail)
         assert [note.split()[0] for note in notes] == ["tags", "metadata"]
         pairs = [(pair["name"], pair["value"]) for pair in self.body_of(self.provider.request(mail))["tags"]]
-        assert pairs == [("tag", "a"), ("tag_2", "d"), ("order", "7")]
+        assert pairs == [("tag", "a"), ("tag_2", "d"), ("order", "7"), ("mailer_id", "0" * 32)]
+        asked_once_more = mail_of(
+            message.with_(idempotency_key="order-7")
+        )  # as another mail: it must be the same request
+        assert b"mailer_id" not in self.provider.request(asked_once_more).content
 
     def test_a_template_has_texts_and_numbers_for_variables(self) -> None:
         message = message_of("template").with_(context={"a": "x", "b": 1, "c": 1.5})

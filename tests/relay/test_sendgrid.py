@@ -120,7 +120,7 @@ class TestSendGrid(ProviderChecks):
         body = self.body_of(self.provider.batch_request(mails[:3]))
         assert self.faults(body) == []
         assert [(one["to"], one["custom_args"]) for one in body["personalizations"]] == [
-            ([{"email": f"n{n}@example.org"}], {"n": str(n)}) for n in range(3)
+            ([{"email": f"n{n}@example.org"}], {"n": str(n), "mailer_id": "0" * 32}) for n in range(3)
         ]
         others = [mail_of(message_of("plain").with_(tags=tag)) for tag in "aab"]
         assert [len(group) for group in self.provider.grouped(others)] == [2, 1]

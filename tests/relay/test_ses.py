@@ -237,7 +237,8 @@ class TestSes(SesChecks):
         ]
         entry = body["BulkEmailEntries"][7]
         assert entry["ReplacementEmailContent"] == {"ReplacementTemplate": {"ReplacementTemplateData": '{"n":7}'}}
-        assert entry["ReplacementTags"] == [{"Name": "row", "Value": "7"}]
+        own = {"Name": "mailer_id", "Value": mails[7].id}
+        assert entry["ReplacementTags"] == [{"Name": "row", "Value": "7"}, own]
         assert entry["ReplacementHeaders"] == [{"Name": "X-A", "Value": "1"}]
         template = body["DefaultContent"]["Template"]
         assert (template["TemplateName"], template["TemplateData"]) == ("17", "{}")

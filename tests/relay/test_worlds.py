@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -20,6 +21,9 @@ SECRET = "s3cret-T0ken"
 # A filter of recipients makes the envelope of some; merging makes plain mails, and is tested where batches are.
 ORDINARY = [case for case in CASES if case != "merge" and "recipients" not in CASES[case]]
 REACHED_ALONE = "local part not ASCII"  # the request goes without who cannot be reached
+
+
+_OUR_ID = re.compile(r'(mailer_id\\?": \\?")[0-9a-f]{32}')
 
 
 def said(mailer: Any, case: str) -> str | None:
@@ -48,7 +52,8 @@ def check(mailer: Any, name: str, bodies: list[Any]) -> None:
             assert len(bodies) == 1
             assert "björn" not in json.dumps(bodies[0], ensure_ascii=False)
         else:
-            assert bodies == ([] if body is None else [body]), case
+            seen = json.loads(_OUR_ID.sub(r"\g<1>" + "0" * 32, json.dumps(bodies)))
+            assert seen == ([] if body is None else [body]), case
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
