@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import ssl
+import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trustme
@@ -25,16 +30,34 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ordinary"))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
-    """While the workers collect, make the table of Unicode that hypothesis keeps in the checkout: each would."""
+    """Do once what each worker would in a new checkout: rewrite the tests' assertions, make a table of Unicode."""
     yield
-    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+    worker = getattr(session.config, "workerinput", None)
+    if worker:
+        folders = [
+            path for name in session.config.args if (path := Path(session.config.invocation_params.dir, name)).is_dir()
+        ]
+        files = sorted(file for folder in folders for file in folder.rglob("test_*.py"))
+        import_tests(files[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]])
+    elif session.config.getoption("numprocesses", None):
 
         @settings(max_examples=1, database=None, deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.text())
         def any_text(text: str) -> None:
             pass
 
-        any_text()
+        any_text()  # hypothesis keeps the table in the checkout
+
+
+def import_tests(files: list[Path]) -> None:
+    """Import a worker's share of the test files, as pytest is about to: what is rewritten is kept for the others."""
+    for file in files:
+        if not (file.parent / "__init__.py").exists():
+            if str(file.parent) not in sys.path:
+                sys.path.insert(0, str(file.parent))
+            with contextlib.suppress(Exception, pytest.skip.Exception), warnings.catch_warnings():
+                warnings.simplefilter("error")  # what fails here does so again, and is shown, when it is collected
+                importlib.import_module(file.stem)
 
 
 def pytest_collection_finish() -> None:
