@@ -114,6 +114,11 @@ class Relay:
         value = getattr(self.provider.limits, field)
         return "" if value is None else f"{value // 3600 if field == 'schedule_s' else value:,}"
 
+    @property
+    def rate(self) -> str:
+        """How often it is asked, "2/s"; "" where it publishes no rate."""
+        return self.provider.rate
+
     def meaning_of_option(self, option: str) -> str:
         """What the class, or one that it is made of, says of its attribute or its argument; "" if nothing does."""
         texts = [text for kind in self.provider.__mro__ for text in (kind.__doc__, vars(kind).get("__init__").__doc__)]
@@ -169,6 +174,8 @@ def _page(relay: Relay) -> str:
     parts += ["## What it carries", _LEGEND, _carried(relay), *_rules(provider)]
     limits = [(text, relay.limit(field)) for field, text in LIMITS.items() if relay.limit(field)]
     limits.append(("mails in one request", f"{provider.batch_size:,}"))
+    if relay.rate:
+        limits.append(("requests", relay.rate))
     if provider.rate:
         limits.append(("requests to its own hosts", provider.rate))
     parts += ["## Limits", _table(("of", "at most"), limits)]
@@ -236,9 +243,11 @@ def _matrix(found: list[Relay]) -> str:
         parts += [f"## {title}", _table(("", *[f"`{name}`" for name in names]), rows)]
     fields = [field.name for field in dataclasses.fields(Limits)]
     rows = [
-        (_linked(relay), *[relay.limit(name) for name in fields], f"{relay.provider.batch_size:,}") for relay in found
+        (_linked(relay), *[relay.limit(name) for name in fields], f"{relay.provider.batch_size:,}", relay.rate)
+        for relay in found
     ]
-    parts += ["## How much", _table(("", *[LIMITS[name] for name in fields], "mails in one request"), rows)]
+    head = ("", *[LIMITS[name] for name in fields], "mails in one request", "requests")
+    parts += ["## How much", _table(head, rows)]
     return "\n\n".join(parts) + "\n"
 
 

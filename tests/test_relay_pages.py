@@ -90,6 +90,7 @@ def test_a_few_facts_by_name():
     assert postmark["mails in one request"] == ["500"]
     assert brevo["Images within the html (`inline`)"] == ["refused"]
     assert brevo["Tracking of opens and clicks, by mail (`tracking`)"] == ["noted"]
+    assert resend["requests"] == ["2/s"]
     assert resend["Idempotency key (`idempotency_key`)"] == ["carried"]
     assert postmark["`412`"] == ["DEFERRED", "`ConfigError`"]
     assert rows_of(pages["sendgrid.md"])["`eu`"] == ["`https://api.eu.sendgrid.com`"]
