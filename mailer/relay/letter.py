@@ -13,6 +13,7 @@ from typing import Any
 
 from ..address import Address
 from ..attachment import Attachment
+from ..envelope import NULL_SENDER
 from ..errors import UnsupportedFeature
 from ..event import MAIL_ID_KEY, mail_id_in
 from ..features import Features, carried
@@ -83,7 +84,10 @@ class Letter:
         """
         if mail.message is None and not features.raw:
             raise UnsupportedFeature("ready-made mail cannot travel by an API that composes it anew", field="raw")
-        message = carried(mail.message or _NOTHING, features)
+        given = mail.message
+        if given is None:  # its envelope is all that is said beside it
+            given = _NOTHING.with_(return_path=mail.envelope.sender or NULL_SENDER)
+        message = carried(given, features)
         left = {address.key: address for address in mail.envelope.recipients}
         to, cc = _taken(message.to, left), _taken(message.cc, left)
         bcc = (*_taken(message.bcc, left), *left.values())

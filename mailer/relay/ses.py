@@ -216,7 +216,7 @@ class Ses(Provider):
         """One mail, in parts, of a stored template, or as it is."""
         letter = self.letter(mail)
         message = letter.message
-        body = self._sender(letter, mail)
+        body = self._sender(letter)
         is_raw = letter.content is not None
         body["Destination"] = destination(letter, is_raw=is_raw)
         if letter.content is not None:
@@ -244,7 +244,7 @@ class Ses(Provider):
         """Up to 50 mails of one stored template: one entry for each, with its variables, tags and headers."""
         letters = [self.letter(mail) for mail in mails]
         first = letters[0]
-        body = self._sender(first, mails[0])
+        body = self._sender(first)
         files = {key: value for key, value in parts(first).items() if key == "Attachments"}
         body["DefaultContent"] = {"Template": template(first.message, "{}") | files}
         entries = []
@@ -273,7 +273,7 @@ class Ses(Provider):
     def _post(self, path: str, body: Any) -> Request:
         return Request.json(f"{self.base}/v2/email/{path}", body, {})
 
-    def _sender(self, letter: Letter, mail: Mail) -> dict[str, Any]:
+    def _sender(self, letter: Letter) -> dict[str, Any]:
         """Who sends, and who gets replies and reports. Of a mail as it is, its own fields say the former."""
         message = letter.message
         body: dict[str, Any] = {}
@@ -281,9 +281,8 @@ class Ses(Provider):
             body["FromEmailAddress"] = mailbox(message.from_[0])
             if message.reply_to:
                 body["ReplyToAddresses"] = [mailbox(address) for address in message.reply_to]
-        reports = mail.envelope.sender if mail.message is None else message.return_path
-        if isinstance(reports, Address):
-            body["FeedbackForwardingEmailAddress"] = reports.ascii
+        if isinstance(message.return_path, Address):
+            body["FeedbackForwardingEmailAddress"] = message.return_path.ascii
         if self.configuration_set:
             body["ConfigurationSetName"] = self.configuration_set
         return body

@@ -355,6 +355,9 @@ class TestSesMime(SesChecks):
         body = self.body_of(self.provider.request(mail))
         assert body["FeedbackForwardingEmailAddress"] == "bounces@example.com"
         assert body["Destination"] == {"BccAddresses": ["ann@example.org"]}
+        nobody = mail.with_(envelope=Envelope(None, ["ann@example.org"]))
+        with pytest.raises(UnsupportedFeature, match="return_path: that is nobody"):
+            RelayBackend(self.provider).left_out(nobody)
 
     def test_batches_are_none(self) -> None:
         assert self.provider.batch_size == 1
