@@ -182,6 +182,8 @@ def noted(feature: str, text: str, policy: Unsupported, *, is_advice: bool | Non
 
 def carried(message: Message, features: Features) -> Message:
     """The message with only what the features carry; the same one if that is all of it."""
+    if _further(message) == _NOTHING_FURTHER:
+        return message
     for name, without in _WITHOUT.items():
         if not getattr(features, name) and _USED[name](message):
             message = message.with_(**without(message))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -36,15 +36,43 @@ class Content:
     Attributes:
         has_8bit: Some body octet is above 127: it needs 8BITMIME (RFC 6152).
         has_utf8_headers: Some header is raw UTF-8: it needs SMTPUTF8 (RFC 6532).
+        about_bytes: How long it is, or about how long it will be once it is made.
+        is_made: Whether it is there; else it is made when it is asked for.
     """
 
-    __slots__ = ("_length", "_pieces", "has_8bit", "has_utf8_headers")
+    __slots__ = ("_length", "_make", "_pieces", "about_bytes", "has_8bit", "has_utf8_headers", "is_made")
+
+    _make: Callable[[], Content]
 
     def __init__(self, pieces: Iterable[Piece], *, has_8bit: bool = False, has_utf8_headers: bool = False) -> None:
         self._pieces = tuple(pieces)
-        self._length = sum(map(len, self._pieces))
+        self._length = self.about_bytes = sum(map(len, self._pieces))
+        self.is_made = True
         self.has_8bit = has_8bit
         self.has_utf8_headers = has_utf8_headers
+
+    @classmethod
+    def later(cls, make: Callable[[], Content], about_bytes: int) -> Content:
+        """Content that is made when somebody first asks for any of it: mostly nobody does, where an API composes anew.
+
+        Args:
+            make: Called for it, once, or once by each of several threads that ask at the same time.
+            about_bytes: See the attribute.
+        """
+        content = cls.__new__(cls)
+        content._make = make
+        content.about_bytes = about_bytes
+        content.is_made = False
+        return content
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("_length", "_pieces", "has_8bit", "has_utf8_headers"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        made = self._make()  # the slot is blank: it is not made yet
+        for slot in ("_length", "_pieces", "has_8bit", "has_utf8_headers"):
+            setattr(self, slot, getattr(made, slot))
+        self.about_bytes, self.is_made = len(made), True
+        return getattr(self, name)
 
     @classmethod
     def of(cls, data: bytes) -> Content:
@@ -97,7 +125,7 @@ class Content:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<Content {self._length} bytes>"
+        return f"<Content {self._length} bytes>" if self.is_made else "<Content, not made yet>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Content.of, (bytes(self),))
@@ -155,7 +183,8 @@ class Mail:
         return replace(self, **changes)
 
     def __repr__(self) -> str:
-        return f"<Mail {self.id} to {len(self.envelope.recipients)}, {len(self.content)} bytes>"
+        size = f"{len(self.content)} bytes" if self.content.is_made else "not composed yet"
+        return f"<Mail {self.id} to {len(self.envelope.recipients)}, {size}>"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it, the content in base64."""

@@ -91,13 +91,15 @@ class Plan:
         self._frame: _Frame | None = None
         self._second = self._date = ""
 
-    def content(self, message: Message, *, message_id: str, date: datetime) -> Content:
+    def content(self, message: Message, *, message_id: str, date: datetime, is_late: bool = False) -> Content:
         """Write a message as bytes.
 
         Args:
             message: Rendered, with a From.
             message_id: Taken where the message has none; with angle brackets.
             date: Taken where the message has none; with a time zone.
+            is_late: Write the header now, and the body when somebody asks for it: the same bytes. What cannot be
+                written is told now all the same, but for attachments that cannot be read.
 
         Raises:
             MessageError: No From, several without Sender, an html part that shows an image that is not there, an
@@ -129,6 +131,17 @@ class Plan:
             if not _RANDOM_ID.fullmatch(own_id):
                 own_id = f"<{token_id(own_id, 'message_id', needs_at=True)}>"
         head = f"{origin}{subject}Date: {self._date}\r\nMessage-ID: {own_id}\r\n{further}"
+        has_utf8_headers = utf8 and not head.isascii()
+        if not is_late:
+            return self._whole(head, message, has_utf8_headers)
+        if message.html is not None:
+            _check_cids(message.html, message.attachments)
+        size = len(head) + sum([len(text) for text in (message.text, message.html, message.amp_html) if text])
+        size += sum([attachment.size_bytes for attachment in message.attachments])
+        boundary = self._boundary  # and not this plan, which belongs to one thread
+        return Content.later(lambda: Plan(boundary, kept_bytes=0)._whole(head, message, has_utf8_headers), size)
+
+    def _whole(self, head: str, message: Message, has_utf8_headers: bool) -> Content:
         texts = self._texts(message)
         frame = self._framed(message, texts)
         pieces: list[Piece] = []
@@ -145,7 +158,7 @@ class Plan:
         if not frame.is_multipart and texts[0][1][-2:] not in (b"", b"\r\n"):
             small.append(b"\r\n")
         pieces.append(b"".join(small))
-        return Content(pieces, has_8bit=frame.has_8bit, has_utf8_headers=utf8 and not head.isascii())
+        return Content(pieces, has_8bit=frame.has_8bit, has_utf8_headers=has_utf8_headers)
 
     def part(self, attachment: Attachment) -> Part:
         """An attachment's part, encoded now or before."""

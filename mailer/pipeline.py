@@ -201,7 +201,7 @@ class Pipeline:
                     if unit.mail is None:
                         continue
                     units.append(unit)
-                    size_bytes += len(unit.mail.content)
+                    size_bytes += unit.mail.content.about_bytes
                     if len(units) >= room or size_bytes >= _ROUND_BYTES:
                         await self._carry(units, batch, concurrency)
                         units, size_bytes = [], 0

@@ -95,7 +95,9 @@ class Sealer:
         mail.id = context.mail_id
         mail.envelope = envelope
         mail.message = message
-        mail.content = plan.content(message, message_id=_message_id(message.from_), date=self._clock())
+        # An API that composes anew has no use for it.
+        is_late = context.backend is not None and not context.backend.features.raw
+        mail.content = plan.content(message, message_id=_message_id(message.from_), date=self._clock(), is_late=is_late)
         mail.is_altered = False
         mail.__class__ = Mail
         return mail  # type: ignore[no-any-return]  # it has become one
@@ -150,7 +152,7 @@ _MailTwin = twin_of(Mail)
 
 def _told(mail: Mail) -> Mail:
     if SEALED.wanted():
-        SEALED(mail_id=mail.id, size_bytes=len(mail.content), recipients=len(mail.envelope.recipients))
+        SEALED(mail_id=mail.id, size_bytes=mail.content.about_bytes, recipients=len(mail.envelope.recipients))
     return mail
 
 

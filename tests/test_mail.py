@@ -93,3 +93,49 @@ def test_b16_repr_shows_no_address_and_no_content():
     with pytest.raises(AttributeError):
         mail().id = "x"
     assert mail().with_(id="1" * 32).id == "1" * 32
+
+
+# --- content that is made when somebody asks for it -------------------------------------------------------------------
+
+
+class TestLater:
+    def later(self, data: bytes = b"Subject: x\r\n\r\n\xc3\xbc\r\n") -> tuple[Content, list[int]]:
+        made: list[int] = []
+
+        def make() -> Content:
+            made.append(1)
+            return Content.of(data)
+
+        return Content.later(make, 7), made
+
+    def test_it_is_made_once_by_whatever_asks_first(self) -> None:
+        whole = Content.of(b"Subject: x\r\n\r\n\xc3\xbc\r\n")
+        for ask in (bytes, len, list, lambda c: c.has_8bit, lambda c: c.has_utf8_headers, lambda c: c == whole):
+            content, made = self.later()
+            assert ask(content) == ask(whole)
+            assert (bytes(content), len(content), content.has_8bit) == (bytes(whole), len(whole), True)
+            assert made == [1]
+            assert content.is_made
+            assert content.about_bytes == len(whole)
+
+    def test_to_look_at_it_does_not_make_it(self) -> None:
+        content, made = self.later()
+        mail = Mail("0" * 32, Envelope("a@x.test", "b@y.test"), None, content)
+        assert repr(content) + repr(mail) == "<Content, not made yet>" + f"<Mail {'0' * 32} to 1, not composed yet>"
+        assert (content.about_bytes, content.is_made, made) == (7, False, [])
+        with pytest.raises(AttributeError, match="no attribute 'x'"):
+            content.x  # noqa: B018
+        assert made == []
+
+    def test_it_travels_as_bytes(self) -> None:
+        content, _ = self.later()
+        assert pickle.loads(pickle.dumps(content)) == Content.of(bytes(content))
+
+    def test_what_it_raises_is_raised_each_time(self) -> None:
+        def make() -> Content:
+            raise MessageError("is gone", field="attachments")
+
+        content = Content.later(make, 7)
+        for _ in range(2):
+            with pytest.raises(MessageError, match="is gone"):
+                bytes(content)

@@ -18,7 +18,7 @@ from mailer.address import Address
 from mailer.attachment import Attachment
 from mailer.errors import HeaderError, MessageError, TemplateError
 from mailer.message import Message
-from mailer.mime import Plan
+from mailer.mime import Plan, compose
 
 GOLDEN = Path(__file__).parent / "golden"
 PNG = Attachment.from_bytes("logo.png", b"\x89PNG", content_id="logo")
@@ -440,3 +440,27 @@ def test_many_small_attachments_are_joined_in_few_pieces():
 
 def test_message_id_in_the_golden_set_is_the_given_one():
     assert MESSAGE_ID.encode() in (GOLDEN / "text.eml").read_bytes()
+
+
+def test_a_body_that_is_written_late_is_the_same_bytes() -> None:
+    """And what cannot be written is told at once all the same."""
+    image = Attachment.from_bytes("logo.png", b"\x89PNG", content_id="logo", inline=True)
+    fields = {"from_": "a@example.com", "to": "b@example.org", "subject": "Grüße"}
+    known = {"message_id": "<1@example.com>", "date": DATE}
+    for more in (
+        {},
+        {"text": "x"},
+        {"text": "ü", "html": "<p>ü</p>"},
+        {"html": '<img src="cid:logo">', "attachments": [image]},
+        {"text": "b0undary", "alternatives": [("text/calendar", "BEGIN:VCALENDAR")], "to": "björn@example.org"},
+    ):
+        message = Message(**{**fields, **more})
+        plan = Plan("b0undary")
+        late = plan.content(message, **known, is_late=True)
+        assert not late.is_made
+        now = compose(message, **known, boundary="b0undary")
+        assert abs(late.about_bytes - len(now)) < 2000
+        assert (bytes(late), late.has_utf8_headers, len(late)) == (bytes(now), now.has_utf8_headers, len(now))
+    for wrong in ({"from_": None}, {"html": '<img src="cid:none">'}, {"headers": {"References": "ü"}}):
+        with pytest.raises(MessageError):
+            Plan("x").content(Message(**{**fields, **wrong}), **known, is_late=True)

@@ -512,3 +512,21 @@ def test_a_provider_of_ones_own(world: World, monkeypatch: pytest.MonkeyPatch) -
         assert (receipt.results[0].outcome, type(error)) == (D, ProtocolError)
         for _ in range(2):  # the key was given: it may be sent again
             assert outcome(mailer)[0].results[0].outcome is D
+
+
+# --- content ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_mail_is_composed_for_an_api_that_composes_anew(world: World, postmark: FakeRelay) -> None:
+    made: list[bool] = []
+    with world.mailer(postmark.url) as mailer:
+        mailer.hooks.add_action("sent", lambda context: made.append(context.mail.content.is_made))
+        mailer.send(message())
+        assert len(mailer.send_many([message(), message()])) == 2
+        assert made == [False] * 3
+        mailer.hooks.add_filter("mail", lambda mail, context: mail if b"<p>x</p>" in bytes(mail.content) else None)
+        mailer.send(message())
+        assert made == [False] * 3 + [True]
+        with pytest.raises(MessageError, match="no attachment has"):
+            mailer.send(message(html='<img src="cid:none">'))
+    assert len(postmark.requests) == 3
