@@ -78,6 +78,7 @@ class TestGmail(WholeMailChecks):
         "broken": (answer(500, error(500, "backendError")), [D, D], None, "backendError"),
         "its status alone": (answer(404, error(404, text="gone", status="NOT_FOUND")), [R, R], None, "NOT_FOUND gone"),
         "as the token server says it": (answer(400, {"error": "invalid_grant"}), [R, R], None, "invalid_grant"),
+        "an error that is a number": (answer(400, {"error": 7}), [R, R], None, "HTTP 400"),
         "in another form": (answer(400, {"error": {"errors": {"reason": 1}, "details": [{"reason": 7}], "message": [], "status": 7}}), [R, R], None, "HTTP 400"),
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from relay_cases import mail_of, message_of, schema_errors, unreadable
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
-from mailer import Attachment, AuthError, ConfigError, ProtocolError, TransportError
+from mailer import Attachment, AuthError, ConfigError, ProtocolError, TransportError, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
 from mailer.backends.url import backend_from_url
 from mailer.relay.exchange import Response
@@ -126,6 +126,7 @@ class TestMailtrap(ProviderChecks):
             (answer(200, {"success": True, "responses": []}), U),
             (items(taken("m-1"), errors=["x"]), U),  # one for two mails: it may be that of either
             (items(*[taken("m-1", "m-2")] * 3), U),
+            (items(*[taken("m-1", "m-2")] * 2, status=503), D),  # its own status counts: nothing was taken
             (answer(200, [taken("m-1"), taken("m-2")]), U),
             (Response(200, {}, b'{"responses":[{"succ', cut=TransportError("lost")), U),
         ):
@@ -166,6 +167,9 @@ class TestMailtrap(ProviderChecks):
             assert "category" not in self.body_of(self.provider.request(mail))
         longest = mail_of(message_of("plain").with_(tags=["x" * 255]))
         assert backend.left_out(longest) == ()
+        assert self.body_of(self.provider.request(longest))["category"] == "x" * 255
+        with pytest.raises(UnsupportedFeature, match="brings its own subject"):
+            backend.left_out(mail_of(message_of("template").with_(subject="Hi")))
         assert self.faults(self.body_of(self.provider.request(longest))) == []
 
     def test_the_sandbox_catches_what_it_is_sent(self) -> None:

@@ -18,6 +18,7 @@ from mailer import (
     Attachment,
     AuthError,
     ConfigError,
+    Content,
     Message,
     MessageError,
     ProtocolError,
@@ -53,6 +54,7 @@ ANSWERS = {
     "full": (answer(400, error("ErrorQuotaExceeded")), [D, D], ConfigError, "ErrorQuotaExceeded"),
     "broken": (answer(500, error("ErrorInternalServerError")), [D, D], None, "ErrorInternalServerError"),
     "away": (answer(503, error("serviceNotAvailable")), [D, D], None, "serviceNotAvailable"),
+    "an error that is a number": (answer(400, {"error": 7}), [R, R], None, "HTTP 400"),
     "in another form": (answer(400, {"error": {"code": 7, "message": []}}), [R, R], None, "HTTP 400"),
     "as the token server says it": (answer(400, {"error": "invalid_request"}), [R, R], None, "invalid_request"),
 }  # fmt: skip
@@ -121,9 +123,14 @@ class TestJson(MailboxChecks):
             with pytest.raises(UnsupportedFeature, match="msgraph takes 4000000") as refused:
                 backend.left_out(seal(message.attach(Attachment("x.bin", unreadable, 3_000_001))))
             assert refused.value.field == "attachments"
+        by_mime = RelayBackend(MicrosoftGraph(api="mime"))
+        whole = PAIR.with_(content=Content.of(b"x" * 2_999_998 + b"\r\n"), message=None)
+        assert by_mime.left_out(whole) == ()
+        with pytest.raises(UnsupportedFeature, match="has 4000004 bytes in base64"):
+            by_mime.left_out(whole.with_(content=Content.of(b"x" * 2_999_999 + b"\r\n")))
         # In base64 twice, by mime.
         with pytest.raises(UnsupportedFeature, match="msgraph takes"):
-            backend.left_out(composed(message.attach(Attachment("x.bin", unreadable, 2_300_000))))
+            by_mime.left_out(composed(message.attach(Attachment("x.bin", unreadable, 2_300_000))))
 
     def test_options_are_laid_over_the_message_and_say_not_to_whom(self) -> None:
         options = {"message": {"categories": ["a"], "body": {"contentType": "Text"}}, "saveToSentItems": False}
