@@ -23,6 +23,7 @@ from mailer import (
     Attachment,
     Backend,
     BackendURL,
+    Content,
     Context,
     DeliveryError,
     DeliveryOptions,
@@ -43,10 +44,15 @@ from mailer import (
 )
 from mailer.backends.memory import MemoryBackend
 from mailer.contrib.flask import FlaskMailer
+from mailer.dkim import DkimKey, DkimSigner
 from mailer.mailbox import Mailbox
+from mailer.plugins.dkim import Dkim
+from mailer.plugins.list_unsubscribe import ListUnsubscribe
+from mailer.plugins.redirect import Redirect
 from mailer.runtime import Runtime
 from mailer.smtp.reply import Reply
 from mailer.testing import SmtpCommand, SmtpServer
+from mailer.unsubscribe_app import UnsubscribeApp
 
 # --- a message: wide in, narrow stored --------------------------------------------------------------------------------
 
@@ -198,6 +204,19 @@ Mailer("smtp+gmail://me%40x.test@default", tokens=TokenProvider(lambda: AccessTo
 AsyncMailer("smtp+gmail://me%40x.test@default", tokens=lambda: {"access_token": "t", "expires_in": 3600})
 Mailer("smtp+gmail://me%40x.test@default", tokens="t")  # type: ignore[arg-type]
 Mailer(Pigeon)  # type: ignore[arg-type]
+
+
+# --- built-in plug-ins ------------------------------------------------------------------------------------------------
+
+key = DkimKey.parse("x.test", "mail", "PEM", senders=["x.test", "y.test"])
+unsubscribe = ListUnsubscribe(url="https://x.test/u", secret="s" * 32)
+Mailer("memory:", plugins=[Dkim(keys=[key]), unsubscribe, Redirect(to="qa@x.test", allow="@x.test")])
+assert_type(DkimSigner([key]).signed(Content.of(b""), now=1), Content | None)
+assert_type(unsubscribe.link("ann@x.test", "news"), str)
+assert_type(unsubscribe.app(Mailer("memory:")), UnsubscribeApp)
+unsubscribe.app(AsyncMailer("memory:"), render=lambda name, about: f"{name} {about and about.address}")
+unsubscribe.app(lambda event: event.recipient)
+unsubscribe.app("mailer")  # type: ignore[arg-type]
 
 
 # --- in tests and frameworks ------------------------------------------------------------------------------------------
