@@ -34,6 +34,14 @@ SHOWS = {
         "500 more were accepted",
         "the service had 2 requests",
     ],
+    "webhook_app.py": [
+        " is accepted as m-1\n",
+        "with a wrong secret: HTTP 401\n",
+        "ann@gone.example: bounced, hard: True, 550 5.1.1\nabout mail ",
+        "with the secret: HTTP 200\n",
+        "ann@gone.example: rejected suppressed: bounced on 2026-01-02 (postmark): smtp;550 5.1.1 ",
+        "bob@example.org: accepted",
+    ],
     "newsletter_csv.py": [
         "accepted   1\n",
         "4 rows were not reached: go on with --resume sent.journal\n",

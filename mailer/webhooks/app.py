@@ -3,7 +3,7 @@
 It answers so that a provider tries again when that can help, and not otherwise:
 
 ======  ========================================================================================================
-200     told to all who listen; a GET or HEAD, by which some try the URL
+200     told to all who listen, now or before; a GET or HEAD, by which some try the URL
 401     not from them, or an old call again: tried again, for the secret may have been mistyped here
 400     it could not be read (406 to Mailgun, 403 to Postmark, by which those know not to try again)
 404     no provider of that name
@@ -17,6 +17,7 @@ It answers so that a provider tries again when that can help, and not otherwise:
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ __all__ = ["AsgiWebhooks", "WsgiWebhooks"]
 
 _FETCH_S = 10.0
 _MAX_CERTIFICATES = 16
+#: Calls that are remembered: as many as come in a window of some minutes, or nearly.
+_MAX_SEEN = 10_000
 _METHODS = ("POST", "GET", "HEAD")
 
 _Scope = MutableMapping[str, Any]
@@ -120,6 +123,7 @@ class _Webhooks(Unpickled):
         self._max_bytes = max_bytes
         self._clock = clock
         self._certificates: dict[str, bytes] = {}
+        self._seen: dict[tuple[str, str], None] = {}
         self._runtime: Runtime = AsyncRuntime() if isinstance(mailer, AsyncMailer) else BlockingRuntime()
 
     def __repr__(self) -> str:
@@ -156,6 +160,8 @@ class _Webhooks(Unpickled):
         try:
             events = await self._events(webhook, asked, body, url)
             call = Call.of(asked.headers, body, url)
+            if (seen := (name, webhook.call_id(call))) in self._seen:
+                return _Answer(200)
             if self._confirms and (confirmation := webhook.confirmation_url(call)) is not None:
                 await self._fetched(confirmation)
             said = self._mailer.publish(events)
@@ -169,9 +175,18 @@ class _Webhooks(Unpickled):
             return self._refused(name, error, _Answer(503))
         if failed:
             return _Answer(500)
+        self._remember(seen)
         if reply is None:
             return _Answer(200)
         return _Answer(200, content=json.dumps(reply).encode(), content_type="application/json")
+
+    def _remember(self, seen: tuple[str, str]) -> None:
+        """A call that was told is not told again by this process, whoever sends it once more."""
+        if seen[1]:
+            self._seen[seen] = None
+        if len(self._seen) > _MAX_SEEN:
+            with contextlib.suppress(RuntimeError, StopIteration):  # another thread does it just now
+                self._seen.pop(next(iter(self._seen)), None)
 
     async def _events(self, webhook: Webhook, asked: _Asked, body: bytes, url: str) -> list[Any]:
         def parsed(certificates: Mapping[str, bytes]) -> list[Any]:

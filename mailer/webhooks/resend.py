@@ -56,6 +56,10 @@ class ResendWebhook(Webhook):
         )
         proof.check_moment(stamp)
 
+    def call_id(self, call: Call) -> str:
+        """The same when it tells it again, signed anew."""
+        return call.header(*_ID)
+
     def event(self, item: Payload, call: Call) -> Event:
         """The one of the body."""
         word, data = item.text("type"), item.at("data")

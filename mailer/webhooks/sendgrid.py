@@ -89,6 +89,10 @@ class SendGridWebhook(Webhook):
             return
         raise proof.wrong()
 
+    def call_id(self, call: Call) -> str:
+        """The signature."""
+        return call.header(_SIGNATURE)
+
     def event(self, item: Payload, call: Call) -> Event:
         """One of the list."""
         word = item.text("event")

@@ -74,6 +74,10 @@ class SesWebhook(Webhook):
         """As SNS has it."""
         return sns.certificate_url(call)
 
+    def call_id(self, call: Call) -> str:
+        """The same when SNS tries again."""
+        return Payload(call.json()).id("MessageId")
+
     def confirmation_url(self, call: Call) -> str | None:
         """As SNS has it."""
         return sns.subscribe_url(Payload(call.json()))

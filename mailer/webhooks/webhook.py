@@ -52,6 +52,10 @@ class Webhook:
         """Where the certificate is that the call is signed by; None where none is needed."""
         return None
 
+    def call_id(self, call: Call) -> str:
+        """Of a verified call: what no other has, but the same call again; "" where there is nothing of the kind."""
+        return ""
+
     def confirmation_url(self, call: Call) -> str | None:
         """Of a verified call that asks to confirm that we want to be told: where a GET does so; else None."""
         return None

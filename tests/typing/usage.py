@@ -21,6 +21,7 @@ from mailer import (
     Address,
     AsyncMailer,
     Attachment,
+    AuthError,
     Backend,
     BackendURL,
     Content,
@@ -28,6 +29,7 @@ from mailer import (
     DeliveryError,
     DeliveryOptions,
     Envelope,
+    EventKind,
     Features,
     Health,
     Hooks,
@@ -38,6 +40,7 @@ from mailer import (
     Outcome,
     Receipt,
     RecipientResult,
+    RejectReason,
     TokenProvider,
     backend_from_url,
     register_backend,
@@ -53,6 +56,7 @@ from mailer.runtime import Runtime
 from mailer.smtp.reply import Reply
 from mailer.testing import SmtpCommand, SmtpServer
 from mailer.unsubscribe_app import UnsubscribeApp
+from mailer.webhooks import AsgiWebhooks, WsgiWebhooks, parse
 
 # --- a message: wide in, narrow stored --------------------------------------------------------------------------------
 
@@ -242,6 +246,22 @@ def in_tests() -> None:
         server.on(".").delay(0.2).drop(after=10, reset=True)
         assert_type(server.mails[0].content, bytes)
         assert_type(server.sessions[0].received, bytes)
+
+
+def on_webhook(mailer: Mailer, headers: Mapping[str, str], body: bytes) -> int:
+    try:
+        events = parse("sendgrid", headers, body, ["new key", "old key"])
+    except AuthError:
+        return 401
+    for event in events:
+        assert_type(event.kind, EventKind)
+        assert_type(event.recipient, Address | None)
+        assert_type(event.reject_reason, RejectReason | None)
+        if event.kind == "bounced" and event.is_hard:
+            assert_type(event.metadata, Mapping[str, Any])
+    assert_type(AsgiWebhooks(AsyncMailer("null:"), {"ses": "arn:aws:sns:eu-west-1:1:mail"}), AsgiWebhooks)
+    WsgiWebhooks(AsyncMailer("null:"), {"ses": "arn:aws:sns:eu-west-1:1:mail"})  # type: ignore[arg-type]
+    return 500 if mailer.publish(events) else 200
 
 
 def in_flask(extension: FlaskMailer) -> Mapping[str, object]:
