@@ -29,4 +29,5 @@ PROVIDERS = {
     "https+json": ("http_json", "HttpJson"),
     "http+json": ("http_json", "HttpJson"),
     "ses": ("ses", "Ses"),
+    "azure": ("azure", "Azure"),
 }

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import MailerError, MessageError
 from ..retry import retry_after_seconds
 
-__all__ = ["Request", "Response"]
+__all__ = ["Request", "Response", "with_host"]
+
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,3 +99,15 @@ class Response:
         """The body where it is a line or two of plain text; "" for markup, JSON and binary."""
         text = self.content[:2000].decode("utf-8", "replace").strip()
         return "" if not text or text[0] in "<{[" or "\0" in text else text
+
+
+def with_host(url: str) -> tuple[str, str]:
+    """For who signs the host: the URL, and the host as the Host header says it.
+
+    A port that is the scheme's own is in neither: clients differ about naming it.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.lower()
+    if parts.port is not None and parts.port == _PORTS.get(parts.scheme):
+        host = host.rpartition(":")[0]
+    return urlunsplit((parts.scheme, host, parts.path, parts.query, "")), host

@@ -105,7 +105,7 @@ class Provider:
     batch_size: int = 1
     rate: ClassVar[str] = ""
     mime: ClassVar[Features | None] = None
-    signs_with: ClassVar[str] = ""
+    signs_with: str = ""
     _lent: tuple[str, ...] = ()
     _masks: tuple[tuple[str, ...], Secrets | None] = (), None
 

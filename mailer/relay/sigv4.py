@@ -12,17 +12,16 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from posixpath import normpath
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 from ..aws.credentials import AwsCredentials
 from ..errors import ConfigError
-from .exchange import Request
+from .exchange import Request, with_host
 
 __all__ = ["canonical_request", "sigv4_signed"]
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _WORD = re.compile(r"[a-z0-9-]{1,63}", re.ASCII)
-_PORTS = {"http": 80, "https": 443}
 # What a hop on the way may change or add, so AWS' own clients leave it unsigned.
 _UNSIGNED = frozenset({"connection", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _OURS = frozenset({"authorization", "host", "x-amz-date", "x-amz-security-token"})
@@ -44,7 +43,7 @@ def sigv4_signed(request: Request, credentials: AwsCredentials, *, region: str, 
         if not _WORD.fullmatch(value):
             raise ConfigError(f"AWS signature: the {name} must be lower case letters, digits and '-'")
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    url, host = _named(request.url)
+    url, host = with_host(request.url)
     kept = [(name, value) for name, value in request.headers if name.lower() not in _OURS]
     ours = [("X-Amz-Date", stamp)]
     if credentials.session_token:
@@ -92,15 +91,6 @@ def _query(query: str) -> str:
     """The parameters as they are sent, percent-encoded, in order of name and value."""
     pairs: Iterable[tuple[str, str, str]] = (pair.partition("=") for pair in query.split("&")) if query else ()
     return "&".join([f"{name}={value}" for name, value in sorted((name, value) for name, _, value in pairs)])
-
-
-def _named(url: str) -> tuple[str, str]:
-    """The URL without a port that is its scheme's own, and the host as the Host header says it."""
-    parts = urlsplit(url)
-    host = parts.netloc.lower()
-    if parts.port is not None and parts.port == _PORTS.get(parts.scheme):
-        host = host.rpartition(":")[0]
-    return urlunsplit((parts.scheme, host, parts.path, parts.query, "")), host
 
 
 def _mac(key: bytes, text: str) -> bytes:

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import h11
 
@@ -62,7 +63,9 @@ class FakeRelay(Server):
     @property
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
-        login = _LOGINS.get(self.provider, "{token}").format(token=self.token)
+        login = _LOGINS.get(self.provider, "{token}").format(
+            token=self.token, key=quote(b64encode(self.token.encode()), safe="")
+        )
         if self.provider == "http+json":
             return f"{self.provider}://{login}@{self.authority}/mails"
         return f"{self.provider}://{login}@{self.authority}?scheme=http{_OPTIONS.get(self.provider, '')}"
@@ -306,6 +309,7 @@ _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
 _LOGINS = {
     "mailjet": "KEY:{token}",
     "ses": "KEY:{token}",
+    "azure": "{key}",  # which is base64
     "gmail": "me%40example.com",
     "msgraph": "me%40example.com",
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from ..aws.credentials import AwsCredentials
+from ..relay.azure import Azure
 from ..relay.exchange import Request
 from ..relay.sigv4 import sigv4_signed
 from .relay_answers import Answer, RelayRequest
@@ -45,5 +48,28 @@ def _ses_error(status: int, kind: str, text: str) -> Answer:
     return Answer(status=status, body={"message": text}, headers={"x-amzn-ErrorType": kind})
 
 
+def _azure(request: RelayRequest, token: str, number: int) -> Answer:
+    url = f"http://{request.headers['host']}"
+    fake = Azure(b64encode(token.encode()).decode("ascii"), base=url)
+    try:
+        moment = parsedate_to_datetime(request.headers["x-ms-date"])
+    except (KeyError, ValueError):
+        return _azure_error(401, "Denied", "Denied by the resource provider.")
+    sent = Request(f"{url}{request.path}", (), request.content, request.method)
+    wanted = dict(fake.signed(sent, None, moment).headers)["Authorization"]
+    if request.headers.get("authorization") != wanted:
+        return _azure_error(401, "Denied", "Denied by the resource provider.")
+    if request.method != "POST" or not request.path.startswith("/emails:send?api-version="):
+        return _azure_error(404, "NotFound", "Resource not found.")
+    given = request.headers["operation-id"]
+    headers = {"Operation-Location": f"{url}/emails/operations/{given}?api-version=2025-09-01", "Retry-After": "30"}
+    return Answer(status=202, body={"id": given, "status": "Running", "error": None}, headers=headers)
+
+
+def _azure_error(status: int, code: str, text: str) -> Answer:
+    body = {"error": {"code": code, "message": text}}
+    return Answer(status=status, body=body, headers={"x-ms-error-code": code})
+
+
 #: URL scheme -> what accepts.
-SIGNED: dict[str, Callable[[RelayRequest, str, int], Answer]] = {"ses": _ses}
+SIGNED: dict[str, Callable[[RelayRequest, str, int], Answer]] = {"azure": _azure, "ses": _ses}
