@@ -21,6 +21,15 @@ REFUSED = Answer(status=400, body={"message": TOKEN, "error": TOKEN})
 MORE: dict[str, dict[str, Any]] = {"gmail": {"tokens": lambda: TOKEN}, "msgraph": {"tokens": lambda: TOKEN}}
 
 
+def test_they_are_all_there() -> None:
+    """By name, so that one which a merge loses is missed."""
+    names = (
+        "sendgrid mailgun postmark ses resend brevo sparkpost mailjet mandrill mailersend netcore pepipost mailtrap"
+        " scaleway unisendergo unione postal gmail msgraph smtp2go zeptomail azure http+json https+json"
+    )
+    assert set(PROVIDERS) >= set(names.split())
+
+
 def test_each_has_a_fake() -> None:
     faked = {PROVIDERS[scheme] for scheme in _ACCEPTING}
     assert faked == set(PROVIDERS.values())
