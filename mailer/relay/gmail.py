@@ -85,7 +85,8 @@ class Gmail(Mailbox):
             return Request.json(f"{self.base}/{path}", {"raw": raw, **about}, {})
         parts = [
             (b"Content-Type: application/json; charset=UTF-8\r\n", Request.json(self.base, about, {}).content),
-            (b"Content-Type: message/rfc822\r\n", content),
+            # As Google's own client has it: the part holds what RFC 2046 would not let a multipart hold otherwise.
+            (b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: binary\r\n", content),
         ]
         boundary = absent_boundary(parts)
         line = f"--{boundary}\r\n".encode()

@@ -100,7 +100,7 @@ def _gmail(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("authorization") != f"Bearer {token}":
         error = {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}
         return Answer(status=401, body={"error": {**error, "errors": [{"domain": "global", "reason": "authError"}]}})
-    path = r"(/upload)?/gmail/v1/users/[^/?]+/messages/send(\?uploadType=multipart)?"
+    path = r"(/upload)?/gmail/v1/users/[^/?]+/messages/send(\?.*)?"
     if request.method != "POST" or re.fullmatch(path, request.path) is None:
         return Answer(status=404, body={"error": {"code": 404, "message": "Not Found", "status": "NOT_FOUND"}})
     return Answer(body={"id": f"g-{number}", "threadId": f"g-{number}", "labelIds": ["SENT"]})
