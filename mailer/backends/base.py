@@ -69,6 +69,7 @@ class Backend(Unpickled):
         batch_size: How many mails one call of ``send_many`` takes at most; 1 if it has none.
         runtime: The mailer's, once there is one. All waiting goes through it.
         transcript: Receipts and errors are to have what was said, where it says anything.
+        raw_remedy: What an error says beside that ready-made mail is not carried, where something would carry it.
         has_stand_in: Another member of a group carries what it defers: it is not to keep a mail waiting for long.
     """
 
@@ -81,6 +82,7 @@ class Backend(Unpickled):
     transcript: bool = False
     has_stand_in: bool = False
     is_group = False
+    raw_remedy: str = ""
 
     def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
         """Bind to the runtime of the mailer that uses it; a mailer calls this once.
@@ -119,8 +121,10 @@ class Backend(Unpickled):
         if self.features.raw or not mail.is_raw:
             return notes
         if mail.message is None:
-            raise UnsupportedFeature(f"ready-made mail is not carried by {self}, which composes anew", field="raw")
-        text = f"is not carried by {self}: what a mail filter or a signer changed in the bytes"
+            raise UnsupportedFeature(
+                f"ready-made mail is not carried by {self}, which composes anew{self.raw_remedy}", field="raw"
+            )
+        text = f"is not carried by {self}: what a mail filter or a signer changed in the bytes{self.raw_remedy}"
         return (*notes, noted("raw", text, self.unsupported))
 
     def send(self, mail: Mail) -> Receipt | Awaitable[Receipt]:

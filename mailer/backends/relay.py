@@ -101,6 +101,8 @@ class RelayBackend(Backend):
         self.features = provider.features
         self.limits = provider.limits
         self.batch_size = provider.batch_size
+        if provider.mime is not None:
+            self.raw_remedy = ": its option api=mime carries it"
         self.url = url or f"{provider.name}://***@{provider.base.partition('://')[2]}"
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s

@@ -105,6 +105,13 @@ class TestContent:
         [note] = made.left_out(mail_of(message_of("tags")))
         assert note.startswith("tags beyond the first 1")
 
+    def test_who_gives_json_is_told_of_it(self) -> None:
+        for raw in (PAIR.with_(message=None), PAIR.with_(is_altered=True)):
+            with pytest.raises(UnsupportedFeature, match=r"its option api=mime carries it$"):
+                backend("acme://TOKEN@default").left_out(raw)
+            with pytest.raises(UnsupportedFeature, match=r"composes anew$|changed in the bytes$"):
+                RelayBackend(Postmark("TOKEN")).left_out(raw)
+
     def test_its_own_length_and_the_envelope_are_what_is_limited(self) -> None:
         made = backend()
         made.left_out(PAIR.with_(content=Content.of(b"x" * 998 + b"\r\n"), message=None))
