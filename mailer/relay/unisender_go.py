@@ -26,6 +26,7 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, mailbox, unfolded, whole_second
 from .meaning import SETTINGS
+from .per_recipient import is_marked
 from .plain_words import PlainWords
 from .provider import Junk, merged
 
@@ -81,9 +82,8 @@ class UnisenderGo(PlainWords):
         """Also: what its templates would evaluate, and more metadata than it takes."""
         yield from super().left_out(letter)
         message = letter.message
-        texts = (message.subject, message.text, message.html, message.amp_html)
-        if message.provider_template is None and any("{{" in text for text in texts if text):
-            yield "text", f"with '{{{{', in the subject too, is evaluated by {self.name}", False
+        if message.provider_template is None and is_marked(letter):
+            yield "text", f"with '{{{{', in subject, names and headers too, is evaluated by {self.name}", False
         if len(_tags(message.tags)) < len(message.tags[:_MAX_TAGS]):
             yield "tags", f"of more than {_MAX_TAG} characters are not carried by {self.name}", True
         if len(message.metadata) > _MAX_METADATA:

@@ -123,7 +123,10 @@ def _smtp2go(request: RelayRequest, token: str, number: int) -> Answer:
         return Answer(status=404, body={"request_id": "x", "data": {"error": "Not found.", "error_code": "E_NotFound"}})
     body = request.json
     if request.path == "/v3/email/batch":
-        items = [{"email_id": f"sg-{number}-{n}"} for n, _ in enumerate(body["emails"])]
+        items = [
+            {"email_id": f"sg-{number}-{n}", **({"schedule_id": f"sch-{number}-{n}"} if "schedule" in email else {})}
+            for n, email in enumerate(body["emails"])
+        ]
         return Answer(body={"request_id": f"q-{number}", "data": items})
     count = sum(len(body.get(kind, ())) for kind in ("to", "cc", "bcc"))
     data = {"succeeded": count, "failed": 0, "failures": [], "email_id": f"sg-{number}"}

@@ -97,9 +97,15 @@ class TestUnisenderGo(ProviderChecks):
 
     def test_what_its_templates_would_evaluate_is_refused_in_plain_mails(self) -> None:
         backend = RelayBackend(self.provider)
-        for field in ("subject", "text", "html"):
-            mail = mail_of(message_of("plain").with_(**{field: "{{ name }}"}))
-            with pytest.raises(UnsupportedFeature, match=r"text: with '{{', in the subject too, is evaluated"):
+        mark = "{{ name }}"
+        for fields in (
+            {"subject": mark}, {"text": mark}, {"html": mark}, {"headers": {"X-A": mark}},
+            {"from_": (mark, "a@example.com")}, {"to": (mark, "b@example.org")},
+        ):  # fmt: skip
+            mail = mail_of(message_of("plain").with_(**fields))
+            with pytest.raises(
+                UnsupportedFeature, match=r"text: with '{{', in subject, names and headers too, is eval"
+            ):
                 backend.left_out(mail)
         assert backend.left_out(mail_of(message_of("template").with_(subject="{{ name }}"))) == ()
 
