@@ -6,9 +6,9 @@ The rules, and where each is kept:
 - Added or removed while it runs (``Row.turns``): the priority that runs keeps to what it began with, later ones are
   taken as they stand at their turn, earlier ones are over. What is removed is not called any more, at any priority.
 - A filter that raises, or returns what it must not, stops the send and is named with its owner; unless it was added by
-  ``on_error="skip"`` (``_refused``). An action that raises is logged and counted, and changes nothing (``_Acting``).
+  ``on_error="skip"`` (``_refused``). An action that raises is logged and counted, and changes nothing (``do``).
 - An action is never called from within itself, however far down and in whatever task: one that mails cannot loop.
-  Filters may nest: as deep as the stack goes if they are plain, sixteen deep if they wait (``_awaited``).
+  Filters may nest: as deep as the stack goes if they are plain, sixteen deep if they wait (``awaited``).
 - State is where it cannot leak. What an action or an awaited filter is inside of is a context variable, which the tasks
   that it starts inherit. What a plain filter is inside of is Python's own stack: no variable is set for it, which would
   cost as much as three filters do.
@@ -21,13 +21,13 @@ import copy
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar, cast
 
 from .errors import ConfigError, HookError, MailerError
+from .hook_run import Inside, awaited, runs
 from .hook_trace import HookTrace
 from .hookspecs import Context
 from .log import ACTION_FAILED, ACTION_NESTED, FILTER_SKIPPED
@@ -45,14 +45,6 @@ Check = type | Callable[[Any], str | None]
 F = TypeVar("F", bound=Filter)
 A = TypeVar("A", bound=Action)
 
-_MAX_NESTED = 16
-"""How deep an awaited filter may run inside itself: in tasks, where no stack ends it."""
-
-
-#: What runs in this thread or task, and the run around it: its row, and an action's entry.
-_Run = tuple["_Run | None", Row, "Registered | None"]
-_running: ContextVar[_Run | None] = ContextVar("mailer_hooks_running", default=None)
-
 
 class Hooks:
     """Filters and actions by name. May be used by threads and tasks at once.
@@ -66,11 +58,23 @@ class Hooks:
         self._rows: dict[str, Row] = {}
         self._faces: set[str] = set()
         self._owner = ""
+        self._tenants: dict[str, object] = {}
         self.errors: Counter[str] = Counter()
         self.trace = HookTrace()
 
-    def owned_by(self, owner: str) -> Hooks:
-        """The same registry, seen by one owner: whatever is added through it belongs to that one."""
+    def owned_by(self, owner: str, tenant: object = None) -> Hooks:
+        """The same registry, seen by one owner: whatever is added through it belongs to that one.
+
+        Args:
+            tenant: Who that is. Two of one name would take each other's hooks away.
+
+        Raises:
+            ConfigError: Another tenant has this name, and has not been removed.
+        """
+        if tenant is not None and self._tenants.setdefault(owner, tenant) is not tenant:
+            raise ConfigError(
+                f"another {owner!r} has hooks in this registry: give both mailers the same one, or a registry each"
+            )
         view = copy.copy(self)
         view._owner = owner
         return view
@@ -146,6 +150,8 @@ class Hooks:
         """
         if name is None and callback is None and owner is None:
             raise ConfigError("remove: say which: a hook's name, a callback or an owner")
+        if owner is not None and (name, callback, priority) == (None, None, None):
+            self._tenants.pop(owner, None)
         rows = list(self._rows.values()) if name is None else [self._row(name)]
         return sum([row.remove(callback, priority, owner) for row in rows])
 
@@ -185,7 +191,7 @@ class Hooks:
             if frame.f_code is _APPLY and frame.f_locals["row"] is row:
                 return True
             frame = frame.f_back
-        return any(run[1] is row for run in _runs())
+        return any(one is row for one, _ in runs())
 
     def attach(self, *, blocking: bool) -> None:
         """Bind to a mailer; a blocking one takes no async callbacks.
@@ -233,7 +239,7 @@ class Hooks:
                     if result is value and row.state is state:
                         continue
                     if result.__class__ is not value.__class__ and inspect.isawaitable(result):
-                        result = await _awaited(row, result)
+                        result = await awaited(row, result)
                 except Exception as error:  # noqa: BLE001 - anybody's code
                     self._refused(entry, f"raised {_said(error)}", error)
                 else:
@@ -255,27 +261,37 @@ class Hooks:
 
     async def do(self, name: str, context: Context) -> None:
         """Run an action hook. What a callback raises is logged and counted, and stops nobody else."""
-        for entry in self._begun(name):
-            with _Acting(self, entry):
-                result = self._callback(entry, context)(context)
-                if result is not None and inspect.isawaitable(result):
-                    await result
+        row = self._row(name)
+        for entry in self._begun(row):
+            with Inside(row, entry):
+                try:
+                    result = self._callback(entry, context)(context)
+                    if result is not None and inspect.isawaitable(result):
+                        await result
+                except Exception as error:  # noqa: BLE001 - an observer may fail in any way, and must not matter
+                    self._raised(entry, error)
 
     def do_now(self, name: str, context: Context) -> None:
         """Run an action hook's plain callbacks, without waiting: for a task that is being cancelled."""
-        for entry in self._begun(name):
-            if not is_async(entry.callback):
-                with _Acting(self, entry):
-                    self._callback(entry, context)(context)
-
-    def _begun(self, name: str) -> Iterator[Registered]:
-        """An action's turns, but for what is running already."""
         row = self._row(name)
+        for entry in self._begun(row):
+            if is_async(entry.callback):
+                if entry.once:
+                    row.add(entry)  # its time is yet to come
+                continue
+            with Inside(row, entry):
+                try:
+                    self._callback(entry, context)(context)
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._raised(entry, error)
+
+    def _begun(self, row: Row) -> Iterator[Registered]:
+        """An action's turns, but for what is running already."""
         next(row.fired)
-        inside = [run[2] for run in _runs()] if _running.get() is not None else ()
+        inside = [action for _, action in runs()]
         for entry in row.turns():
             if entry in inside:
-                ACTION_NESTED(hook=name, owner=entry.owner)
+                ACTION_NESTED(hook=entry.hook, owner=entry.owner)
             else:
                 yield entry
 
@@ -289,52 +305,14 @@ class Hooks:
         self._count(entry)
         FILTER_SKIPPED(hook=entry.hook, owner=entry.owner, reason=said, exc_info=error)
 
+    def _raised(self, entry: Registered, error: Exception) -> None:
+        """An action failed."""
+        self._count(entry)
+        ACTION_FAILED(hook=entry.hook, owner=entry.owner, reason=_said(error), exc_info=error)
+
     def _count(self, entry: Registered) -> None:
         with self._row(entry.hook).lock:
             self.errors[entry.hook] += 1
-
-
-class _Acting:
-    """Around an action's callback: it is known to run, and what it raises is logged and counted."""
-
-    __slots__ = ("_entry", "_hooks", "_token")
-
-    def __init__(self, hooks: Hooks, entry: Registered) -> None:
-        self._hooks = hooks
-        self._entry = entry
-
-    def __enter__(self) -> None:
-        self._token = _running.set((_running.get(), self._hooks._row(self._entry.hook), self._entry))
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        _running.reset(self._token)
-        if not isinstance(error, Exception):  # an observer may fail in any way, and must not matter
-            return False
-        entry = self._entry
-        self._hooks._count(entry)
-        ACTION_FAILED(hook=entry.hook, owner=entry.owner, reason=_said(error), exc_info=error)
-        return True
-
-
-def _runs() -> Iterator[_Run]:
-    """What this thread or task is inside of, from the inside out."""
-    run = _running.get()
-    while run is not None:
-        yield run
-        run = run[0]
-
-
-async def _awaited(row: Row, result: Awaitable[T]) -> T:
-    """What an async filter returns."""
-    if sum([run[1] is row for run in _runs()]) >= _MAX_NESTED:
-        if inspect.iscoroutine(result):
-            result.close()
-        raise HookError(f"runs inside itself {_MAX_NESTED} times: does it mail?")
-    token = _running.set((_running.get(), row, None))
-    try:
-        return await result
-    finally:
-        _running.reset(token)
 
 
 def _problem(result: Any, value: Any, check: Check | None) -> str | None:

@@ -84,7 +84,7 @@ class Plugin(Unpickled, Generic[S]):
         Raises:
             ConfigError: A setting is unknown, missing or wrong, or the class itself is; the text shows no value.
         """
-        _check_class(type(self))
+        _check_identity(self)
         model = self.settings_model
         if isinstance(settings, model) and not keywords:
             self.settings = settings  # settings_model is S's own
@@ -110,18 +110,21 @@ class Plugin(Unpickled, Generic[S]):
         return f"<{type(self).__name__} {self.name}>"
 
 
-def _check_class(kind: type[Plugin[Any]]) -> None:
-    if not isinstance(kind.name, str) or not _NAME.fullmatch(kind.name):
+def _check_identity(plugin: Plugin[Any] | type[Plugin[Any]]) -> None:
+    """Whether it says who it is, as it must: a class, or an object that may say it for itself."""
+    name = plugin.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        kind = plugin if isinstance(plugin, type) else type(plugin)
         raise ConfigError(
-            f"{kind.__module__}.{kind.__qualname__}: name={kind.name!r}: a plug-in's name is of lower-case letters, "
+            f"{kind.__module__}.{kind.__qualname__}: name={name!r}: a plug-in's name is of lower-case letters, "
             "digits and '_'"
         )
-    if not isinstance(kind.version, str):
-        raise ConfigError(f"plug-in {kind.name!r}: version must be a string, not {type(kind.version).__name__}")
-    if not isinstance(kind.requires, (tuple, list)) or not all(isinstance(one, str) for one in kind.requires):
-        raise ConfigError(f"plug-in {kind.name!r}: requires must be a tuple of names")
-    if not (isinstance(kind.settings_model, type) and issubclass(kind.settings_model, BaseModel)):
-        raise ConfigError(f"plug-in {kind.name!r}: settings_model must be a pydantic model")
+    if not isinstance(plugin.version, str):
+        raise ConfigError(f"plug-in {name!r}: version must be a string, not {type(plugin.version).__name__}")
+    if not isinstance(plugin.requires, (tuple, list)) or not all(isinstance(one, str) for one in plugin.requires):
+        raise ConfigError(f"plug-in {name!r}: requires must be a tuple of names")
+    if not (isinstance(plugin.settings_model, type) and issubclass(plugin.settings_model, BaseModel)):
+        raise ConfigError(f"plug-in {name!r}: settings_model must be a pydantic model")
 
 
 class Plugins:
@@ -225,8 +228,9 @@ class Plugins:
 
     def _register(self, plugin: Plugin[Any]) -> None:
         """Register it whole, or not at all."""
+        hooks = self._hooks.owned_by(plugin.name, plugin)
         try:
-            plugin.register(self._hooks.owned_by(plugin.name))
+            plugin.register(hooks)
         except BaseException:
             self._hooks.remove(owner=plugin.name)
             raise
@@ -236,7 +240,7 @@ class Plugins:
     # --- using --------------------------------------------------------------------------------------------------------
 
     def deactivate(self, name: str) -> None:
-        """Remove all that a plug-in added; what runs just now may still call what it has begun with.
+        """Remove all that a plug-in added. What is running of it comes to its end, and nothing of it begins any more.
 
         Raises:
             ConfigError: There is none of this name, or one that is on requires it.
@@ -295,7 +299,7 @@ def _made(choice: PluginChoice, folder: str | os.PathLike[str] | None, attempt: 
 
     def add(find: Callable[[], Plugin[Any] | type[Plugin[Any]]], where: str) -> None:
         found = find()
-        _check_class(found if isinstance(found, type) else type(found))
+        _check_identity(found)
         if found.name in made:
             raise ConfigError(f"plug-in {found.name!r} is there twice: {where} gives another")
         made[found.name] = found(choice.tables.get(found.name, {})) if isinstance(found, type) else found

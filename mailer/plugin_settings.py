@@ -156,7 +156,10 @@ def read_plugin_settings(name: str, model: type[M], given: Mapping[str, Any]) ->
     Raises:
         ConfigError: A setting is unknown, missing or wrong. The text names each and shows no value.
     """
-    known = {info.alias or field: field for field, info in model.model_fields.items()}
+    known = {
+        info.validation_alias if isinstance(info.validation_alias, str) else field: field
+        for field, info in model.model_fields.items()
+    }
     values: dict[str, Any] = {}
     for key, value in given.items():
         where = f"plugins.{name}.{key}"

@@ -513,6 +513,37 @@ def test_a_priority_is_a_whole_number(priority):
         Hooks().add_filter("app.x", adding("x"), on_error="ignore")
 
 
+async def never_awaited(context):
+    raise AssertionError
+
+
+def test_what_a_cancelled_task_cannot_await_keeps_its_turn():
+    hooks = Hooks()
+    hooks.add_action("app.y", never_awaited, once=True)
+    plain = []
+    hooks.add_action("app.y", plain.append, once=True)
+    hooks.do_now("app.y", CONTEXT)
+    hooks.do_now("app.y", CONTEXT)
+    assert plain == [CONTEXT]
+    assert hooks.has("app.y", never_awaited)
+
+
+def test_an_alert_of_two_mailers_does_not_go_back_and_forth():
+    calls = []
+    with Mailer("memory:") as one, Mailer("memory:") as other:
+
+        def alert(context):
+            calls.append(context.mailer)
+            with contextlib.suppress(MessageError):
+                (other if context.mailer is one else one).send(hello(to=()))
+
+        for mailer in (one, other):
+            mailer.hooks.add_action("failed", alert)
+        with pytest.raises(MessageError):
+            one.send(hello(to=()))
+    assert calls == [one], "it is inside of itself there, too"
+
+
 def test_what_a_trace_keeps(world, caplog):
     with world.mailer("memory:", trace_hooks=True) as mailer:
         mailer.hooks.add_filter("message", lambda message, context: message, 5, owner="a")
@@ -592,7 +623,7 @@ def test_no_hook_output_puts_a_line_break_into_a_header_or_an_envelope(world):
 
 
 def test_filters_run_before_signing_and_what_is_signed_is_what_is_sent(world):
-    """On every way that carries bytes; a signature that is made last covers all that filters did."""
+    """A signature that is made last covers all that filters did. Over SMTP: ``tests/plugins/test_dkim_plugin.py``."""
     signed = []
 
     def sign(mail, context):

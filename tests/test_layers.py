@@ -51,6 +51,7 @@ LAYERS = {
     "hooks.py": 2,
     "merge.py": 2,
     "hookspecs.py": 2,
+    "hook_run.py": 2,
     "hook_trace.py": 2,
     "registered.py": 2,
     "html_to_text.py": 2,

@@ -515,6 +515,32 @@ def test_deactivation_removes_all_that_a_plugin_added_also_later_and_activation_
     assert not made.plugins.is_active("mark")
 
 
+def test_two_of_one_name_do_not_share_a_registry():
+    hooks, mark = Hooks(), Mark()
+    one = Mailer("null:", hooks=hooks, plugins=[mark])
+    other = Mailer("null:", hooks=hooks, plugins=[mark])
+    assert subject(other) == "s!", "the same one counts once"
+    with pytest.raises(ConfigError, match="another 'mark' has hooks in this registry"):
+        Mailer("null:", hooks=hooks, plugins=[Mark(text="?")])
+    assert subject(one) == "s!"
+    one.plugins.deactivate("mark")
+    assert subject(Mailer("null:", hooks=hooks, plugins=[Mark(text="?")])) == "s?"
+
+
+def test_an_object_may_say_its_name_itself():
+    class Tag(Plugin):
+        def __init__(self, name: str) -> None:
+            self.name = name  # type: ignore[misc]
+
+        def register(self, hooks: Hooks) -> None:
+            hooks.add_filter("message", lambda m, c: m.with_(subject=m.subject + self.name))
+
+    made = Mailer("null:", plugins=[Tag("a"), Tag("b")])
+    assert subject(made) == "sab"
+    made.plugins.deactivate("a")
+    assert subject(made) == "sb"
+
+
 def test_plugins_are_closed_with_their_mailer(world):
     closed = []
 

@@ -38,6 +38,8 @@ from mailer import (
     Message,
     MessageError,
     Outcome,
+    Plugin,
+    PluginSettings,
     Receipt,
     RecipientResult,
     RejectReason,
@@ -179,6 +181,34 @@ def count(context: Context) -> None:
 
 assert_type(mark(message, Context(mailer=None, mail_id="", runtime=Mailer("null:").backend.runtime)), Message)
 hooks.add_action("sent", mark)  # type: ignore[type-var]
+hooks.add_filter("message", mark, once=True, on_error="skip")
+hooks.add_filter("message", mark, on_error="ignore")  # type: ignore[arg-type]
+assert_type(hooks.remove("message", mark, priority=5, owner="shop"), int)
+
+
+class FooterSettings(PluginSettings):
+    text: str
+
+
+class Footer(Plugin[FooterSettings]):
+    name = "footer"
+
+    def register(self, hooks: Hooks) -> None:
+        assert_type(self.settings, FooterSettings)
+        hooks.add_filter("message", mark)
+
+
+class Bare(Plugin):
+    name = "bare"
+    requires = ("footer",)
+
+    def register(self, hooks: Hooks) -> None:
+        assert_type(self.settings, PluginSettings)
+
+
+Mailer("null:", plugins=[Footer(text="x"), Bare, "dkim"], on_plugin_error="disable", trace_hooks=True)
+AsyncMailer("null:", plugins={"footer": {"text": "x"}})
+Mailer("null:", plugins=[Hooks])  # type: ignore[list-item]
 
 
 class Pigeon(Backend):
