@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import AuthError, ConfigError, MailerError, ProtocolError, TransportError
+from ..event import Event
 from ..log import WEBHOOK_REFUSED
 from ..mailer import AsyncMailer, Mailer
 from ..redaction import Unpickled, forgets_arguments
@@ -39,6 +40,8 @@ from .webhook import Webhook
 __all__ = ["AsgiWebhooks", "WsgiWebhooks"]
 
 _FETCH_S = 10.0
+#: Larger bodies are read in a thread, where there is an event loop to be kept going: some milliseconds.
+_AT_ONCE_BYTES = 64 * 1024
 _MAX_CERTIFICATES = 16
 #: Calls that are remembered: as many as come in a window of some minutes, or nearly.
 _MAX_SEEN = 10_000
@@ -188,8 +191,13 @@ class _Webhooks(Unpickled):
             with contextlib.suppress(RuntimeError, StopIteration):  # another thread does it just now
                 self._seen.pop(next(iter(self._seen)), None)
 
-    async def _events(self, webhook: Webhook, asked: _Asked, body: bytes, url: str) -> list[Any]:
-        def parsed(certificates: Mapping[str, bytes]) -> list[Any]:
+    async def _events(self, webhook: Webhook, asked: _Asked, body: bytes, url: str) -> list[Event]:
+        async def parsed(certificates: Mapping[str, bytes]) -> list[Event]:
+            if len(body) <= _AT_ONCE_BYTES:
+                return read(certificates)
+            return await self._runtime.run(lambda: read(certificates))
+
+        def read(certificates: Mapping[str, bytes]) -> list[Event]:
             return parse(
                 webhook,
                 asked.headers,
@@ -204,12 +212,12 @@ class _Webhooks(Unpickled):
 
         place = webhook.certificate_url(Call.of(asked.headers, body, url, max_bytes=self._max_bytes))
         if place is None or place in self._certificates:
-            return parsed(self._certificates)
+            return await parsed(self._certificates)
         try:
-            return parsed({})  # whatever else is wrong is found first, so that nobody makes us fetch for nothing
+            return await parsed({})  # whatever else is wrong is found first, so that nobody makes us fetch for nothing
         except ConfigError:
             certificate = await self._fetched(place)
-        events = parsed({place: certificate})
+        events = await parsed({place: certificate})
         if len(self._certificates) >= _MAX_CERTIFICATES:
             self._certificates.clear()
         self._certificates[place] = certificate

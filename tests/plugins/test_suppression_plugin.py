@@ -35,6 +35,8 @@ def test_who_is_suppressed_is_rejected_and_the_others_get_it(world, tmp_path):
         with pytest.raises(DeliveryRefused, match="suppressed: bounced") as refused:
             mailer.send(hello("ann@example.org"))
         assert refused.value.receipt.attempts == ()
+        with pytest.raises(DeliveryRefused, match="suppressed: bounced"):
+            mailer.send_raw(b"From: shop@example.com\r\nTo: ann@example.org\r\n\r\nHello\r\n")
         assert len(mailer.backend.mails) == 2
     assert len(SqliteSuppressionList(tmp_path / "list.db")) == 1
 

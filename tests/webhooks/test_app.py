@@ -19,6 +19,7 @@ import anyio
 import httpx
 import pytest
 import test_mandrill_webhook
+import test_sendgrid_webhook
 import test_ses_webhook
 from webhook_checks import NOW
 from worlds import new_world
@@ -137,6 +138,24 @@ def test_what_each_call_is_answered(way: str) -> None:
         return
     with new_world("asyncio") as world:
         check(lambda *call: world.run(ask_asgi, *call))
+
+
+@pytest.mark.parametrize("world_name", ["blocking", "asyncio", "trio"])
+def test_a_large_body_is_read_as_a_small_one(world_name: Any) -> None:
+    items = [{"event": "open", "sg_event_id": f"e{number}", "email": "ann@example.org"} for number in range(1200)]
+    body = json.dumps(items).encode()
+    signed = test_sendgrid_webhook.TestSendGrid().sign(body, test_sendgrid_webhook.TestSendGrid.secret, NOW)
+    secrets = {"sendgrid": test_sendgrid_webhook.TestSendGrid.secret}
+    with new_world(world_name) as world:
+        is_async = world_name != "blocking"
+        mailer = AsyncMailer("null:") if is_async else Mailer("null:")
+        seen = listen(mailer)
+        app: Any = (AsgiWebhooks if is_async else WsgiWebhooks)(mailer, secrets, clock=lambda: NOW)
+        call = ("POST", "/sendgrid", {**JSON, **signed.headers})
+        for content, status in ((body, 200), (body + b" ", 401)):
+            answered = world.run(ask_asgi, app, *call, content) if is_async else ask_wsgi(app, *call, content)
+            assert answered[0] == status
+        assert [event.event_id for event in seen] == [item["sg_event_id"] for item in items]
 
 
 def test_who_did_not_get_it_told_is_told_again() -> None:
