@@ -79,7 +79,7 @@ class DnsClient:
         try:
             import dns.message  # noqa: F401 - that it is there
         except ImportError as error:
-            raise ConfigError("mx:// needs dnspython: pip install 'mailwright[dns]'") from error
+            raise ConfigError("DNS needs dnspython: pip install 'mailwright[dns]'") from error
         self._servers = None if servers is None else tuple(servers)
         self._trusts_ad = trusts_ad
         self._clock = clock

@@ -183,5 +183,5 @@ def test_without_dnspython_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "mailer.testing.dns")
     with pytest.raises(ConfigError, match=r"pip install 'mailwright\[dns\]'"):
         importlib.import_module("mailer.testing.dns")
-    with pytest.raises(ConfigError, match=r"mx:// needs dnspython: pip install 'mailwright\[dns\]'"):
+    with pytest.raises(ConfigError, match=r"DNS needs dnspython: pip install 'mailwright\[dns\]'"):
         DnsClient()
