@@ -21,7 +21,7 @@ __all__ = ["UnsubscribeLinks", "Unsubscription"]
 #: A secret of fewer characters is guessed by whoever has one link and a fast machine.
 _MIN_SECRET = 32
 _MAC_BYTES = 16  # RFC 2104 section 5: no less than half of the hash's length
-_MAX_TOKEN = 700  # with an https URL before it, well below a line of 998 characters
+_MAX_TOKEN = 600  # with the URL, or an address of mailto, before it, below a line of 998 characters
 _MAX_LIST = 100
 _DAY_S = 86_400
 _TOKEN = re.compile(r"1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,600})\.([A-Za-z0-9_-]{22})", re.ASCII)

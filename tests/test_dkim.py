@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import re
+import sys
 import traceback
 import tracemalloc
 from base64 import b64decode, b64encode
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_messages import composed, messages
 
+from mailer import dkim_key
 from mailer.attachment import Attachment
 from mailer.dkim import DkimKey, DkimSigner, signed_data
 from mailer.dkim_relaxed import RelaxedBody, relaxed_field
@@ -556,8 +558,6 @@ def test_rsa_of_a_wrong_size_is_refused(bits, monkeypatch):
         key_size = bits
 
     monkeypatch.setattr(rsa, "RSAPrivateKey", Sized)
-    from mailer import dkim_key
-
     dkim_key._kinds.cache_clear()
     try:
         with pytest.raises(ConfigError, match=f"{bits} bits.*1024 to 4096"):
@@ -619,3 +619,13 @@ def test_the_record_as_a_zone_file_has_it():
     assert all(len(string) <= 255 for string in strings)
     assert "".join(strings) == RSA.dns_record
     assert re.fullmatch(r'e2026\._domainkey\.example\.com\. IN TXT "v=DKIM1; k=ed25519; p=[^"]{44}"', ED25519.zone_line)
+
+
+def test_without_cryptography_the_remedy_is_named(monkeypatch):
+    dkim_key._kinds.cache_clear()
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    try:
+        with pytest.raises(ConfigError, match=r"pip install 'mailwright\[crypto\]'"):
+            DkimKey.generate("example.com", "s")
+    finally:
+        dkim_key._kinds.cache_clear()

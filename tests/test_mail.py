@@ -139,3 +139,13 @@ class TestLater:
         for _ in range(2):
             with pytest.raises(MessageError, match="is gone"):
                 bytes(content)
+
+
+def test_content_with_a_field_in_front_needs_of_a_server_what_it_needed():
+    content = Content.of("Subject: é\r\n\r\né\r\n".encode())
+    longer = content.made_of([b"X: 1\r\n", *content.pieces])
+    assert bytes(longer) == b"X: 1\r\n" + bytes(content)
+    assert len(longer) == len(content) + 6
+    assert longer.has_8bit
+    assert longer.has_utf8_headers
+    assert bytes(content).startswith(b"Subject")  # and is as it was

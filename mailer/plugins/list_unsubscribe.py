@@ -27,6 +27,7 @@ __all__ = ["ListUnsubscribe", "ListUnsubscribeSettings"]
 #: Behind filters that may change who gets the message, and before one that redirects it.
 _PRIORITY = 100
 _FIELD = "List-Unsubscribe"
+_MAX_MAILTO = 100  # percent-encoded thrice that; with a token behind it still on one line of 998
 
 
 class ListUnsubscribeSettings(PluginSettings):
@@ -57,8 +58,8 @@ class ListUnsubscribeSettings(PluginSettings):
                 address = Address.parse(self.mailto)
             except AddressError as error:
                 raise ValueError(f"mailto: {error}") from None
-            if address.needs_smtputf8:
-                raise ValueError("mailto: a header takes no local part that is not ASCII")
+            if address.needs_smtputf8 or len(address.ascii) > _MAX_MAILTO:
+                raise ValueError(f"mailto: must be ASCII before the @, and of at most {_MAX_MAILTO} characters")
         if not self.variable.isidentifier():
             raise ValueError("variable: must be a name")
         return self

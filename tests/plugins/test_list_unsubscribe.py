@@ -172,6 +172,17 @@ def test_a_mail_address_may_stand_beside_it(world: World) -> None:
     assert body.endswith(f", <mailto:u%26n%25s+x@example.com?subject={token}>")
 
 
+def test_the_longest_of_everything_fits_a_header() -> None:
+    url = "https://example.com/" + "u" * 180
+    made = At(url=url, secret=SECRET, mailto="%" * 60 + "@" + "b" * 34 + ".test", tags=["t" * 100])
+    to = "x" * 64 + "@" + ".".join(["d" * 60] * 3) + ".test"
+    with Mailer("memory:", plugins=[made]) as mailer:
+        mailer.send(hello(to=to, tags=["t" * 100]))
+        content = bytes(mailer.backend.mails[0].content)
+    assert b"List-Unsubscribe: <https" in content
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -183,6 +194,7 @@ def test_a_mail_address_may_stand_beside_it(world: World) -> None:
         ({"url": URL, "secret": SECRET, "expires_days": 0}, "expires_days=0"),
         ({"url": URL, "secret": SECRET, "mailto": "nonsense"}, "mailto: "),
         ({"url": URL, "secret": SECRET, "mailto": "jösé@example.com"}, "mailto: "),
+        ({"url": URL, "secret": SECRET, "mailto": "a" * 60 + "@" + "b" * 40 + ".test"}, "mailto: "),
         ({"url": URL, "secret": SECRET, "variable": "a b"}, "variable: "),
         ({"url": URL, "secret": SECRET, "ulr": 1}, "did you mean 'url'"),
     ],
