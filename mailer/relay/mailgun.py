@@ -1,8 +1,8 @@
 """Mailgun: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages
 
 ``mailgun://API-KEY@default?domain=mg.example.com``, or ``@eu`` where the domain is Europe's; without ``domain`` it is
-From's. ``?sandbox=yes`` has everything checked and nothing sent. Its requests are forms; the name of an inline file is
-its content id.
+From's. ``?sandbox=yes`` has everything checked and nothing sent; ``?api=mime`` gives it the mail as it is. Its requests
+are forms; the name of an inline file is its content id.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
+from ..address import Address
 from ..errors import MessageError, Outcome, UnsupportedFeature
 from ..event import MAIL_ID_KEY
 from ..features import Features, Limits
@@ -28,8 +29,10 @@ from .exchange import Request, Response
 from .form import Field, form_data
 from .letter import Letter, as_text, mailbox
 from .meaning import SETTINGS
+from .option import api
 from .places import Places
 from .provider import Junk, Provider, yes_no
+from .raw import MIME
 
 __all__ = ["Mailgun"]
 
@@ -75,12 +78,15 @@ class Mailgun(Provider):
     has_unique_headers = True
     limits = Limits(recipients=1000, size_bytes=25_000_000)
     statuses = {404: SETTINGS}  # there is no such domain, or not in this region
-    options = {"domain": _domain, "sandbox": yes_no}
+    mime = replace(MIME, send_at=True, tags=True, metadata=True, tracking=True, provider_options=True)
+    options = {"domain": _domain, "sandbox": yes_no, "api": api}
     batch_size = 1000
 
-    def __init__(self, token: str, *, base: str = "", domain: str = "", sandbox: bool = False) -> None:
+    def __init__(
+        self, token: str, *, base: str = "", domain: str = "", sandbox: bool = False, api: str = "json"
+    ) -> None:
         """See :class:`Provider`; ``domain`` is a sending domain, "" takes From's; ``sandbox`` sends nothing."""
-        super().__init__(token, base=base, sandbox=sandbox)
+        super().__init__(token, base=base, sandbox=sandbox, api=api)
         self.domain = domain
 
     @property
@@ -97,7 +103,8 @@ class Mailgun(Provider):
     def refuse(self, letter: Letter) -> None:
         """Also: more headers, metadata and options than it takes."""
         super().refuse(letter)
-        if not letter.to and not letter.cc and len(letter.bcc) > 1 and _is_marked(letter, self._said(letter)):
+        is_each_alone = letter.content is None and not letter.to and not letter.cc and len(letter.bcc) > 1
+        if is_each_alone and _is_marked(letter, self._said(letter)):
             text = f"are all hidden, and {self.name} would fill in what says {_MARK}: send to each alone"
             raise UnsupportedFeature(text, field="recipients")
         size = self._options_bytes(letter)
@@ -118,7 +125,10 @@ class Mailgun(Provider):
     def request(self, mail: Mail) -> Request:
         """One mail: to all its recipients together, or, where all are hidden, one copy for each."""
         letter = self.letter(mail)
-        return self._request(letter, [*self._recipients(letter), *self._said(letter)])
+        if letter.content is None:
+            return self._request(letter, [*self._recipients(letter), *self._said(letter)])
+        fields = [Field("to", address.ascii) for address in mail.envelope.recipients]
+        return self._request(letter, [*fields, *self._options(letter)], mail.envelope.sender)
 
     def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
         """Mails to one recipient each that differ in what his variables can hold."""
@@ -131,7 +141,7 @@ class Mailgun(Provider):
     def _alike(self, mail: Mail) -> object:
         letter = self.letter(mail)
         fields = self._said(letter)
-        if len(mail.envelope.recipients) > 1 or _is_marked(letter, fields):
+        if len(mail.envelope.recipients) > 1 or letter.content is not None or _is_marked(letter, fields):
             return None
         # Options are laid over what they have in common.
         must_not = letter.message.provider_options
@@ -159,12 +169,21 @@ class Mailgun(Provider):
     def _said(self, letter: Letter) -> list[Field]:
         return [*self._texts(letter), *self._options(letter)]
 
-    def _request(self, letter: Letter, fields: list[Field]) -> Request:
+    def _request(self, letter: Letter, fields: list[Field], sender: Address | None = None) -> Request:
+        """A form of these fields, and files.
+
+        Args:
+            sender: Of the envelope: its domain sends where the content alone has a From.
+        """
         fields = _laid_over(fields, letter.message.provider_options)
         content_type, content = form_data([*fields, *_files(letter)])
-        domain = quote(self.domain or letter.message.from_[0].ascii.rpartition("@")[2], safe="")
+        whose = [*letter.message.from_, *filter(None, (sender,))]
+        if not self.domain and not whose:
+            raise UnsupportedFeature("that is empty names no domain: give the URL ?domain=", field="return_path")
+        domain = quote(self.domain or whose[0].ascii.rpartition("@")[2], safe="")
         headers = {"Accept": "application/json", "Content-Type": content_type, "Authorization": f"Basic {self._login}"}
-        return Request(f"{self.base}/v3/{domain}/messages", tuple(headers.items()), content)
+        kind = "messages" if letter.content is None else "messages.mime"
+        return Request(f"{self.base}/v3/{domain}/{kind}", tuple(headers.items()), content)
 
     def _recipients(self, letter: Letter) -> Iterator[Field]:
         yield Field("from", mailbox(letter.message.from_[0]))
@@ -196,9 +215,10 @@ class Mailgun(Provider):
         message = letter.message
         if message.provider_template is not None and message.context:
             yield Field("t:variables", _json(message.context, "context"))
-        if message.reply_to:
-            yield Field("h:Reply-To", ", ".join(map(mailbox, message.reply_to)))
-        yield from (Field(f"h:{name}", value) for name, value in letter.headers)
+        if letter.content is None:  # which says them itself
+            if message.reply_to:
+                yield Field("h:Reply-To", ", ".join(map(mailbox, message.reply_to)))
+            yield from (Field(f"h:{name}", value) for name, value in letter.headers)
         yield from (Field("o:tag", tag) for tag in message.tags)
         if message.send_at is not None:
             yield Field("o:deliverytime", format_datetime(message.send_at))
@@ -267,6 +287,9 @@ def _may_differ(field: Field) -> bool:
 
 
 def _files(letter: Letter) -> Iterator[Field]:
+    if letter.content is not None:
+        yield Field("message", bytes(letter.content), "message.eml", "message/rfc822")
+        return
     for attachment in letter.files:
         yield Field("attachment", bytes(attachment), attachment.name, attachment.content_type)
     for attachment in letter.inline:

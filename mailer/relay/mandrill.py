@@ -1,12 +1,14 @@
 """Mandrill (Mailchimp Transactional): https://mailchimp.com/developer/transactional/api/messages/
 
 ``mandrill://API-KEY@default``. The key travels in the body of each request, and so stands where other providers have
-the message: nothing here shows a body. A *test* key has everything checked and nothing sent.
+the message: nothing here shows a body. A *test* key has everything checked and nothing sent. ``?api=mime`` gives it the
+mail as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..address import Address
@@ -19,8 +21,10 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, mailbox, whole_second
 from .meaning import ACCOUNT, DEFERRED, REJECTED, SETTINGS, UNKNOWN
+from .option import api
 from .per_recipient import PerRecipient
 from .provider import Junk, items_of, merged
+from .raw import MIME, text_content
 
 __all__ = ["Mandrill"]
 
@@ -54,7 +58,9 @@ class Mandrill(PerRecipient):
         date=False,
         provider_options=True,
     )
+    mime = replace(MIME, send_at=True, provider_options=True)
     has_unique_headers = True
+    options = {"api": api}
     limits = Limits(schedule_s=365 * 24 * 3600)
     batch_size = 1000  # no limit is published
     texts = ("subject", "text", "html")
@@ -74,6 +80,8 @@ class Mandrill(PerRecipient):
         """Also: tags that it refuses, and what is shown in the html and is no image."""
         yield from super().left_out(letter)
         message = letter.message
+        if letter.content is not None:
+            return
         if len(_tags(message.tags)) < len(message.tags):
             yield (
                 "tags",
@@ -88,7 +96,11 @@ class Mandrill(PerRecipient):
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
         letter = self.letter(mail)
-        return self._request(letter, self._message(letter))
+        if letter.content is None:
+            return self._request(letter, self._message(letter))
+        body: dict[str, Any] = {"key": self.token, "raw_message": text_content(letter), "async": False}
+        body["to"] = [address.ascii for address in mail.envelope.recipients]
+        return self._post("/messages/send-raw", letter, body, letter.message.provider_options)
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Several mails that are alike: a copy for each recipient, with variables and metadata of his own."""
@@ -126,8 +138,11 @@ class Mandrill(PerRecipient):
         if message.provider_template is not None:
             path = "/messages/send-template"
             body |= {"template_name": message.provider_template, "template_content": []}
-        if message.send_at is not None:
-            body["send_at"] = whole_second(message.send_at).strftime("%Y-%m-%d %H:%M:%S")
+        return self._post(path, letter, body, options)
+
+    def _post(self, path: str, letter: Letter, body: dict[str, Any], options: Mapping[str, Any]) -> Request:
+        if letter.message.send_at is not None:
+            body["send_at"] = whole_second(letter.message.send_at).strftime("%Y-%m-%d %H:%M:%S")
         return Request.json(self.base + path, merged(body, options, _TAKEN), {})
 
     def _message(self, letter: Letter) -> dict[str, Any]:

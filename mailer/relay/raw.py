@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from ..errors import HeaderError
+from ..errors import HeaderError, UnsupportedFeature
 from ..features import Features
 from ..mail import Content
 from ..ready_made import ascii_headers
@@ -37,3 +37,16 @@ def in_ascii(content: Content) -> Content:
     except HeaderError:
         return content
     return content if plain is None else Content.of(plain)
+
+
+def text_content(letter: Letter) -> str:
+    """The content of a letter that has some, for an API that takes it as text.
+
+    Raises:
+        UnsupportedFeature: It is ready-made, in 8 bits, and no UTF-8: text cannot hold it.
+    """
+    assert letter.content is not None, "its features carry no content"  # noqa: S101 - a fault of the provider's code
+    try:
+        return bytes(letter.content).decode()
+    except UnicodeDecodeError:
+        raise UnsupportedFeature("is neither ASCII nor UTF-8, and travels as text", field="raw") from None

@@ -2,18 +2,19 @@
 
 ``sparkpost://API-KEY@default``, or ``@eu`` for an account in Europe. ``?subaccount=7`` sends as one of the account's;
 ``?sandbox=yes`` by its sandbox, which takes five mails in an account's life. Everyone gets a copy of his own: Cc and
-Bcc are further recipients who are shown the same To.
+Bcc are further recipients who are shown the same To. ``?api=mime`` gives it the mail as it is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome
+from ..errors import MessageError, Outcome, UnsupportedFeature
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
@@ -21,8 +22,10 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, base64_text, mailbox, named, whole_second
 from .meaning import DEFERRED, SETTINGS
-from .per_recipient import PerRecipient
+from .option import api
+from .per_recipient import PerRecipient, is_marked
 from .provider import Junk, merged, named_in, word, yes_no
+from .raw import MIME, text_content
 
 __all__ = ["SparkPost"]
 
@@ -62,14 +65,17 @@ class SparkPost(PerRecipient):
     limits = Limits(tags=1 + _MAX_FURTHER_TAGS, size_bytes=20_000_000, schedule_s=3 * 24 * 3600)
     errors = {"7001": SETTINGS}  # the From domain is not verified
     statuses = {420: DEFERRED}  # the sending quota: nothing is sent, and will be later
-    options = {"subaccount": word, "sandbox": yes_no}
+    mime = replace(MIME, send_at=True, tags=True, metadata=True, tracking=True, provider_options=True)
+    options = {"subaccount": word, "sandbox": yes_no, "api": api}
     # No limit is published. Who is refused may go unnamed, and leaves the whole request in doubt: so not the most.
     batch_size = 500
     texts = ("subject", "text", "html", "amp_html", "headers")
 
-    def __init__(self, token: str, *, base: str = "", subaccount: str = "", sandbox: bool = False) -> None:
+    def __init__(
+        self, token: str, *, base: str = "", subaccount: str = "", sandbox: bool = False, api: str = "json"
+    ) -> None:
         """See :class:`Provider`, and the attributes."""
-        super().__init__(token, base=base, sandbox=sandbox)
+        super().__init__(token, base=base, sandbox=sandbox, api=api)
         self.subaccount = subaccount
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
@@ -78,6 +84,8 @@ class SparkPost(PerRecipient):
         message = letter.message
         if any(len(tag.encode()) > _MAX_CAMPAIGN_BYTES for tag in message.tags[:1]):
             yield "tags", f"of more than {_MAX_CAMPAIGN_BYTES} bytes are not carried first by {self.name}", True
+        if letter.content is not None:
+            return
         if message.provider_template is not None:
             for field, asked in (
                 ("attachments", message.attachments),
@@ -100,12 +108,21 @@ class SparkPost(PerRecipient):
         if any("{{" in text for text in texts):
             yield "headers", f"with '{{{{', in the subject and names too, are evaluated by {self.name}", False
 
+    def refuse(self, letter: Letter) -> None:
+        """Also: content in which anything would be evaluated, which cannot be switched off there."""
+        super().refuse(letter)
+        if letter.content is not None and (is_marked(letter) or b"{{" in bytes(letter.content)):
+            raise UnsupportedFeature(f"with '{{{{' is evaluated by {self.name}; api=json carries that", field="raw")
+
     # --- request ------------------------------------------------------------------------------------------------------
 
     def request(self, mail: Mail) -> Request:
         """One transmission."""
         letter = self.letter(mail)
-        return self._request(letter, self._recipients(letter))
+        if letter.content is None:
+            return self._request(letter, self._recipients(letter))
+        tags = {"tags": list(letter.message.tags[1 : 1 + _MAX_FURTHER_TAGS])} if letter.message.tags[1:] else {}
+        return self._request(letter, [{"address": {"email": a.ascii}, **tags} for a in mail.envelope.recipients])
 
     def batch_request(self, mails: Sequence[Mail]) -> Request:
         """Several mails that are alike: each a recipient with metadata and variables of his own."""
@@ -122,10 +139,8 @@ class SparkPost(PerRecipient):
     def _request(self, letter: Letter, recipients: list[dict[str, Any]], *, has_places: bool = False) -> Request:
         message = letter.message
         is_templated = message.provider_template is not None
-        body: dict[str, Any] = {
-            "recipients": recipients,
-            "content": {"template_id": message.provider_template} if is_templated else _content(letter),
-        }
+        content = {"template_id": message.provider_template} if is_templated else _content(letter)
+        body: dict[str, Any] = {"recipients": recipients, "content": content}
         if options := self._options(letter, has_places):
             body["options"] = options
         if message.tags and len(message.tags[0].encode()) <= _MAX_CAMPAIGN_BYTES:
@@ -140,7 +155,7 @@ class SparkPost(PerRecipient):
     def _options(self, letter: Letter, has_places: bool) -> dict[str, Any]:
         message = letter.message
         options: dict[str, Any] = {}
-        if message.provider_template is None and not has_places:
+        if message.provider_template is None and letter.content is None and not has_places:
             options["perform_substitutions"] = False  # what looks like a variable is meant as it stands
         for key, value in (("open_tracking", message.track_opens), ("click_tracking", message.track_clicks)):
             if value is not None:
@@ -228,6 +243,8 @@ def _faults(errors: Any) -> str:
 
 def _content(letter: Letter) -> dict[str, Any]:
     message = letter.message
+    if letter.content is not None:
+        return {"email_rfc822": text_content(letter)}
     content: dict[str, Any] = {"from": named(message.from_[0]), "subject": message.subject}
     if message.reply_to:
         content["reply_to"] = ", ".join(map(mailbox, message.reply_to))

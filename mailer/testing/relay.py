@@ -224,14 +224,15 @@ def _mandrill(request: RelayRequest, token: str, number: int) -> Answer:
         return Answer(status=401, body=body)
     status = "scheduled" if "send_at" in request.json else "sent"
     given = {"status": status, "reject_reason": None, "queued_reason": None}
-    recipients = enumerate(request.json["message"]["to"])
-    return Answer(body=[{"email": to["email"], **given, "_id": f"md-{number}-{n}"} for n, to in recipients])
+    body = request.json
+    recipients = [to["email"] for to in body["message"]["to"]] if "message" in body else body["to"]
+    return Answer(body=[{"email": to, **given, "_id": f"md-{number}-{n}"} for n, to in enumerate(recipients)])
 
 
 def _mailgun(request: RelayRequest, token: str, number: int) -> Answer:
     if request.headers.get("authorization") != f"Basic {b64encode(f'api:{token}'.encode()).decode()}":
         return Answer(status=401, body="Forbidden")
-    found = re.fullmatch(r"/v3/([^/]+)/messages", request.path)
+    found = re.fullmatch(r"/v3/([^/]+)/messages(?:\.mime)?", request.path)
     if request.method != "POST" or found is None:
         return Answer(status=404, body={"message": "Domain not found"})
     if not any(name == "to" for name, _, _ in request.form):
