@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
@@ -158,11 +159,10 @@ class _Face(Unpickled):
         return self._plugins
 
     async def _close(self) -> None:
-        try:
+        async with AsyncExitStack() as plugins:  # each is closed whatever another does, those that require others first
+            for plugin in self._plugins.loaded if self._plugins is not None else ():
+                plugins.push_async_callback(called, self._pipeline.runtime, plugin.close)
             await self._pipeline.close()
-        finally:
-            for plugin in self._plugins or ():
-                await called(self._pipeline.runtime, plugin.close)
 
     @property
     def from_(self) -> tuple[Address, ...]:

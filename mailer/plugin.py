@@ -91,8 +91,8 @@ class Plugin(Unpickled, Generic[S]):
             return
         if not (settings is None or isinstance(settings, (Mapping, model))):
             raise ConfigError(f"plug-in {self.name!r} takes a mapping of settings, not {type(settings).__name__}")
-        table = dict(settings or {})
-        self.settings = read_plugin_settings(self.name, model, {**table, **keywords})  # type: ignore[assignment]
+        table = {**dict(settings or {}), **keywords} if keywords or isinstance(settings, BaseModel) else settings or {}
+        self.settings = read_plugin_settings(self.name, model, table)  # type: ignore[assignment]
 
     def register(self, hooks: Hooks) -> None:
         """Add filters and actions. Called when a mailer is made with it, and again when it is activated again.
@@ -273,6 +273,11 @@ class Plugins:
     def __iter__(self) -> Iterator[Plugin[Any]]:
         return iter([plugin for name, plugin in self._loaded.items() if name in self._active])
 
+    @property
+    def loaded(self) -> tuple[Plugin[Any], ...]:
+        """Those that are on, and those that were deactivated."""
+        return tuple(self._loaded.values())
+
     def __len__(self) -> int:
         return len(self._active)
 
@@ -302,7 +307,7 @@ def _made(choice: PluginChoice, folder: str | os.PathLike[str] | None, attempt: 
         _check_identity(found)
         if found.name in made:
             raise ConfigError(f"plug-in {found.name!r} is there twice: {where} gives another")
-        made[found.name] = found(choice.tables.get(found.name, {})) if isinstance(found, type) else found
+        made[found.name] = found(choice.table(found.name)) if isinstance(found, type) else found
 
     files: list[tuple[str, Callable[[], type[Plugin[Any]]]]] = []
     if folder is not None:

@@ -19,7 +19,7 @@ from .sources import LISTED, PRESENT, Found, nearest
 if TYPE_CHECKING:
     from .plugin import Plugin
 
-__all__ = ["PluginChoice", "PluginSettings", "read_plugin_settings"]
+__all__ = ["PluginChoice", "PluginSettings", "PluginTable", "read_plugin_settings"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,15 +33,28 @@ class PluginSettings(Unpickled, BaseModel):  # type: ignore[misc]  # pydantic wo
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class PluginTable(dict[str, Any]):
+    """A plug-in's settings as they were found, unread.
+
+    Attributes:
+        origins: Setting to where it stood: "MAILER_PLUGINS__FOOTER__TEXT".
+    """
+
+    def __init__(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.origins = origins
+
+
 class PluginChoice:
     """Which plug-ins are on, and their settings. Shows names and no value; is not pickled with values.
 
     Attributes:
         wanted: Names, classes and plug-ins, in the order given.
         tables: Name to settings as they were found, unread; also of plug-ins that are not on.
+        origins: "footer.text" to where that setting stood; what is missing stood in code.
     """
 
-    __slots__ = ("tables", "wanted")  # and no dataclass: pydantic would show the tables
+    __slots__ = ("origins", "tables", "wanted")  # and no dataclass: pydantic would show the tables
 
     def __init__(
         self,
@@ -50,6 +63,7 @@ class PluginChoice:
     ) -> None:
         self.wanted = wanted
         self.tables = tables
+        self.origins: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, given: Any) -> PluginChoice:
@@ -92,7 +106,15 @@ class PluginChoice:
         if given is None:
             return self
         own = PluginChoice.of(given)
-        return PluginChoice(own.wanted, {**self.tables, **own.tables})
+        both = PluginChoice(own.wanted, {**self.tables, **own.tables})
+        both.origins = {key: text for key, text in self.origins.items() if key.partition(".")[0] not in own.tables}
+        return both
+
+    def table(self, name: str) -> PluginTable:
+        """The settings of one plug-in."""
+        start = f"{name}."
+        origins = {key.removeprefix(start): text for key, text in self.origins.items() if key.startswith(start)}
+        return PluginTable(self.tables.get(name, {}), origins)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,17 +178,19 @@ def read_plugin_settings(name: str, model: type[M], given: Mapping[str, Any]) ->
     Raises:
         ConfigError: A setting is unknown, missing or wrong. The text names each and shows no value.
     """
+    origins = given.origins if isinstance(given, PluginTable) else {}
     known = {
         info.validation_alias if isinstance(info.validation_alias, str) else field: field
         for field, info in model.model_fields.items()
     }
     values: dict[str, Any] = {}
     for key, value in given.items():
-        where = f"plugins.{name}.{key}"
+        where = origins.get(key, f"plugins.{name}.{key}")
         base = key.removesuffix("_file")
         if key not in known and base != key and base in known:
             if base in given:
-                raise ConfigError(f"{where} and plugins.{name}.{base} say the same setting: leave one of them out")
+                other = origins.get(base, f"plugins.{name}.{base}")
+                raise ConfigError(f"{where} and {other} say the same setting: leave one of them out")
             key, value = base, Found(value, where, is_file=True).read()
         if key not in known:
             raise ConfigError(f"{where}: there is no such setting; {nearest(key, list(known))}")
@@ -176,10 +200,15 @@ def read_plugin_settings(name: str, model: type[M], given: Mapping[str, Any]) ->
         return model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = "; ".join(
-            ".".join(("plugins", name, *map(str, problem["loc"]))) + ": " + _said(problem["msg"]) for problem in found
-        )
+        problems = "; ".join(f"{_where(name, problem['loc'], origins)}: {_said(problem['msg'])}" for problem in found)
     raise ConfigError(problems)  # a new one: the chain behind it has the values
+
+
+def _where(name: str, location: tuple[int | str, ...], origins: Mapping[str, str]) -> str:
+    """Where a setting stood, and what of it is meant."""
+    first = str(location[0]) if location else ""  # a fault of all settings together has no place
+    where = origins.get(first, f"plugins.{name}.{first}".rstrip("."))
+    return ".".join((where, *map(str, location[1:])))
 
 
 def _said(text: str) -> str:

@@ -420,12 +420,18 @@ class Settings(MailerSettings, BaseSettings):
             )
             found = read.found
             super().__init__(**{**read.nested(), "origins": read.origins(), "sections": read.sections})
+            self.plugins.origins = self._plugin_origins("plugins.")
+            for name, mailer in self.mailers.items():
+                mailer.plugins.origins = {**self.plugins.origins, **self._plugin_origins(f"mailers.{name}.plugins.")}
         except ConfigError as error:
             return str(error)
         except ValidationError as error:
             return _problems(error, found)
         _warn([*stray, *stray_too])
         return None
+
+    def _plugin_origins(self, start: str) -> dict[str, str]:
+        return {name.removeprefix(start): text for name, text in self.origins.items() if name.startswith(start)}
 
     @classmethod
     def settings_customise_sources(

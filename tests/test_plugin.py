@@ -347,7 +347,7 @@ def test_a_mailer_takes_its_plugins_from_the_settings_and_its_own_count_more(tmp
         mailer.configure()
         assert subject(mailer.get()) == "s?"
         monkeypatch.setenv("MAILER_PLUGINS__FOOTER__TXET", "?")
-        with pytest.raises(ConfigError, match=r"plugins\.footer\.txet: .* did you mean 'text'"):
+        with pytest.raises(ConfigError, match=r"MAILER_PLUGINS__FOOTER__TXET: .* did you mean 'text'"):
             mailer.configure()
         mailer.close()
 
@@ -371,6 +371,28 @@ def test_wrong_settings_are_named_and_no_value_shown(table, said):
             make()
         assert SECRET not in str(caught.value)
         assert caught.value.__context__ is None
+
+
+def test_a_wrong_setting_is_named_with_where_it_stood(tmp_path, monkeypatch):
+    (tmp_path / "mailer.toml").write_text(
+        "url = 'null:'\nplugins = 'mark'\n[mailers.news.plugins.mark]\nextra = {a = 'x'}\n"
+    )
+    monkeypatch.setenv("MAILER_PLUGINS__MARK__PLACES", "[x")
+    monkeypatch.setattr("mailer.plugin_places.BUILT_IN", {"mark": "Mark"})
+    monkeypatch.setitem(sys.modules, "mailer.plugins.mark", sys.modules[__name__])
+    with pytest.raises(ConfigError, match=r"^MAILER_PLUGINS__MARK__PLACES: is not JSON"):
+        Mailer()
+    monkeypatch.setenv("MAILER_PLUGINS__MARK__PLACES", "x")
+    assert names(Mailer()) == ["mark"]
+    with pytest.raises(ConfigError, match=r"^mailer\.toml: mailers\.news\.plugins\.mark\.extra\.a: must be"):
+        Mailer(name="news")
+    (tmp_path / "key").write_text("k")
+    monkeypatch.setenv("MAILER_PLUGINS__MARK__KEY_FILE", "key")
+    monkeypatch.setenv("MAILER_PLUGINS__MARK__KEY", "k")
+    with pytest.raises(ConfigError, match="MAILER_PLUGINS__MARK__KEY_FILE and MAILER_PLUGINS__MARK__KEY say the same"):
+        Mailer()
+    with pytest.raises(ConfigError, match=r"^plugins\.mark\.text: "):
+        Mailer(plugins={"mark": {"text": 5}})
 
 
 def test_unknown_settings_are_refused_whatever_the_model_ignores():
@@ -553,9 +575,24 @@ def test_plugins_are_closed_with_their_mailer(world):
         def close(self):
             closed.append(self.name)
 
-    with world.mailer("null:", plugins=[Plain]) as made:
+    class Late(Plain):
+        name = "late"
+        requires = ("plain",)
+
+        def close(self):
+            super().close()
+            raise RuntimeError("cannot be closed")
+
+    class Waits(Plain):
+        name = "waits"
+
+        async def close(self):
+            closed.append(self.name)
+
+    with pytest.raises(RuntimeError), world.mailer("null:", plugins=[Late, Waits, Plain]) as made:
         assert made.send(Message(from_="a@b.test", to="c@d.test", text="t")).ok
-    assert closed == ["plain"]
+        made.plugins.deactivate("waits")
+    assert closed == ["waits", "late", "plain"], "all, and those that require others first"
 
 
 def test_a_mailer_without_plugins_has_none():

@@ -26,8 +26,11 @@ def mailer_option(function: F) -> F:
     )
 
 
-def mailer_of(url: str | None, name: str | None, **keywords: Any) -> Mailer:
+def mailer_of(url: str | None, name: str | None, *, needs_url: bool = True, **keywords: Any) -> Mailer:
     """The mailer for a command's options; what they leave open comes from the settings, with a URL too.
+
+    Args:
+        needs_url: False: the command looks at the mailer and sends nothing, so that it may have no backend yet.
 
     Raises:
         click.UsageError: Both are given.
@@ -38,4 +41,6 @@ def mailer_of(url: str | None, name: str | None, **keywords: Any) -> Mailer:
     if url is not None and name is not None:
         raise click.UsageError("only one of a URL and --mailer can say which backend it is")
     settings = Settings() if url is None else Settings(url=url)
+    if not needs_url and name is None and settings.url is None:
+        settings = Settings(url="null:")
     return Mailer(settings=settings, name=name or "default", **keywords)

@@ -23,7 +23,7 @@ def command(name: str | None, with_time: bool, as_json: bool) -> None:
 
     This is what the settings' plug-ins registered; what an app's own code adds is not there.
     """
-    with mailer_of(None, name, trace_hooks=with_time or None) as mailer:
+    with mailer_of(None, name, needs_url=False, trace_hooks=with_time or None) as mailer:
         times = _times(mailer) if with_time else {}
         order = [*FILTERS, *ACTIONS]
         entries = sorted(mailer.hooks.registered(), key=lambda one: order.index(one.hook) if one.hook in order else 99)

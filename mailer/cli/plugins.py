@@ -23,7 +23,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     A plug-in is on if the settings name it (MAILER_PLUGINS, or a table below plugins). What is not on is not loaded.
     """
-    with mailer_of(None, name, on_plugin_error="disable") as mailer:
+    with mailer_of(None, name, needs_url=False, on_plugin_error="disable") as mailer:
         rows = _rows(mailer)
     if as_json:
         echo_json(rows)
