@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .errors import ConfigError, UnsupportedFeature
@@ -53,6 +53,27 @@ class Features:
     deliver_by: bool = False
     mt_priority: bool = False
     provider_options: bool = False
+
+    @classmethod
+    def of_api(cls, **differing: bool) -> Features:
+        """For an API that composes the mail anew, as most do.
+
+        It carries attachments, inline images, Reply-To, headers, priority and options of its own.
+
+        Args:
+            differing: Features in which this API does more, or less.
+        """
+        anew = cls(
+            alternatives=False,
+            amp_html=False,
+            sender=False,
+            return_path=False,
+            raw=False,
+            message_id=False,
+            date=False,
+            provider_options=True,
+        )
+        return replace(anew, **differing)
 
     @classmethod
     def everything(cls) -> Features:

@@ -81,3 +81,28 @@ def test_a_plain_message_needs_nothing():
 def test_an_unknown_policy_is_a_config_error():
     with pytest.raises(ConfigError, match="unsupported="):
         left_out(None, NOTHING, "x:", "maybe")
+
+
+def test_an_api_that_composes_anew_says_only_in_what_it_differs():
+    most = Features.of_api()
+    for name in ("attachments", "inline", "reply_to", "headers", "priority", "provider_options"):
+        assert getattr(most, name), name
+    lacking = {field.name for field in fields(Features) if not getattr(most, field.name)}
+    assert {
+        "alternatives",
+        "amp_html",
+        "sender",
+        "return_path",
+        "raw",
+        "message_id",
+        "date",
+        "tags",
+        "send_at",
+    } <= lacking
+    another = Features.of_api(tags=True, inline=False)
+    differing = {
+        field.name for field in fields(Features) if getattr(another, field.name) is not getattr(most, field.name)
+    }
+    assert differing == {"tags", "inline"}
+    with pytest.raises(TypeError, match="tag"):
+        Features.of_api(tag=True)

@@ -56,17 +56,7 @@ class Azure(Provider):
 
     name = "azure"
     bases = {}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(tracking=True)
     has_unique_headers = True
     needs_to = True
     limits = Limits(size_bytes=10_000_000)

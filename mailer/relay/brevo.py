@@ -48,21 +48,7 @@ class Brevo(Provider):
 
     name = "brevo"
     bases = {"default": "https://api.brevo.com/v3"}
-    features = Features(
-        inline=False,
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(inline=False, send_at=True, provider_template=True, tags=True, metadata=True)
     has_unique_headers = True
     limits = Limits(recipients=99, reply_to=1)
     errors = {

@@ -32,20 +32,7 @@ class MailerSend(Provider):
 
     name = "mailersend"
     bases = {"default": "https://api.mailersend.com/v1"}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(send_at=True, provider_template=True, tags=True, tracking=True)
     needs_to = True
     rate = "120/m"
     limits = Limits(recipients=70, to=50, cc=10, bcc=10, reply_to=1, tags=5, schedule_s=72 * 3600)

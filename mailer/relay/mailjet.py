@@ -50,20 +50,7 @@ class Mailjet(Provider):
 
     name = "mailjet"
     bases = {"default": "https://api.mailjet.com/v3.1", "us": "https://api.us.mailjet.com/v3.1"}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(provider_template=True, tags=True, metadata=True, tracking=True)
     has_unique_headers = True
     limits = Limits(recipients=50, reply_to=1, tags=1, size_bytes=15_000_000)
     smtputf8 = True

@@ -54,19 +54,7 @@ class Mailtrap(Provider):
         "bulk": "https://bulk.api.mailtrap.io/api",
         "sandbox": "https://sandbox.api.mailtrap.io/api",
     }
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(provider_template=True, tags=True, metadata=True)
     has_unique_headers = True
     template_has_subject = True
     rate = "15/s"  # 150 in ten seconds

@@ -60,15 +60,7 @@ class MicrosoftGraph(Mailbox):
         "InvalidAuthenticationToken": "(tokens for it have the scope https://graph.microsoft.com/.default, not SMTP's)",
         "ErrorAccessDenied": "(the application needs the permission Mail.Send of Microsoft Graph)",
     }
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        return_path=False,
-        raw=False,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(sender=True)
     mime = MIME
     needs_to = True
     limits = Limits(size_bytes=_MAX_BYTES)

@@ -31,20 +31,8 @@ class Netcore(Provider):
 
     name = "netcore"
     bases = {"default": "https://emailapi.netcorecloud.net/v5.1"}
-    features = Features(
-        inline=False,
-        alternatives=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
+    features = Features.of_api(
+        inline=False, amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
     limits = Limits(reply_to=1)

@@ -33,17 +33,7 @@ class Postal(Provider):
 
     name = "postal"
     bases = {}
-    features = Features(
-        inline=False,
-        alternatives=False,
-        amp_html=False,
-        return_path=False,
-        raw=False,
-        tags=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(inline=False, sender=True, tags=True)
     mime = replace(MIME, return_path=True, provider_options=True)
     has_unique_headers = True
     needs_to = True

@@ -41,20 +41,7 @@ class Postmark(Provider):
 
     name = "postmark"
     bases = {"default": "https://api.postmarkapp.com"}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(provider_template=True, tags=True, metadata=True, tracking=True)
     limits = Limits(recipients=50, tags=1, size_bytes=10_000_000)
     # Its error codes are no HTTP statuses, though some look like them.
     errors = {

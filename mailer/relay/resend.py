@@ -38,21 +38,7 @@ class Resend(Provider):
 
     name = "resend"
     bases = {"default": "https://api.resend.com"}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        message_id=False,
-        date=False,
-        idempotency_key=True,
-        provider_options=True,
-    )
+    features = Features.of_api(send_at=True, provider_template=True, tags=True, metadata=True, idempotency_key=True)
     needs_to = True
     # Fifty is what To takes; of Cc and Bcc nothing is said, so it holds for all of them together.
     has_unique_headers = True

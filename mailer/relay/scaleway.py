@@ -48,17 +48,7 @@ class Scaleway(Provider):
 
     name = "scaleway"
     bases = {"default": "https://api.scaleway.com/transactional-email/v1alpha1"}
-    features = Features(
-        inline=False,
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(inline=False)
     needs_to = True
     errors = {
         "denied_authentication": ACCOUNT,

@@ -47,18 +47,8 @@ class SendGrid(Provider):
 
     name = "sendgrid"
     bases = {"default": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
-    features = Features(
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
+    features = Features.of_api(
+        alternatives=True, amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
     template_has_subject = True

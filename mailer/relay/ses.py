@@ -84,18 +84,7 @@ class Ses(Provider):
     name = "ses"
     signs_with = "aws"
     bases = {"default": "https://email.{region}.amazonaws.com", **{region: endpoint_of(region) for region in REGIONS}}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        raw=False,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(return_path=True, provider_template=True, tags=True, metadata=True)
     # It writes Message-ID and Date anew.
     mime = replace(
         MIME, return_path=True, tags=True, metadata=True, message_id=False, date=False, provider_options=True

@@ -42,18 +42,7 @@ class Smtp2Go(Provider):
         "eu": "https://eu-api.smtp2go.com/v3",
         "au": "https://au-api.smtp2go.com/v3",
     }
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(send_at=True, provider_template=True)
     limits = Limits(to=100, cc=100, bcc=100, size_bytes=50_000_000, schedule_s=3 * 24 * 3600)
     batch_size = 100  # no limit is published
     template_has_subject = True

@@ -54,19 +54,8 @@ class UnisenderGo(PlainWords):
         "go1": "https://go1.unisender.ru/ru/transactional/api/v1",
         "go2": "https://go2.unisender.ru/ru/transactional/api/v1",
     }
-    features = Features(
-        alternatives=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
+    features = Features.of_api(
+        amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
     metadata_room = (_MAX_METADATA, inf)

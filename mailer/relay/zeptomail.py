@@ -44,18 +44,7 @@ class ZeptoMail(PlainWords):
         "jp": "https://api.zeptomail.jp/v1.1",
         "cn": "https://api.zeptomail.com.cn/v1.1",
     }
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        raw=False,
-        provider_template=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(return_path=True, provider_template=True, metadata=True, tracking=True)
     has_unique_headers = True
     template_has_subject = True
     needs_to = True
