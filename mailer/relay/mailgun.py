@@ -61,19 +61,8 @@ class Mailgun(Provider):
 
     name = "mailgun"
     bases = {"default": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
-    features = Features(
-        alternatives=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
+    features = Features.of_api(
+        amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
     limits = Limits(recipients=1000, size_bytes=25_000_000)

@@ -43,21 +43,7 @@ class Mandrill(PerRecipient):
 
     name = "mandrill"
     bases = {"default": "https://mandrillapp.com/api/1.0"}
-    features = Features(
-        alternatives=False,
-        amp_html=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
-    )
+    features = Features.of_api(send_at=True, provider_template=True, tags=True, metadata=True, tracking=True)
     mime = replace(MIME, send_at=True, provider_options=True)
     has_unique_headers = True
     options = {"api": api}

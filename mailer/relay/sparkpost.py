@@ -45,19 +45,8 @@ class SparkPost(PerRecipient):
 
     name = "sparkpost"
     bases = {"default": "https://api.sparkpost.com/api/v1", "eu": "https://api.eu.sparkpost.com/api/v1"}
-    features = Features(
-        alternatives=False,
-        sender=False,
-        return_path=False,
-        raw=False,
-        send_at=True,
-        provider_template=True,
-        tags=True,
-        metadata=True,
-        tracking=True,
-        message_id=False,
-        date=False,
-        provider_options=True,
+    features = Features.of_api(
+        amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
     template_has_subject = True
