@@ -1,34 +1,48 @@
 """MailerSend: https://developers.mailersend.com/api/v1/email.html
 
-``mailersend://API-TOKEN@default``. Its success has no body: the id stands in a header. It processes bulk requests
-later, and tells of what it refuses there only when asked again; so each mail goes by itself, and its answer is whole.
+``mailersend://API-TOKEN@default``. Its success has no body: the id stands in a header. Each mail goes by itself, so
+that its answer is whole. ``?bulk=500`` has ``send_many`` put so many into a bulk request: that is processed later, and
+what is refused there is told only by webhooks, and at ``GET /bulk-email/{id}``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import Outcome
+from ..errors import ConfigError, Outcome
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
+from .batch import packed
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, whole_second
+from .letter import Letter, base64_text, named, size_of, whole_second
 from .provider import Junk, Provider, items_of, merged
 
 __all__ = ["MailerSend"]
 
 _TAKEN = ("to", "cc", "bcc")
 _HEADER = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
+_MOST_IN_BULK = 500
+_BATCH_BYTES = 25_000_000
 _CODE = re.compile(r"#(MS[0-9]{1,9})", re.ASCII)
 
 
+def _bulk(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:4]) <= _MOST_IN_BULK:
+        raise ValueError(f"must be a whole number from 1 to {_MOST_IN_BULK}")
+    return int(value)
+
+
 class MailerSend(Provider):
-    """MailerSend's sending API, version 1."""
+    """MailerSend's sending API, version 1.
+
+    Attributes:
+        bulk: How many mails of a ``send_many`` go in one request that is processed later, 1 to 500; 1: each by itself.
+    """
 
     name = "mailersend"
     bases = {"default": "https://api.mailersend.com/v1"}
@@ -36,6 +50,17 @@ class MailerSend(Provider):
     needs_to = True
     rate = "120/m"
     limits = Limits(recipients=70, to=50, cc=10, bcc=10, reply_to=1, tags=5, schedule_s=72 * 3600)
+
+    options = {"bulk": _bulk}
+
+    def __init__(self, token: str, *, base: str = "", bulk: int = 1) -> None:
+        """See :class:`Provider`, and the attribute."""
+        super().__init__(token, base=base)
+        if isinstance(bulk, bool) or not isinstance(bulk, int) or not 1 <= bulk <= _MOST_IN_BULK:
+            raise ConfigError(f"{self.name}: bulk={bulk!r}: must be a whole number from 1 to {_MOST_IN_BULK}")
+        self.bulk = self.batch_size = bulk
+        if bulk > 1:
+            self.rate = "10/m"
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: headers whose names it does not take, types that are not what the file's name says."""
@@ -51,6 +76,20 @@ class MailerSend(Provider):
 
     def request(self, mail: Mail) -> Request:
         """One mail, plain or of a stored template."""
+        return self._post("/email", self._body(mail))
+
+    def batch_request(self, mails: Sequence[Mail]) -> Request:
+        """A bulk request."""
+        return self._post("/bulk-email", [self._body(mail) for mail in mails])
+
+    def grouped(self, mails: Sequence[Mail]) -> Iterator[Sequence[Mail]]:
+        """By number, and by size."""
+        return packed(mails, lambda mail: (1, size_of(self.letter(mail))), self.batch_size, _BATCH_BYTES)
+
+    def _post(self, path: str, body: Any) -> Request:
+        return Request.json(self.base + path, body, {"Authorization": f"Bearer {self.token}"})
+
+    def _body(self, mail: Mail) -> dict[str, Any]:
         letter = self.letter(mail)
         message = letter.message
         body: dict[str, Any] = {"from": named(message.from_[0])}
@@ -83,10 +122,9 @@ class MailerSend(Provider):
             body["settings"] = settings
         if message.send_at is not None:
             body["send_at"] = int(whole_second(message.send_at).timestamp())
-        body = merged(body, message.provider_options, _TAKEN)
-        return Request.json(f"{self.base}/email", body, {"Authorization": f"Bearer {self.token}"})
+        return merged(body, message.provider_options, _TAKEN)
 
-    # --- answer -------------------------------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------------------------
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """202 and the id in ``X-Message-Id``; a body has ``warnings`` about who is suppressed, and gets nothing."""
@@ -127,6 +165,19 @@ class MailerSend(Provider):
                     for address, entry in pairs
                 ]
             ),
+        )
+
+    def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
+        """``{"message": "...", "bulk_email_id": "..."}``: one id for them all, under which more is told later."""
+        return self.receipts(response.json(), mails, response, self._taken_in_bulk)
+
+    def _taken_in_bulk(self, data: Any, mail: Mail, response: Response) -> Receipt:
+        if not isinstance(data, dict):
+            raise Junk("it is no JSON object")
+        given = self.id_of(data.get("bulk_email_id"))
+        text = f"taken to be processed: GET /bulk-email/{given} tells what is refused there"
+        return Receipt.for_all(
+            mail, Outcome.ACCEPTED, code=response.code, text=text, provider_id=given, scope=Scope.MESSAGE
         )
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:

@@ -103,7 +103,7 @@ class Provider:
     smtputf8: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     batch_size: int = 1
-    rate: ClassVar[str] = ""
+    rate: str = ""
     mime: ClassVar[Features | None] = None
     signs_with: str = ""
     _lent: tuple[str, ...] = ()

@@ -273,6 +273,9 @@ def _mailersend(request: RelayRequest, token: str, number: int) -> Answer:
         return Answer(status=401, body={"message": "Unauthenticated."})
     if request.method != "POST":
         return Answer(status=405, body={"message": "The method is not supported for this route."})
+    if request.path.endswith("/bulk-email"):
+        message = "The bulk email is being processed."
+        return Answer(status=202, body={"message": message, "bulk_email_id": f"{number:024x}"})
     return Answer(status=202, headers={"X-Message-Id": f"{number:024x}", "Content-Type": "text/html; charset=UTF-8"})
 
 

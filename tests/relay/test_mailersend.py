@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from relay_cases import mail_of, message_of
+from relay_cases import mail_of, message_of, schema_errors
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
-from mailer import Attachment, AuthError, ProtocolError, UnsupportedFeature
+from mailer import Attachment, AuthError, ConfigError, ProtocolError, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
+from mailer.backends.url import backend_from_url
 from mailer.relay.mailersend import MailerSend
 from mailer.testing import Answer, FakeRelay
 
@@ -122,3 +123,36 @@ class TestMailerSend(ProviderChecks):
         assert (first.ok, len(first.provider_ids), relay.requests[0].path) == (True, 1, "/v1/email")
         assert [result.outcome for result in second.results] == [A, A, R, A]
         assert PAIR.id not in relay.requests[0].content.decode()
+
+    def test_bulk_is_taken_to_be_processed(self) -> None:
+        provider = MailerSend(TOKEN, bulk=2)
+        mails = [mail_of(message_of("plain").with_(to=f"n{n}@example.org", subject=str(n))) for n in range(5)]
+        groups = list(provider.grouped(mails))
+        assert [len(group) for group in groups] == [2, 2, 1]
+        request = provider.batch_request(groups[0])
+        assert request.url == "https://api.mailersend.com/v1/bulk-email"
+        assert schema_errors(self.body_of(request), self.schemas[0][0], "#/$defs/bulkEmail", is_closed=True) == []
+        for given, outcomes, text in (
+            (answer(202, {"message": "x", "bulk_email_id": "b-1"}), [A, A], "GET /bulk-email/b-1 tells"),
+            (answer(202), [U, U], "no JSON object"),
+            (answer(202, {"bulk_email_id": TOKEN}), [U, U], "id is none"),
+            (answer(422, {"message": "The 0.from.email must be verified. #MS42207"}), [R, R], "MS42207"),
+            (answer(429), [D, D], "HTTP 429"),
+        ):
+            receipts = provider.batch_receipts(given, groups[0])
+            assert [r.outcome for receipt in receipts for r in receipt.results] == outcomes
+            assert text in receipts[1].results[0].text
+        assert (MailerSend(TOKEN).batch_size, MailerSend(TOKEN).rate, provider.rate) == (1, "120/m", "10/m")
+        for wrong in ("0", "501", "x", "-1", "1.0", ""):
+            with pytest.raises(ConfigError, match="bulk"):
+                backend_from_url(f"mailersend://T@default?bulk={wrong}")
+        with pytest.raises(ConfigError, match="from 1 to 500"):
+            MailerSend(TOKEN, bulk=True)
+        with (
+            FakeRelay("mailersend") as relay,
+            new_world("blocking") as world,
+            world.mailer(f"{relay.url}&bulk=500") as mailer,
+        ):
+            receipts = mailer.send_many([one.message for one in mails])
+        assert all(receipt.ok for receipt in receipts)
+        assert [request.path for request in relay.requests] == ["/v1/bulk-email"]
