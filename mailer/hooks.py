@@ -169,11 +169,12 @@ class Hooks:
 
     def listens(self, *names: str) -> bool:
         """Whether anything is registered at one of these; if not, the hooks have run by being asked."""
+        rows = self._rows
         for name in names:
-            if (row := self._rows.get(name)) is not None and row.state[0]:
+            if (rows.get(name) or self._row(name)).state[0]:
                 return True
         for name in names:
-            next(self._row(name).fired)
+            next(rows[name].fired)
         return False
 
     def did(self, name: str) -> int:

@@ -7,7 +7,9 @@ import difflib
 import functools
 import inspect
 import itertools
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,6 +85,9 @@ class Registered:
         return self.priority == other.priority and bool(self.callback == other.callback)
 
 
+_rows: weakref.WeakSet[Row] = weakref.WeakSet()
+
+
 class Row:
     """What is registered at one hook. May be used by threads at once.
 
@@ -93,9 +98,10 @@ class Row:
         lock: Held while the state is replaced.
     """
 
-    __slots__ = ("fired", "lock", "state")
+    __slots__ = ("__weakref__", "fired", "lock", "state")
 
     def __init__(self) -> None:
+        _rows.add(self)
         self.fired = itertools.count()
         self.lock = threading.Lock()
         self.state: tuple[tuple[Registered, ...], bool] = ((), False)
@@ -165,6 +171,16 @@ class Row:
 
     def _put(self, entries: tuple[Registered, ...]) -> None:
         self.state = (entries, any([entry.once for entry in entries]))
+
+
+def _renew_locks() -> None:
+    """A thread that is not in the child of a fork may hold one."""
+    for row in list(_rows):
+        row.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _rest(now: tuple[Registered, ...], waiting: tuple[Registered, ...], after: Registered) -> tuple[Registered, ...]:

@@ -6,7 +6,10 @@ import contextlib
 import functools
 import json
 import logging
+import os
+import signal
 import threading
+import warnings
 from pathlib import Path
 
 import anyio
@@ -334,6 +337,20 @@ def test_registries_share_nothing():
     one, two = Hooks(), Hooks()
     one.add_filter("app.x", adding("x"))
     assert run(two) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_waits_for_no_thread_that_it_lacks():
+    hooks = Hooks()
+    hooks.add_action("app.y", print)
+    with hooks._row("app.y").lock, warnings.catch_warnings():  # as a thread might at that moment
+        warnings.simplefilter("ignore", DeprecationWarning)  # pytest-xdist has threads of its own
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # rather than for ever
+            hooks.add_action("app.y", repr)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 # --- nested -----------------------------------------------------------------------------------------------------------
