@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mailer.webhooks
-from mailer import AuthError, ConfigError, Event, EventKind
+from mailer import AuthError, ConfigError, Event, EventKind, ProtocolError
 from mailer.webhooks import PROVIDERS, Webhook, parse, webhook_of
 from mailer.webhooks.call import Call
 from mailer.webhooks.payload import Payload, codes_in, is_address_at_fault, moment
@@ -107,6 +107,31 @@ def test_moments():
         "x" * 100,
     ):
         assert moment(value) is None, value
+
+
+def test_json_that_no_other_reader_takes_is_none():
+    """It would be passed on in ``raw``, and fail there."""
+    shown = {"authorization": "Bearer coo"}
+    for value in ("NaN", "-Infinity", "1e999", '"\\ud800"', '{"\\udfff": 1}'):
+        with pytest.raises(ProtocolError, match="no JSON"):
+            parse(Pigeon(), shown, f'{{"what": "landed", "x": {value}}}', "coo")
+    for value in ("1e308", '"\\ud83d\\udd4a"', "9" * 40):
+        assert parse(Pigeon(), shown, f'{{"what": "landed", "x": {value}}}', "coo")[0].kind == "delivered"
+
+
+def test_ids_are_text_of_a_length():
+    for value, wanted in (
+        (7, "7"),
+        (1 << 63, str(1 << 63)),
+        (1 << 64, ""),
+        (True, ""),
+        (1.5, ""),
+        ("x" * 256, ""),
+        ("a\nb", ""),
+        ("", ""),
+    ):
+        assert Payload({"id": value}).id("id") == wanted
+    assert Payload({"a": None, "b": "x"}).id("a", "b") == "x"
 
 
 def test_codes():
