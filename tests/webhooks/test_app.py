@@ -371,6 +371,25 @@ def test_asgi_by_the_letter() -> None:
         serve({"type": "websocket"})
 
 
+def test_mounted_in_flask() -> None:
+    from flask import Flask
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+    from werkzeug.test import Client
+
+    with Mailer("null:") as mailer:
+        seen = listen(mailer)
+        app = DispatcherMiddleware(Flask(__name__).wsgi_app, {"/webhooks": make(WsgiWebhooks, mailer)})
+        client = Client(app)
+        assert (
+            client.post("/webhooks/postmark", data=OPEN, headers=BASIC, content_type="application/json").status_code
+            == 200
+        )
+        assert client.post("/webhooks/postmark?token=hook%3Aa-long-secret", data=OPEN).status_code == 200
+        assert client.post("/webhooks/nobody", data=OPEN).status_code == 404
+        assert client.post("/postmark", data=OPEN, headers=BASIC).status_code == 404
+    assert len(seen) == 2
+
+
 def test_over_a_socket() -> None:
     class Quiet(WSGIRequestHandler):
         def log_message(self, *_args: Any) -> None:

@@ -8,6 +8,7 @@ import ast
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 import mailer.webhooks
@@ -71,6 +72,15 @@ def test_what_is_given_wrongly_is_a_configuration_error():
     ):
         with pytest.raises(ConfigError):
             parse("postmark", headers, body, "secret", **more)
+
+
+def test_headers_as_frameworks_have_them():
+    from django.http import HttpHeaders
+    from werkzeug.datastructures import EnvironHeaders
+
+    environ = {"HTTP_AUTHORIZATION": "Bearer coo", "CONTENT_TYPE": "application/json"}
+    for headers in (EnvironHeaders(environ), HttpHeaders(environ), httpx.Headers({"Authorization": "Bearer coo"})):
+        assert parse(Pigeon(), headers, b'{"what": "landed"}', "coo")[0].kind == "delivered"
 
 
 def test_headers_that_come_twice_are_one_that_fits_nothing():
