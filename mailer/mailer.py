@@ -51,7 +51,12 @@ class _Face(Unpickled):
         name: str = "default",
         from_: Addresses | None = None,
         hooks: Hooks | None = None,
-        plugins: PluginChoice | Iterable[str | Plugin[Any] | type[Plugin[Any]]] | Mapping[str, Any] | None = None,
+        plugins: PluginChoice
+        | Plugin[Any]
+        | type[Plugin[Any]]
+        | Iterable[str | Plugin[Any] | type[Plugin[Any]]]
+        | Mapping[str, Any]
+        | None = None,
         plugin_folder: str | os.PathLike[str] | None = None,
         on_plugin_error: OnPluginError | None = None,
         trace_hooks: bool | None = None,

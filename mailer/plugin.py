@@ -34,6 +34,7 @@ from .log import PLUGIN_DISABLED
 from .plugin_places import found_plugin, known_names, plugins_in_folder
 from .plugin_settings import PluginChoice, PluginSettings, read_plugin_settings
 from .redaction import Unpickled, forgets_arguments, words_of
+from .registered import is_async
 from .sources import nearest
 
 __all__ = ["OnPluginError", "Plugin", "PluginSettings", "Plugins"]
@@ -228,6 +229,8 @@ class Plugins:
 
     def _register(self, plugin: Plugin[Any]) -> None:
         """Register it whole, or not at all."""
+        if is_async(plugin.register):
+            raise ConfigError(f"plug-in {plugin.name!r}: register must be a plain function; its hooks may be async")
         hooks = self._hooks.owned_by(plugin.name, plugin)
         try:
             plugin.register(hooks)

@@ -70,8 +70,8 @@ class PluginChoice:
         """Read what a mailer or a setting was given.
 
         Args:
-            given: Names parted by commas; a list of names, classes and plug-ins; or a mapping of name to settings
-                (None and True are no settings), all of which are on.
+            given: Names parted by commas, or "none"; one class or plug-in, or a list of names, classes and plug-ins; or
+                a mapping of name to settings (None and True are no settings), all of which are on.
 
         Raises:
             ConfigError: It is none of these.
@@ -87,7 +87,10 @@ class PluginChoice:
                 if name != LISTED:
                     tables[_name(name)] = _table(name, table)
             given = tuple(tables) if listed is None else listed
+        if isinstance(given, Plugin) or (isinstance(given, type) and issubclass(given, Plugin)):
+            given = [given]
         if isinstance(given, str):
+            given = "" if given.strip().lower() == "none" else given
             given = [name for one in given.split(",") if (name := one.strip())]
         if not isinstance(given, Iterable) or isinstance(given, (bytes, bytearray)):
             raise ConfigError(f"plugins: must be names, a list or a table, not {type(given).__name__}")

@@ -65,6 +65,10 @@ def plugin(name: str, *requires: str, log: list[str] | None = None, **body: Any)
     return type(name, (Plugin,), {"name": name, "requires": requires, "register": register, **body})
 
 
+async def waits(*args: Any) -> None:
+    raise AssertionError
+
+
 def subject(made: Mailer) -> str | None:
     return made.render(Message(from_="a@b.test", to="c@d.test", subject="s", text="t")).subject
 
@@ -111,7 +115,9 @@ class Footer(Plugin[FooterSettings]):
 # --- where they come from ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [[Mark], [Mark()], (Mark({"text": "!"}),), iter([Mark(MarkSettings(text="!"))])])
+@pytest.mark.parametrize(
+    "given", [Mark, Mark(), [Mark], [Mark()], (Mark({"text": "!"}),), iter([Mark(MarkSettings(text="!"))])]
+)
 def test_classes_and_objects_are_taken(given):
     with Mailer("null:", plugins=given) as made:
         assert subject(made) == "s!"
@@ -205,6 +211,7 @@ number = 5
         ([type("Bad", (Plugin,), {"name": "bad", "requires": "mark"})], "requires must be a tuple of names"),
         ([type("Bad", (Plugin,), {"name": "bad", "version": 1})], "version must be a string"),
         ([type("Bad", (Plugin,), {"name": "bad", "settings_model": dict})], "settings_model must be a pydantic model"),
+        ([plugin("late", register=waits)], "'late': register must be a plain function"),
         ([type("Bad", (Plugin,), {"name": "bad"})], "'bad' cannot be loaded: it raised NotImplementedError"),
     ],
 )
@@ -325,6 +332,7 @@ def test_names_and_tables_of_all_sources_come_together(monkeypatch, tmp_path):
     monkeypatch.setenv("MAILER_PLUGINS", "empty")
     monkeypatch.setenv("MAILER_ON_PLUGIN_ERROR", "disable")
     monkeypatch.setenv("MAILER_PLUGIN_FOLDER", "/somewhere")
+    assert Settings(plugins="None").plugins.names == (), "none at all"
     settings = Settings()
     assert settings.plugins.names == ("empty",), "a list says which, and tables how"
     assert settings.plugins.tables["footer"] == {"text": "variable"}
