@@ -172,6 +172,28 @@ def test_what_is_signed_is_not_downgraded_afterwards(world: World) -> None:
         assert server.mails == []
 
 
+def test_8_bit_that_must_stay_is_signed_so_and_never_re_encoded(world: World) -> None:
+    """A signed part keeps its octets: a server that takes them gets them, one that does not gets nothing."""
+    raw = (
+        "From: a@example.com\r\nTo: b@example.org\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/signed; boundary=b; protocol="x/y"; micalg=sha-256\r\n\r\n'
+        "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\né  \r\n--b--\r\n"
+    ).encode()
+    for extensions, is_taken in ((EXTENSIONS, True), (OFFERS["7-bit only"], False)):
+        with (
+            SmtpServer(extensions=extensions) as server,
+            world.mailer(server.url, plugins=[signing()]) as mailer,
+        ):
+            if is_taken:
+                assert mailer.send_raw(raw).ok
+                taken(server.mails[0].content)
+                assert "é  \r\n".encode() in server.mails[0].content
+            else:
+                with pytest.raises(DeliveryRefused, match="cannot be re-encoded"):
+                    mailer.send_raw(raw)
+                assert server.mails == []
+
+
 def test_a_signature_that_is_there_already_stays(world: World) -> None:
     once = Mailer("memory:", plugins=[signing(NEWS)]).compose(hello(from_="a@news.example.com"))
     with SmtpServer() as server, world.mailer(server.url, plugins=[signing(NEWS)]) as mailer:
