@@ -130,11 +130,12 @@ def test_the_vectors_of_rfc_8463_to_the_bit(algorithm, selector, private, public
     ],
 )
 def test_the_body_hashes_of_rfc_6376_however_it_is_cut(body, hash_):
-    for cut in range(len(body) + 1):
+    octets = [body[at : at + 1] for at in range(len(body))]
+    for chunks in (octets, *[(body[:cut], body[cut:]) for cut in range(len(body) + 1)]):
         hashed = RelaxedBody()
-        for chunk in (body[:cut], body[cut:]):
+        for chunk in chunks:
             hashed.update(chunk)
-        assert b64encode(hashed.digest()).decode() == hash_, cut
+        assert b64encode(hashed.digest()).decode() == hash_, chunks
 
 
 def test_the_header_example_of_rfc_6376():
@@ -170,6 +171,11 @@ def test_a_body_of_line_ends_alone_is_counted_not_kept():
     tracemalloc.stop()
     assert peak < 1_000_000
     assert hashed.digest() == sha256(blank * 40 + b"end\r\n").digest()
+    for ends in (8191, 8192, 8193, 14_000, 16_384, 22_000):
+        hashed = RelaxedBody()
+        for chunk in (b"\r\n" * ends, b" x\r\n"):
+            hashed.update(chunk)
+        assert hashed.digest() == sha256(b"\r\n" * ends + b" x\r\n").digest(), ends
 
 
 def test_a_large_mail_is_signed_and_sent_in_flat_memory(tmp_path):
