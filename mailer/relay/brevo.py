@@ -123,6 +123,8 @@ class Brevo(Provider):
             if any(its[key] != said[0][key] for its in said):
                 for version, its in zip(versions, owners, strict=True):
                     version[key] = its[key]
+                if key == "params":  # a version that lacks one of them must not be lent another recipient's
+                    del body[key]
         metadata = letter.metadata if len(letters) == 1 else message.metadata  # versions have no field for it
         if headers := self._headers(letter, metadata):
             body["headers"] = headers

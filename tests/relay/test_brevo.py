@@ -116,3 +116,21 @@ class TestBrevo(ProviderChecks):
             ("<b-2.0@smtp-relay.mailin.fr>", "<b-2.1@smtp-relay.mailin.fr>"),
         ]
         assert all(request.json["headers"]["X-Sib-Sandbox"] == "drop" for request in relay.requests)
+
+
+def test_versions_lend_each_other_no_variables() -> None:
+    """What stands beside the versions is laid under each: Ann's would show in Bob's, who lacks them."""
+    from json import loads
+
+    base = message_of("template").with_(context={})
+    mails = [
+        mail_of(base.with_(to=f"{who}@example.org", context=context))
+        for who, context in (("ann", {"name": "Ann", "code": "1234"}), ("bob", {"name": "Bob"}))
+    ]
+    body = loads(Brevo(TOKEN).batch_request(mails).content)
+    assert [version["params"] for version in body["messageVersions"]] == [m.message.context for m in mails if m.message]
+    assert "params" not in body
+    alike = [mail_of(base.with_(to=f"{who}@example.org", context={"name": "all"})) for who in ("ann", "bob")]
+    body = loads(Brevo(TOKEN).batch_request(alike).content)
+    assert body["params"] == {"name": "all"}
+    assert all("params" not in version for version in body["messageVersions"])
