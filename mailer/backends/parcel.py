@@ -35,7 +35,7 @@ class Parcel:
         recipients = mail.envelope.recipients
         reached = [address for address in recipients if provider.takes(address)]
         if len(reached) == len(recipients):
-            return cls(mail, mail.with_())  # a copy: one mail given twice is two parts
+            return cls(mail, mail)
         text = f"{provider.name} takes no address whose local part is not ASCII"
         refused = tuple(
             RecipientResult(address, Outcome.REJECTED, enhanced_code="5.6.7", text=text, scope=Scope.RECIPIENT)

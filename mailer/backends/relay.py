@@ -146,14 +146,15 @@ class RelayBackend(Backend):
     def left_out(self, mail: Mail) -> tuple[str, ...]:
         """What the provider leaves out of this mail; also what only the single mail shows."""
         notes = super().left_out(mail)
-        letter = self.provider.letter(mail)
-        self.provider.refuse(letter)
-        self._refuse_beyond_the_horizon(letter.message)
-        finer = [
-            noted(feature, text, self.unsupported, is_advice=is_advice)
-            for feature, text, is_advice in self.provider.left_out(letter)
-        ]
-        return (*notes, *finer)
+        try:
+            letter = self.provider.letter(mail)
+            self.provider.refuse(letter)
+            self._refuse_beyond_the_horizon(letter.message)
+            finer = self.provider.left_out(letter)
+            return (*notes, *[noted(name, text, self.unsupported, is_advice=advice) for name, text, advice in finer])
+        except UnsupportedFeature:
+            self.provider.letters.forget()  # nobody sends it
+            raise
 
     def _refuse_beyond_the_horizon(self, message: Message) -> None:
         most_s = self.provider.limits.schedule_s
@@ -176,7 +177,8 @@ class RelayBackend(Backend):
         return self._cut_short.pop(mail.id, None) or super().settled(mail)
 
     async def _carried(self, mails: Sequence[Mail]) -> list[Receipt]:
-        parcels = [Parcel.of(mail, self.provider) for mail in mails]
+        is_each_once = len({id(mail) for mail in mails}) == len(mails)
+        parcels = [Parcel.of(mail if is_each_once else mail.with_(), self.provider) for mail in mails]
         by_part = {id(parcel.part): parcel for parcel in parcels if parcel.part is not None}
         try:
             for group in self.provider.grouped([parcel.part for parcel in by_part.values() if parcel.part]):
@@ -188,6 +190,8 @@ class RelayBackend(Backend):
                 parcel.settle(VERDICTS["cut short"], "cut short")
                 self._cut_short[parcel.mail.id] = parcel.whole()
             raise
+        finally:
+            self.provider.letters.forget()
         return [parcel.whole() for parcel in parcels]
 
     async def _exchange(self, parcels: list[Parcel]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -24,6 +24,7 @@ __all__ = [
     "ROOM",
     "Copy",
     "Letter",
+    "Letters",
     "Room",
     "as_text",
     "base64_text",
@@ -153,6 +154,26 @@ def _has_room(message: Message, mail_id: str, features: Features, room: Room) ->
     size = sum(len(key.encode()) + len(as_text(value).encode()) for key, value in given.items())
     entries, size_bytes = room
     return len(given) < entries and size + len(MAIL_ID_KEY) + len(mail_id) <= size_bytes
+
+
+class Letters:
+    """Letters of the mails that are at work, each made once; whoever has sent them forgets them."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Mail, Letter]] = {}
+
+    def of(self, mail: Mail, make: Callable[[Mail], Letter]) -> Letter:
+        """The mail's, made now or before."""
+        found = self._made.get(id(mail))
+        if found is None or found[0] is not mail:  # an id is used again for another mail, once its own is gone
+            found = self._made[id(mail)] = mail, make(mail)
+        return found[1]
+
+    def forget(self) -> None:
+        """Let go of all mails. A letter that another thread asks for again is made again."""
+        self._made.clear()
 
 
 def _taken(addresses: Iterable[Address], left: dict[tuple[str, str], Address]) -> tuple[Address, ...]:

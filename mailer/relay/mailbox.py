@@ -76,13 +76,13 @@ class Mailbox(Provider):
         """The user as a segment of a URL's path."""
         return quote(self.user, safe="")
 
-    def letter(self, mail: Mail) -> Letter:
+    def _letter(self, mail: Mail) -> Letter:
         """The mail with what it carries.
 
         Raises:
             UnsupportedFeature: Its content cannot say to whom it goes.
         """
-        letter = super().letter(mail)
+        letter = super()._letter(mail)
         if letter.content is not None:
             header_of(mail, letter)
         return letter

@@ -101,9 +101,9 @@ class Mailgun(Provider):
             text = f"with headers, tags and variables have {size} bytes, {self.name} takes {_OPTION_BYTES}"
             raise UnsupportedFeature(text, field="metadata" if letter.message.metadata else "headers")
 
-    def letter(self, mail: Mail) -> Letter:
+    def _letter(self, mail: Mail) -> Letter:
         """Without our mail's id, where that would be too much."""
-        letter = super().letter(mail)
+        letter = super()._letter(mail)
         return replace(letter, mail_id="") if letter.mail_id and self._options_bytes(letter) > _OPTION_BYTES else letter
 
     def _options_bytes(self, letter: Letter) -> int:

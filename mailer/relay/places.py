@@ -16,7 +16,7 @@ from .letter import Letter
 __all__ = ["Places", "as_one"]
 
 # A text's pieces: lines, and in html stretches up to the end of a tag. Values seldom hold either.
-_BREAK = re.compile(r"(?<=[\n>])")
+_PIECE = re.compile(r"[^\n>]*[\n>]|[^\n>]+")
 
 _Parts = list[str | int]
 
@@ -105,7 +105,7 @@ def _divided(texts: Sequence[str], first: int, *, is_trimmed: bool) -> tuple[_Pa
     """The common text with the numbers of its places, and for each place what stands there in each text."""
     if all(text == texts[0] for text in texts):
         return [texts[0]] if texts else [], []
-    rows = [_BREAK.split(text) for text in texts]
+    rows = [_PIECE.findall(text) for text in texts]
     if len({len(row) for row in rows}) > 1:
         rows = _squared(rows)
     parts: _Parts = []

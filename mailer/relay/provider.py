@@ -23,7 +23,7 @@ from ..redaction import Secrets
 from .batch import packed
 from .body import merged
 from .exchange import Request, Response
-from .letter import ROOM, Letter, Room, size_of
+from .letter import ROOM, Letter, Letters, Room, size_of
 from .meaning import REJECTED, UNKNOWN, Meaning, meaning_of
 from .option import base_url, word, yes_no
 from .raw import in_ascii
@@ -65,8 +65,7 @@ class Provider:
 
     Attributes:
         name: What it is called in texts and its URL: lower case.
-        bases: "default", and regions by name -> the API's base URL, without a slash at its end. None where each runs
-            his own.
+        bases: "default" and regions by name -> the API's base URL, no slash at its end; none: a host of one's own.
         features: What a message may ask of it.
         limits: How much.
         errors: Error code -> meaning, where the HTTP status says something else.
@@ -122,9 +121,8 @@ class Provider:
             ConfigError: The token cannot be one, or there is no sandbox, or it takes no content.
         """
         if not isinstance(token, str) or not (_TOKEN.fullmatch(token) or (self.signs_with and not token)):
-            raise ConfigError(
-                f"{self.name}: the token must be printable ASCII without blanks: {self.name}://TOKEN@default"
-            )
+            text = f"must be printable ASCII without blanks: {self.name}://TOKEN@default"
+            raise ConfigError(f"{self.name}: the token {text}")
         if sandbox and "sandbox" not in self.options:
             raise ConfigError(f"{self.name} has no sandbox: leave it out")
         self.token = token
@@ -132,11 +130,11 @@ class Provider:
         if not self.base:
             raise ConfigError(f"{self.name} is run by yourself: name its host, {self.name}://TOKEN@mail.example.com")
         self.sandbox = sandbox
+        self.letters = Letters()
         self.api = api
-        if api != "json":
-            if api != "mime" or self.mime is None:
-                offered = "json" if self.mime is None else "json or mime"
-                raise ConfigError(f"{self.name}: api={shown(api)}: must be {offered}")
+        if api != "json" and (api != "mime" or self.mime is None):
+            raise ConfigError(f"{self.name}: api={shown(api)}: must be {'json or mime' if self.mime else 'json'}")
+        if api == "mime" and self.mime is not None:
             self.features, self.batch_size = self.mime, 1
 
     @classmethod
@@ -225,7 +223,11 @@ class Provider:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def letter(self, mail: Mail) -> Letter:
-        """The mail with only what this provider carries; content in ASCII headers, where it takes no others."""
+        """The mail with only what this provider carries; made once, until ``letters`` forgets it."""
+        return self.letters.of(mail, self._letter)
+
+    def _letter(self, mail: Mail) -> Letter:
+        """Make it; content in ASCII headers, where it takes no others."""
         letter, sender = Letter.of(mail, self.features, self.metadata_room), mail.envelope.sender
         if letter.content is None or self.smtputf8 or (sender is not None and not self.takes(sender)):
             return letter
@@ -393,7 +395,6 @@ class Provider:
 
     def words(self, text: str) -> str:
         """The text on one line, cut to 300 characters, control characters escaped, secrets masked."""
-        text = self._secrets.hide(text)
-        text = " ".join(text.split())
+        text = " ".join(self._secrets.hide(text).split())
         text = "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
         return text if len(text) <= _MAX_WORDS else text[: _MAX_WORDS - 3] + "..."

@@ -530,3 +530,16 @@ def test_no_mail_is_composed_for_an_api_that_composes_anew(world: World, postmar
         with pytest.raises(MessageError, match="no attachment has"):
             mailer.send(message(html='<img src="cid:none">'))
     assert len(postmark.requests) == 3
+
+
+def test_no_mail_is_kept_once_it_is_sent_refused_or_lost(world: World, postmark: FakeRelay) -> None:
+    with world.mailer(postmark.url, retry=None) as mailer:
+        kept = mailer.backend.provider.letters._made
+        mailer.send(message())
+        assert all(receipt.ok for receipt in mailer.send_many([message()] * 3))
+        with pytest.raises(UnsupportedFeature):
+            mailer.send(message(to=[f"n{number}@example.org" for number in range(51)]))
+        postmark.next(Answer(lose=True))
+        mailer.send_many([message(), message()])
+        assert kept == {}
+    assert [len(request.json) for request in postmark.requests if request.path == "/email/batch"] == [3, 2]
