@@ -47,6 +47,18 @@ PROVIDERS = {
     "mailjet": ("mailjet", "MailjetWebhook"),
     "mandrill": ("mandrill", "MandrillWebhook"),
     "ses": ("ses", "SesWebhook"),
+    "mailersend": ("mailersend", "MailerSendWebhook"),
+    "netcore": ("netcore", "NetcoreWebhook"),
+    "pepipost": ("netcore", "PepipostWebhook"),
+    "mailtrap": ("mailtrap", "MailtrapWebhook"),
+    "scaleway": ("scaleway", "ScalewayWebhook"),
+    "unisendergo": ("unisender_go", "UnisenderGoWebhook"),
+    "unione": ("unisender_go", "UniOneWebhook"),
+    "postal": ("postal", "PostalWebhook"),
+    "smtp2go": ("smtp2go", "Smtp2GoWebhook"),
+    "zeptomail": ("zeptomail", "ZeptoMailWebhook"),
+    "azure": ("azure", "AzureWebhook"),
+    "http+json": ("http_json", "HttpJsonWebhook"),
 }
 
 #: How old a signature may be, and how far ahead, in seconds: what Svix and Stripe chose.

@@ -11,7 +11,7 @@ It answers so that a provider tries again when that can help, and not otherwise:
 413     larger than anything that a provider sends
 415     neither JSON nor what else the provider sends
 500     a callback raised: tried again
-503     Amazon's certificate could not be had: tried again
+503     Amazon's or Scaleway's certificate could not be had: tried again
 ======  ========================================================================================================
 """
 
@@ -102,7 +102,7 @@ class _Webhooks(Unpickled):
             base_url: Where the app is to be found from outside, "https://shop.example.com/webhooks". Behind a proxy it
                 has to be given for those who sign their URL (Mandrill); else it is what the request says.
             providers: Webhooks of your own, named in ``secrets`` by their names.
-            confirm_subscriptions: Confirm, by a GET to Amazon, that SNS is to tell us of the topic.
+            confirm_subscriptions: Confirm, by a GET to Amazon or Scaleway, that they are to tell us of the topic.
             tolerance_s, max_bytes: See :func:`mailer.webhooks.parse`.
             clock: Now, with a time zone.
 

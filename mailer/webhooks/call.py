@@ -84,7 +84,11 @@ class Call:
         return json_of(self.body)
 
     def form(self) -> dict[str, str]:
-        """The body's form fields, URL-encoded; of one that stands several times the last.
+        """The body's form fields; of one that stands several times the last. See :meth:`pairs`."""
+        return dict(self.pairs())
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The body's form fields, URL-encoded, in their order.
 
         Raises:
             ProtocolError: It is none.
@@ -100,7 +104,7 @@ class Call:
             )
         if pairs is None:  # out here: the error above holds the whole body
             raise ProtocolError("the webhook's body is no form")
-        return dict(pairs)
+        return pairs
 
     def __repr__(self) -> str:
         return f"<Call, {len(self.body)} bytes>"

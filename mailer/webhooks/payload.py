@@ -44,9 +44,10 @@ class Payload:
         return found
 
     def each(self, key: str) -> Iterator[Payload]:
-        """The objects of a list."""
+        """The objects of a list; one that stands in its place is the only one."""
         items = self.data.get(key)
-        return (Payload(item) for item in items if isinstance(item, dict)) if isinstance(items, list) else iter(())
+        items = items if isinstance(items, list) else [items]
+        return (Payload(item) for item in items if isinstance(item, dict))
 
     def text(self, *keys: str) -> str:
         """The text of the first of these keys that has one, cut to 2000 characters; "" if none has."""

@@ -107,6 +107,15 @@ class Proof:
         if not any([hmac.compare_digest(one, other) for one in expected for other in shown]):
             raise self.refused(text) if text else self.wrong()
 
+    def check_body(self, call: Call, header: str) -> None:
+        """That a header holds the HMAC-SHA256 of the body, in lower-case hex.
+
+        Raises:
+            AuthError: It does not.
+        """
+        shown = self.header(call, header).encode("utf-8", "surrogatepass")
+        self.check_any([hmac_of(secret, call.body).hex().encode() for secret in self.secrets], [shown])
+
     def wrong(self) -> AuthError:
         """The error for a signature that does not fit."""
         return self.refused("its signature is wrong: forged, changed on its way, or made with another secret")

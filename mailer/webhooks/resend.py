@@ -6,17 +6,14 @@ for each recipient and does not say which: ``recipient`` is None where there are
 
 from __future__ import annotations
 
-from ..errors import ConfigError
 from ..event import Event, EventKind, RejectReason
+from . import standard
 from .call import Call
 from .payload import Payload, address_in, codes_in
-from .proof import Proof, base64_bytes, hmac_of
+from .proof import Proof
 from .webhook import Webhook
 
 __all__ = ["ResendWebhook"]
-
-_ID, _TIMESTAMP, _SIGNATURE = (("svix-" + name, "webhook-" + name) for name in ("id", "timestamp", "signature"))
-_PREFIX = "whsec_"
 
 
 class ResendWebhook(Webhook):
@@ -43,22 +40,12 @@ class ResendWebhook(Webhook):
     }
 
     def verify(self, call: Call, proof: Proof) -> None:
-        """HMAC over id, time and body; of several signatures ("v1,... v1,...") one has to fit."""
-        keys = [base64_bytes(secret.removeprefix(_PREFIX)) for secret in proof.secrets]
-        if not all(keys):
-            raise ConfigError(f"webhooks of {self.name}: the secret must be that of the webhook's settings: whsec_...")
-        given_id, stamp = proof.header(call, *_ID), proof.header(call, *_TIMESTAMP)
-        shown = [part.partition(",") for part in proof.header(call, *_SIGNATURE).split()]
-        signed = b".".join((given_id.encode("latin-1", "replace"), stamp.encode("latin-1", "replace"), call.body))
-        proof.check_any(
-            [hmac_of(key, signed) for key in keys if key],
-            [base64_bytes(value) or b"" for version, _, value in shown if version == "v1"],
-        )
-        proof.check_moment(stamp)
+        """As Svix has it."""
+        standard.verify(call, proof)
 
     def call_id(self, call: Call) -> str:
-        """The same when it tells it again, signed anew."""
-        return call.header(*_ID)
+        """As Svix has it."""
+        return standard.call_id(call)
 
     def event(self, item: Payload, call: Call) -> Event:
         """The one of the body."""
@@ -73,7 +60,7 @@ class ResendWebhook(Webhook):
             word,
             item,
             provider_id=data.id("email_id"),
-            event_id=call.header(*_ID),
+            event_id=standard.call_id(call),
             recipient=address_in(to[0]) if len(to) == 1 else None,
             time=item.time("created_at"),
             reject_reason=self.reasons.get(word),

@@ -13,10 +13,10 @@ from typing import Any
 from ..address import Address
 from ..errors import ProtocolError
 from ..event import Event, EventKind, RejectReason
-from . import sns
 from .call import Call, json_of
 from .payload import Payload, address_in
 from .proof import Proof
+from .sns import AMAZON
 from .webhook import Webhook
 
 __all__ = ["SesWebhook"]
@@ -68,11 +68,11 @@ class SesWebhook(Webhook):
 
     def verify(self, call: Call, proof: Proof) -> None:
         """As SNS has it."""
-        sns.verify(call, proof)
+        AMAZON.verify(call, proof)
 
     def certificate_url(self, call: Call) -> str | None:
         """As SNS has it."""
-        return sns.certificate_url(call)
+        return AMAZON.certificate_url(call)
 
     def call_id(self, call: Call) -> str:
         """The same when SNS tries again."""
@@ -80,7 +80,7 @@ class SesWebhook(Webhook):
 
     def confirmation_url(self, call: Call) -> str | None:
         """As SNS has it."""
-        return sns.subscribe_url(Payload(call.json()))
+        return AMAZON.subscribe_url(Payload(call.json()))
 
     def items(self, call: Call) -> Iterable[Any]:
         """What the envelope holds: one event, or one sentence."""

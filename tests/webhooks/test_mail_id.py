@@ -57,19 +57,36 @@ TELLS: dict[str, tuple[Provider, Callable[[Any], Any]]] = {
             "mail": {"tags": {tag["Name"]: [tag["Value"]] for tag in body["EmailTags"]}},
         },
     ),
+    "mailtrap": (
+        Mailtrap(TOKEN),
+        lambda body: {"events": [{"event": "open", "custom_variables": body["custom_variables"]}]},
+    ),
+    "netcore": (
+        Netcore(TOKEN),
+        lambda body: [{"EVENT": "opened", "X-APIHEADER": body["personalizations"][0]["token_to"]}],
+    ),
+    "unisendergo": (
+        UnisenderGo(TOKEN),
+        lambda body: {
+            "event_name": "transactional_email_status",
+            "status": "opened",
+            "metadata": body["message"]["global_metadata"],
+        },
+    ),
+    "zeptomail": (
+        ZeptoMail(TOKEN),
+        lambda body: {
+            "event_name": ["email_open"],
+            "event_message": [{"email_info": {"client_reference": body["client_reference"]}}],
+        },
+    ),
     "mandrill": (
         Mandrill(TOKEN),
         lambda body: [{"event": "open", "msg": {"metadata": body["message"]["metadata"]}}],
     ),
 }
-#: Whose requests are no JSON, or whose webhooks stand elsewhere.
-OTHERS: dict[str, Provider] = {
-    "mailgun": Mailgun(TOKEN),
-    "mailtrap": Mailtrap(TOKEN),
-    "netcore": Netcore(TOKEN),
-    "unisender_go": UnisenderGo(TOKEN),
-    "zeptomail": ZeptoMail(TOKEN),
-}
+#: Whose requests are no JSON.
+OTHERS: dict[str, Provider] = {"mailgun": Mailgun(TOKEN)}
 
 
 def content(provider: Provider, **fields: Any) -> bytes:

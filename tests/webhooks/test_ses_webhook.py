@@ -18,7 +18,7 @@ from webhook_checks import MAIL_ID, NOW, Signed, WebhookChecks
 from mailer import AuthError, ConfigError
 from mailer.webhooks import certificate_url, parse
 from mailer.webhooks.payload import Payload
-from mailer.webhooks.sns import subscribe_url
+from mailer.webhooks.sns import AMAZON
 
 URL = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123.pem"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mail-events"
@@ -210,9 +210,9 @@ class TestSes(WebhookChecks):
         [event] = self.of(envelope("You have chosen to subscribe", kind="SubscriptionConfirmation"))
         assert event.kind == "unknown"
         assert event.raw["SubscribeURL"].startswith("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription")
-        assert subscribe_url(Payload(dict(event.raw))) == event.raw["SubscribeURL"]
-        assert subscribe_url(Payload({**event.raw, "SubscribeURL": "https://sns.evil.com/"})) is None
-        assert subscribe_url(Payload({**event.raw, "Type": "UnsubscribeConfirmation"})) is None
+        assert AMAZON.subscribe_url(Payload(dict(event.raw))) == event.raw["SubscribeURL"]
+        assert AMAZON.subscribe_url(Payload({**event.raw, "SubscribeURL": "https://sns.evil.com/"})) is None
+        assert AMAZON.subscribe_url(Payload({**event.raw, "Type": "UnsubscribeConfirmation"})) is None
         [event] = self.of(envelope("Successfully validated SNS topic for Amazon SES event publishing."))
         assert (event.kind, event.raw["MessageId"]) == ("unknown", "sns-1")
 
@@ -232,7 +232,7 @@ class TestSes(WebhookChecks):
         ):  # fmt: skip
             body = json.dumps({**good, "SigningCertURL": url})
             assert certificate_url("ses", {}, body) is None, url
-            with pytest.raises(AuthError, match="host of Amazon"):
+            with pytest.raises(AuthError, match="host of theirs"):
                 parse("ses", {}, body, TOPIC, now=NOW, certificates={str(url): PEM})
         assert certificate_url("ses", {}, b"[") is certificate_url("postmark", {}, b"{}") is None
 

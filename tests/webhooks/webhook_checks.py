@@ -176,6 +176,13 @@ class WebhookChecks:
         ):
             assert parse(self.provider, headers, call.body, self.secret, now=NOW, **call.more) == wanted
 
+    def test_headers_that_come_twice_are_refused(self) -> None:
+        call = self.sign(self.body_of([self.first]), self.secret, NOW)
+        proving = {name: value for name, value in call.headers.items() if name != "Content-Type"}
+        if proving:  # else it is the body that is signed
+            twice: Any = [*call.headers.items(), *proving.items()]
+            self.expect_refusal(Signed(call.body, twice, call.more))
+
     def test_a_changed_body_is_refused(self) -> None:
         call = self.sign(self.body_of([self.first]), self.secret, NOW)
         if not self.covers_body:  # as its module says
