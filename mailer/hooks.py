@@ -275,26 +275,25 @@ class Hooks:
     def do_now(self, name: str, context: Context) -> None:
         """Run an action hook's plain callbacks, without waiting: for a task that is being cancelled."""
         row = self._row(name)
-        for entry in self._begun(row):
-            if is_async(entry.callback):
-                if entry.once:
-                    row.add(entry)  # its time is yet to come
-                continue
+        for entry in self._begun(row, plain_only=True):
             with Inside(row, entry):
                 try:
                     self._callback(entry, context)(context)
                 except Exception as error:  # noqa: BLE001 - as above
                     self._raised(entry, error)
 
-    def _begun(self, row: Row) -> Iterator[Registered]:
+    def _begun(self, row: Row, *, plain_only: bool = False) -> Iterator[Registered]:
         """An action's turns, but for what is running already."""
         next(row.fired)
         inside = [action for _, action in runs()]
-        for entry in row.turns():
-            if entry in inside:
+
+        def is_wanted(entry: Registered) -> bool:
+            if any([one is not None and one.hook == entry.hook and one.is_same(entry) for one in inside]):
                 ACTION_NESTED(hook=entry.hook, owner=entry.owner)
-            else:
-                yield entry
+                return False
+            return not (plain_only and is_async(entry.callback))
+
+        return row.turns(is_wanted=is_wanted if inside or plain_only else None)
 
     def _callback(self, entry: Registered, context: Context) -> Callable[..., Any]:
         return self.trace.timed(entry, context) if self.trace.is_on else entry.callback

@@ -139,21 +139,30 @@ class Row:
                 self._put(tuple(kept))
             return len(before) - len(kept)
 
-    def turns(self, waiting: tuple[Registered, ...] = (), after: Registered | None = None) -> Iterator[Registered]:
+    def turns(
+        self,
+        waiting: tuple[Registered, ...] = (),
+        after: Registered | None = None,
+        is_wanted: Callable[[Registered], bool] | None = None,
+    ) -> Iterator[Registered]:
         """The entries, each when its turn comes, by what is registered then.
 
         Args:
             waiting: With ``after``: the run so far, which goes on behind this entry, as the row has changed.
+            is_wanted: What is not is passed over, and stays if it is for once.
         """
         seen = self.entries
         waiting = seen if after is None else _rest(seen, waiting, after)
         while waiting:
             for entry in waiting:
-                if waiting is not seen and not any([one.is_same(entry) for one in seen]):
+                now: Registered | None = entry
+                if waiting is not seen:  # it may be gone, or have come back for once
+                    now = next((one for one in seen if one.is_same(entry)), None)
+                if now is None or (is_wanted is not None and not is_wanted(now)):
                     continue
-                if entry.once and not self._is_taken(entry):
+                if now.once and not self._is_taken(now):
                     continue
-                yield entry
+                yield now
                 if self.entries is not seen:
                     seen = self.entries
                     waiting = _rest(seen, waiting, entry)

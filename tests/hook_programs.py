@@ -4,8 +4,9 @@
 
     {"main": [op, ...], "callbacks": {"0": {"text": "a", "ops": [op, ...]}, ...}}
 
-    op: ["add", hook, callback, priority] | ["remove", hook, callback, priority] | ["clear", hook, priority or None]
-        | ["apply", hook, text] | ["do", hook] | ["has", hook, callback or None] | ["did", hook] | ["doing", hook]
+    op: ["add" or "once", hook, callback, priority] | ["remove", hook, callback, priority]
+        | ["clear", hook, priority or None] | ["apply", hook, text] | ["do", hook]
+        | ["has", hook, callback or None] | ["did", hook] | ["doing", hook]
 
 Hooks that begin with "f." are filters, those with "a." actions. A callback that is called notes it, does its ops (to a
 depth and a number of steps) and, of a filter, returns the value with its text behind it.
@@ -42,9 +43,10 @@ def program(seed: int) -> dict[str, Any]:
     def op(inside: bool) -> Op:
         hook = chance.choice(hooks)
         kind = chance.choices(
-            ("add", "remove", "clear", "run", "has", "did", "doing"), (30, 22, 2, 12 if inside else 30, 4, 3, 4)
+            ("add", "once", "remove", "clear", "run", "has", "did", "doing"),
+            (24, 8, 20, 2, 12 if inside else 30, 4, 3, 4),
         )[0]
-        if kind in ("add", "remove"):
+        if kind in ("add", "once", "remove"):
             return [kind, hook, chance.choice(callbacks), chance.choice(_PRIORITIES)]
         if kind == "clear":
             return [kind, hook, chance.choice((None, chance.choice(_PRIORITIES)))]
@@ -80,9 +82,9 @@ def trace(program: dict[str, Any]) -> list[str]:
 
     def does(kind: str, hook: str, *rest: Any) -> str:
         match kind:
-            case "add":
+            case "add" | "once":
                 add: Callable[..., Any] = hooks.add_filter if hook.startswith("f.") else hooks.add_action
-                add(hook, callback(hook, rest[0]), rest[1])
+                add(hook, callback(hook, rest[0]), rest[1], once=kind == "once")
                 return "ok"
             case "remove":
                 return yes_no(hooks.remove(hook, callback(hook, rest[0]), priority=rest[1]))

@@ -698,7 +698,7 @@ def test_log_and_format_strings_from_hooks_are_inert(world, caplog):
 
 
 def test_recorded_programs_leave_the_trace_that_wordpress_left():
-    """Thirty of the twelve thousand that ``tests/real/test_wordpress_hooks.py`` gives to WordPress itself."""
+    """Thirty of the thousands that ``tests/real/test_wordpress_hooks.py`` gives to WordPress itself."""
     recorded = Path(__file__).parent / "golden" / "wordpress_hooks.jsonl"
     lines = recorded.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 30

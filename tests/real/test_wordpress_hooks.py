@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 
 PLUGIN_PHP = HOME / "wordpress/usr/share/wordpress/wp-includes/plugin.php"
 RECORDED = Path(__file__).parent.parent / "golden" / "wordpress_hooks.jsonl"
-PROGRAMS = 12_000
+PROGRAMS = 14_000
 SEED = int(os.environ.get("HOOK_PROGRAMS_SEED", "0"))
 """Where to begin: another one tries other programs."""
 

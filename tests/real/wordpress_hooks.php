@@ -5,6 +5,7 @@
 // Where we differ on purpose, the callbacks do what we do:
 // - "removed": what was removed while its priority runs is passed over; WordPress calls it.
 // - "inside": an action is not called from within itself; WordPress calls it.
+// "once" it does not know: such a callback removes itself as it is called.
 // Where WordPress is at fault, "fault" says so, and the traces may differ:
 // - "skips": a priority that is empty while it runs, with a lower one there, makes WordPress skip the next.
 // - "forgets": a hook that empties while it runs is forgotten, and what is added to it then does not count in this run.
@@ -20,6 +21,7 @@ function runs_of(array $program): array {
     $told = [];
     $faults = [];
     $made = [];
+    $once = []; // key => true
     $running = []; // of [hook, priority, key]
     $emptied = []; // hook => true, while it runs
     $depth = $steps = 0;
@@ -49,13 +51,16 @@ function runs_of(array $program): array {
         }
     };
     $run = null;
+    $is_there = function (string $hook, int $priority, $function) {
+        global $wp_filter;
+        $id = _wp_filter_build_unique_id($hook, $function, $priority);
+        return isset($wp_filter[$hook]->callbacks[$priority][$id]);
+    };
     $callback = function (string $hook, string $name, int $priority)
-        use (&$made, &$running, &$told, &$depth, &$run, $program) {
+        use (&$made, &$once, &$running, &$told, &$depth, &$run, $program, $looked, $is_there) {
         $key = "$hook $name $priority";
-        $made[$key] ??= function ($value = '') use ($key, $hook, $name, $priority, &$made, &$running, &$told, &$depth, &$run, $program) {
-            global $wp_filter;
-            $id = _wp_filter_build_unique_id($hook, $made[$key], $priority);
-            if (!isset($wp_filter[$hook]->callbacks[$priority][$id])) {
+        $made[$key] ??= function ($value = '') use ($key, $hook, $name, $priority, &$made, &$once, &$running, &$told, &$depth, &$run, $program, $looked, $is_there) {
+            if (!$is_there($hook, $priority, $made[$key])) {
                 return $value; // removed
             }
             if ($hook[0] === 'a') {
@@ -67,6 +72,11 @@ function runs_of(array $program): array {
                 $value = '';
             }
             $running[] = [$hook, $priority, $key];
+            if (isset($once[$key])) {
+                unset($once[$key]);
+                remove_filter($hook, $made[$key], $priority);
+                $looked($hook);
+            }
             $told[] = "$hook calls $name with $value";
             if ($depth < DEPTH) {
                 $depth++;
@@ -80,23 +90,35 @@ function runs_of(array $program): array {
     };
     $priorities = [-5, 1, 5, 10, 11, 20];
     $does = function (array $op)
-        use ($callback, $yes_no, $looked, $is_running, $priorities, &$emptied, &$faults) {
+        use ($callback, $yes_no, $looked, $is_running, $is_there, $priorities, &$once, &$emptied, &$faults) {
         [$kind, $hook] = $op;
         $is_filter = $hook[0] === 'f';
         switch ($kind) {
             case 'add':
+            case 'once':
                 if (isset($emptied[$hook])) {
                     $faults['forgets'] = true;
                 }
-                ($is_filter ? 'add_filter' : 'add_action')($hook, $callback($hook, $op[2], $op[3]), $op[3]);
+                $function = $callback($hook, $op[2], $op[3]);
+                if ($kind === 'once' && !$is_there($hook, $op[3], $function)) {
+                    $once["$hook $op[2] $op[3]"] = true;
+                }
+                ($is_filter ? 'add_filter' : 'add_action')($hook, $function, $op[3]);
                 $looked($hook);
                 return 'ok';
             case 'remove':
+                unset($once["$hook $op[2] $op[3]"]);
                 $removed = ($is_filter ? 'remove_filter' : 'remove_action')($hook, $callback($hook, $op[2], $op[3]), $op[3]);
                 $looked($hook);
                 return $yes_no($removed);
             case 'clear':
                 ($is_filter ? 'remove_all_filters' : 'remove_all_actions')($hook, $op[2] ?? false);
+                foreach (array_keys($once) as $key) {
+                    [$of, , $priority] = explode(' ', $key);
+                    if ($of === $hook && ($op[2] === null || (int) $priority === $op[2])) {
+                        unset($once[$key]);
+                    }
+                }
                 $looked($hook);
                 return 'ok';
             case 'apply':
