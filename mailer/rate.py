@@ -1,12 +1,14 @@
 """How often something may happen: a rate as a value, and the limiter that makes callers keep to it.
 
 The limiter is the generic cell rate algorithm (ITU-T I.371): one number, the time at which the next turn is due. It
-needs no timer, never bursts beyond what it was told, and costs a lock and an addition for each turn.
+needs no timer, never bursts beyond what it was told, and costs a lock and an addition for each turn. Where others count
+turns in a stretch of time, :class:`WindowLimiter` gives out as many as they allow.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,10 @@ from .runtime import Lock
 if TYPE_CHECKING:
     from .runtime import Runtime
 
-__all__ = ["Rate", "RateLimiter"]
+__all__ = ["Rate", "RateLimiter", "WindowLimiter"]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MOST_KEPT = 10_000
 _WRITTEN = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*/\s*([smhd])\s*", re.ASCII)
 
 
@@ -92,13 +95,22 @@ class RateLimiter:
             DeadlineExceeded: It would come after the deadline; none was taken.
         """
         with self._lock:
-            due = max(self._due, self._runtime.now())
-            turn = due - self._slack_s
+            turn = self._next()
             if deadline is not None and turn > deadline:
                 at = "after the pause that was asked for" if self.rate is None else f"at {self.rate}"
                 raise DeadlineExceeded(f"{at} the next turn comes after the deadline")
-            self._due = due + self._interval_s
+            self._take(turn)
             return turn
+
+    def _next(self) -> float:
+        """When the next turn comes, possibly past."""
+        return max(self._due, self._runtime.now()) - self._slack_s
+
+    def _take(self, turn: float) -> None:
+        self._due = turn + self._slack_s + self._interval_s
+
+    def _pause(self, until: float) -> None:
+        self._due = max(self._due, until + self._slack_s)
 
     async def wait(self, deadline: float | None = None) -> None:
         """Take a turn and wait until it comes; another one, if a pause has begun meanwhile.
@@ -116,13 +128,40 @@ class RateLimiter:
     @property
     def wait_s(self) -> float:
         """How long a turn that is asked for now would be waited for, in seconds."""
-        return max(self._due - self._slack_s - self._runtime.now(), 0.0)
+        with self._lock:
+            return max(self._next() - self._runtime.now(), 0.0)
 
     def hold(self, seconds: float) -> None:
         """Let the next turn come no sooner than in so many seconds: the peer asked for a pause (``Retry-After``)."""
         with self._lock:
-            self._due = max(self._due, self._runtime.now() + seconds + self._slack_s)
+            self._pause(self._runtime.now() + seconds)
             self._holds += 1
 
     def __repr__(self) -> str:
-        return f"<RateLimiter {self.rate or 'off'}>"
+        return f"<{type(self).__name__} {self.rate or 'off'}>"
+
+
+class WindowLimiter(RateLimiter):
+    """Gives out a turn as soon as no stretch of the rate's time has more than its number: what services count.
+
+    ``Rate(60, 60.0)``: sixty at once, and the next when the first is a minute old. Where a time has no whole number of
+    turns, or more than ten thousand, a shorter or longer one is looked at: 0.5/s is one in two seconds.
+    """
+
+    def __init__(self, rate: Rate | None, runtime: Runtime) -> None:
+        super().__init__(rate, runtime)
+        count = min(max(int(rate.count), 1), _MOST_KEPT) if rate is not None else 1
+        self._window_s = count * self._interval_s
+        self._turns: deque[float] = deque(maxlen=count)
+        self._paused_until = float("-inf")
+
+    def _next(self) -> float:
+        turns = self._turns
+        free = turns[0] + self._window_s if len(turns) == turns.maxlen else float("-inf")
+        return max(self._runtime.now(), self._paused_until, free)
+
+    def _take(self, turn: float) -> None:
+        self._turns.append(turn)
+
+    def _pause(self, until: float) -> None:
+        self._paused_until = max(self._paused_until, until)

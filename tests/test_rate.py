@@ -6,12 +6,12 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import World
 
 from mailer.errors import ConfigError, DeadlineExceeded
-from mailer.rate import Rate, RateLimiter
+from mailer.rate import Rate, RateLimiter, WindowLimiter
 
 
 class Clock:
@@ -172,3 +172,49 @@ def test_a_cancelled_wait_leaves_the_others_their_turns():
 
     asyncio.run(cancelled())
     assert limiter.reserve() == clock.time + 2
+
+
+# --- in any stretch of a time -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.sampled_from([1.0, 60.0]),
+    st.lists(st.floats(0, 20), max_size=30),
+    st.floats(0, 30),
+    st.integers(0, 30),
+)
+def test_no_stretch_of_the_time_has_more_turns_than_the_rate(count, period_s, pauses, held_s, when):
+    """And none is given later than that asks for."""
+    clock = Clock()
+    limiter = WindowLimiter(Rate(count, period_s), clock)
+    turns: list[float] = []
+    until = 0.0
+    for number, pause_s in enumerate(pauses):
+        clock.time += pause_s
+        if number == when:
+            limiter.hold(held_s)
+            until = clock.time + held_s
+        assert limiter.wait_s == max(limiter._next() - clock.time, 0)
+        turn = limiter.reserve()
+        earliest = max(clock.time, until, turns[-count] + period_s if len(turns) >= count else 0)
+        assert turn == pytest.approx(earliest)
+        turns.append(turn)
+    for first, beyond in zip(turns, turns[count:], strict=False):
+        assert beyond - first >= period_s * (1 - 1e-9)
+
+
+def test_a_window_of_no_whole_number_and_of_too_many():
+    clock = Clock()
+    slow = WindowLimiter(Rate.parse("0.5/s"), clock)
+    assert [slow.reserve() - 1000 for _ in range(3)] == [0, 2, 4]
+    fast = WindowLimiter(Rate.parse("1000000/h"), clock)
+    assert len({fast.reserve() for _ in range(10_000)}) == 1
+    assert fast.reserve() - 1000 == pytest.approx(36)
+    free = WindowLimiter(None, clock)
+    assert [free.reserve() for _ in range(3)] == [1000] * 3
+    with pytest.raises(DeadlineExceeded, match="after the pause"):
+        free.hold(5)
+        free.reserve(1004)
+    assert repr(free) == "<WindowLimiter off>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..rate import Rate, RateLimiter
+from ..rate import Rate, RateLimiter, WindowLimiter
 from ..relay.exchange import Response
 from ..relay.provider import Provider
 from ..runtime import Runtime
@@ -36,7 +36,7 @@ class Pace:
 
     def begin(self, runtime: Runtime) -> None:
         """Go by this runtime's clock, and wait there."""
-        self._limiter = None if self._is_off else RateLimiter(self._rate, runtime)
+        self._limiter = None if self._is_off else WindowLimiter(self._rate, runtime)
 
     @staticmethod
     def patience_s(timeout_s: float, *, has_stand_in: bool) -> float:

@@ -543,3 +543,11 @@ def test_no_mail_is_kept_once_it_is_sent_refused_or_lost(world: World, postmark:
         mailer.send_many([message(), message()])
         assert kept == {}
     assert [len(request.json) for request in postmark.requests if request.path == "/email/batch"] == [3, 2]
+
+
+def test_so_many_requests_at_a_time_on_connections_that_are_kept(world: World) -> None:
+    with FakeRelay("netcore", token=SECRET) as relay, world.mailer(relay.url) as mailer:
+        receipts = mailer.send_many([message() for _ in range(60)], concurrency=4)
+    assert all(receipt.ok for receipt in receipts)
+    assert len(relay.requests) == 60
+    assert len({request.connection for request in relay.requests}) <= 4
