@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from hook_programs import program, trace
 
-from .peers import HOME
+from .wordpress import INCLUDES, answers
 
 pytestmark = pytest.mark.real
 
-PLUGIN_PHP = HOME / "wordpress/usr/share/wordpress/wp-includes/plugin.php"
 RECORDED = Path(__file__).parent.parent / "golden" / "wordpress_hooks.jsonl"
 PROGRAMS = 14_000
 SEED = int(os.environ.get("HOOK_PROGRAMS_SEED", "0"))
@@ -24,27 +21,16 @@ SEED = int(os.environ.get("HOOK_PROGRAMS_SEED", "0"))
 
 def on_wordpress(programs: list[dict]) -> list[dict]:
     """What WordPress does with each: its trace, and the faults of its own that it met."""
-    if not PLUGIN_PHP.is_file() or shutil.which("php") is None:
-        pytest.fail(f"wordpress: php or {PLUGIN_PHP} is missing: .ci/install-real-peers installs them", pytrace=False)
-    done = subprocess.run(
-        ["php", "-d", "display_errors=stderr", str(Path(__file__).with_name("wordpress_hooks.php")), str(PLUGIN_PHP)],
-        input="".join(json.dumps(one) + "\n" for one in programs),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return answers("wordpress_hooks.php", INCLUDES / "plugin.php", programs)
 
 
 @pytest.mark.usefixtures("certificates")
 def test_random_programs_leave_the_same_trace_on_wordpress() -> None:
     programs = [program(SEED + number) for number in range(PROGRAMS)]
-    answers = on_wordpress(programs)
-    assert len(answers) == PROGRAMS
+    told = on_wordpress(programs)
+    assert len(told) == PROGRAMS
     compared = differing_by_fault = 0
-    for number, (one, answer) in enumerate(zip(programs, answers, strict=True)):
+    for number, (one, answer) in enumerate(zip(programs, told, strict=True)):
         ours = trace(one)
         if not answer["faults"]:
             compared += 1
@@ -58,6 +44,6 @@ def test_random_programs_leave_the_same_trace_on_wordpress() -> None:
 @pytest.mark.usefixtures("certificates")
 def test_the_recorded_sample_is_what_wordpress_says() -> None:
     recorded = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
-    answers = on_wordpress([one["program"] for one in recorded])
-    assert [answer["trace"] for answer in answers] == [one["trace"] for one in recorded]
-    assert not any(answer["faults"] for answer in answers)
+    told = on_wordpress([one["program"] for one in recorded])
+    assert [answer["trace"] for answer in told] == [one["trace"] for one in recorded]
+    assert not any(answer["faults"] for answer in told)
