@@ -79,6 +79,10 @@ class Hooks:
         view._owner = owner
         return view
 
+    def has_owner(self, owner: str) -> bool:
+        """Whether a tenant of this name has the registry."""
+        return owner in self._tenants
+
     # --- registering --------------------------------------------------------------------------------------------------
 
     def add_filter(

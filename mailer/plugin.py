@@ -139,6 +139,7 @@ class Plugins:
         self._hooks = hooks
         self._loaded: dict[str, Plugin[Any]] = {}
         self._active: set[str] = set()
+        self._fresh: set[str] = set()  # what was not in the registry before
         self.disabled: dict[str, MailerError] = {}
 
     @classmethod
@@ -161,8 +162,8 @@ class Plugins:
             for plugin in plugins._ordered(_made(choice, folder, attempt), attempt):
                 attempt(plugin.name, partial(plugins._register, plugin))
         except BaseException:
-            for plugin in plugins:  # the registry may be another mailer's too
-                hooks.remove(owner=plugin.name)
+            for name in plugins._fresh:  # the registry may be another mailer's too
+                hooks.remove(owner=name)
             raise
         return plugins
 
@@ -231,12 +232,16 @@ class Plugins:
         """Register it whole, or not at all."""
         if is_async(plugin.register):
             raise ConfigError(f"plug-in {plugin.name!r}: register must be a plain function; its hooks may be async")
+        is_fresh = not self._hooks.has_owner(plugin.name)
         hooks = self._hooks.owned_by(plugin.name, plugin)
         try:
             plugin.register(hooks)
         except BaseException:
-            self._hooks.remove(owner=plugin.name)
+            if is_fresh:
+                self._hooks.remove(owner=plugin.name)
             raise
+        if is_fresh:
+            self._fresh.add(plugin.name)
         self._loaded[plugin.name] = plugin
         self._active.add(plugin.name)
 

@@ -553,6 +553,10 @@ def test_two_of_one_name_do_not_share_a_registry():
     with pytest.raises(ConfigError, match="another 'mark' has hooks in this registry"):
         Mailer("null:", hooks=hooks, plugins=[Mark(text="?")])
     assert subject(one) == "s!"
+    with pytest.raises(ConfigError, match="'bad' cannot be loaded"):
+        Mailer("null:", hooks=hooks, plugins=[mark, plugin("new"), plugin("bad", register=lambda self, hooks: 1 / 0)])
+    assert {entry.owner for entry in hooks.registered()} == {"mark"}
+    assert subject(one) == "s!", "a mailer that was not made takes nothing from it"
     one.plugins.deactivate("mark")
     assert subject(Mailer("null:", hooks=hooks, plugins=[Mark(text="?")])) == "s?"
 
