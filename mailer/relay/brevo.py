@@ -24,7 +24,7 @@ from ..retry import retry_after_seconds
 from ..verdict import Scope
 from .batch import Alike, gathered, packed
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, shown_as_html, text_bytes, unfolded
+from .letter import Letter, base64_text, inert, named, shown_as_html, text_bytes, unfolded
 from .meaning import SETTINGS, UNKNOWN
 from .provider import Junk, Provider, merged, yes_no
 
@@ -221,8 +221,7 @@ def _said(message: Message) -> dict[str, Any]:
             body["params"] = dict(message.context)
     else:
         html = shown_as_html(message.text or "") if message.html is None else message.html
-        # Its template language is always on: what only looks like a variable is written as html may write it.
-        body["htmlContent"] = html.replace("{{", "{&#123;").replace("{%", "{&#37;")
+        body["htmlContent"] = inert(html)
         if message.text:
             body["textContent"] = message.text
     return body

@@ -28,6 +28,7 @@ __all__ = [
     "Room",
     "as_text",
     "base64_text",
+    "inert",
     "mailbox",
     "named",
     "shown_as_html",
@@ -230,6 +231,11 @@ def as_text(value: Any) -> str:
 def shown_as_html(text: str) -> str:
     """A text as html that shows it, for an API that takes no text alone."""
     return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'
+
+
+def inert(markup: str) -> str:
+    """Html that shows the same and holds no mark of a template language of Jinja's kind, which is always on there."""
+    return markup.replace("{{", "{&#123;").replace("{%", "{&#37;")
 
 
 def whole_second(when: datetime) -> datetime:

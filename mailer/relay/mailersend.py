@@ -19,7 +19,7 @@ from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
 from .batch import packed
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, size_of, whole_second
+from .letter import Letter, base64_text, inert, named, size_of, whole_second
 from .provider import Junk, Provider, items_of, merged
 
 __all__ = ["MailerSend"]
@@ -28,6 +28,7 @@ _TAKEN = ("to", "cc", "bcc")
 _HEADER = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 _MOST_IN_BULK = 500
 _BATCH_BYTES = 25_000_000
+_MARK = re.compile(r"\{[{%]")
 _CODE = re.compile(r"#(MS[0-9]{1,9})", re.ASCII)
 
 
@@ -69,6 +70,8 @@ class MailerSend(Provider):
         odd = [name for name, _ in letter.headers if not _HEADER.fullmatch(name)]
         if odd:
             yield "headers", f"{', '.join(odd)} are not carried by {self.name}: letters, digits and '-' alone", False
+        if message.provider_template is None and _MARK.search(f"{message.subject} {message.text or ''}"):
+            yield "text", f"or a subject with '{{{{' may be evaluated by {self.name}", True
         if any(a.content_type.partition(";")[0] != _guessed(a) for a in message.attachments):
             yield "attachments", f"have by {self.name} the type that their name says", True
 
@@ -105,7 +108,7 @@ class MailerSend(Provider):
                 body["personalization"] = [{"email": a.ascii, "data": data} for a in mail.envelope.recipients]
         else:
             if message.html is not None:
-                body["html"] = message.html
+                body["html"] = inert(message.html)
             if message.text is not None or message.html is None:
                 body["text"] = message.text or ""
         body |= _headers(letter)

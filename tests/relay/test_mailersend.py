@@ -156,3 +156,12 @@ class TestMailerSend(ProviderChecks):
             receipts = mailer.send_many([one.message for one in mails])
         assert all(receipt.ok for receipt in receipts)
         assert [request.path for request in relay.requests] == ["/v1/bulk-email"]
+
+    def test_what_looks_like_a_variable_is_written_as_html_may_write_it(self) -> None:
+        """In a text it cannot be, and the receipt says so."""
+        mail = mail_of(message_of("plain").with_(html="<p>{{ x }} {% y %}</p>"))
+        assert self.body_of(self.provider.request(mail))["html"] == "<p>{&#123; x }} {&#37; y %}</p>"
+        assert RelayBackend(self.provider).left_out(mail) == ()
+        for said in ({"text": "{{ x }}"}, {"subject": "{% x %}"}):
+            [note] = RelayBackend(self.provider).left_out(mail_of(message_of("plain").with_(**said)))
+            assert note == "text or a subject with '{{' may be evaluated by mailersend"
