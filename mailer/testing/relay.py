@@ -13,6 +13,7 @@ import h11
 
 from ..mailbox.listener import Connection, Server
 from .relay_answers import ANSWERS, Answer, RelayRequest
+from .relay_refusals import refusing, throttled
 from .relay_signed import SIGNED
 
 __all__ = ["Answer", "FakeRelay", "RelayRequest"]
@@ -30,7 +31,9 @@ class FakeRelay(Server):
     ::
 
         with FakeRelay("postmark") as relay, Mailer(relay.url) as mailer:
-            relay.next(Answer(status=429, headers={"Retry-After": "7"}))
+            relay.refuse("bob@example.org")
+            relay.throttle(7)
+            relay.next(Answer(lose=True))
             ...
         assert relay.requests[0].json["Subject"] == "Hi"
 
@@ -54,6 +57,7 @@ class FakeRelay(Server):
         self.token = token
         self.requests: list[RelayRequest] = []
         self._next: list[Answer | Answering] = []
+        self._refused: frozenset[str] = frozenset()
 
     @property
     def base(self) -> str:
@@ -74,9 +78,22 @@ class FakeRelay(Server):
         """Answer the next requests with these, in order; a function is given the request."""
         self._next += answers
 
+    def refuse(self, *addresses: str) -> None:
+        """Refuse these recipients from now on, in the provider's words.
+
+        Alone, where the provider tells recipients apart; where not, it refuses the request that names one of them.
+        """
+        self._refused |= {address.lower() for address in addresses}
+
+    def throttle(self, after_s: int) -> None:
+        """Answer the next request that it is one too many, and that another may come after so many seconds."""
+        self.next(throttled(self.provider, after_s))
+
     def accept(self, request: RelayRequest) -> Answer:
-        """What the provider answers to a request that it takes."""
-        return _ACCEPTING[self.provider](request, self.token, len(self.requests))
+        """What the provider answers to a request that it takes, but for whom it refuses."""
+        answer = _ACCEPTING[self.provider](request, self.token, len(self.requests))
+        is_taken = 200 <= answer.status <= 299 and request.method == "POST" and not _is_error(answer)
+        return refusing(self.provider, request, answer, self._refused) if self._refused and is_taken else answer
 
     # ---- One connection ----
 
@@ -126,6 +143,11 @@ class FakeRelay(Server):
             connection.sendall(bytes([octet]))
             if self._listener.stopping.wait(drip_s):
                 return
+
+
+def _is_error(answer: Answer) -> bool:
+    """Postal refuses a key inside a 200."""
+    return isinstance(answer.body, dict) and answer.body.get("status") == "error"
 
 
 def _read(http: h11.Connection, connection: Connection) -> RelayRequest | None:
@@ -296,6 +318,7 @@ def _mailtrap(request: RelayRequest, token: str, number: int) -> Answer:
 _ACCEPTING: dict[str, Callable[[RelayRequest, str, int], Answer]] = {
     "postmark": _postmark,
     "netcore": _netcore,
+    "pepipost": _netcore,
     "sendgrid": _sendgrid,
     "resend": _resend,
     "brevo": _brevo,
