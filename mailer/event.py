@@ -82,7 +82,9 @@ class Event:
         event_id: The provider's id of this very event, the same when it tells it again; "" if it has none.
         recipient: Whom it is about; None where the provider does not say.
         time: When it happened, in UTC.
-        reject_reason: Why the mail did not arrive; a word for it becomes a :class:`RejectReason`.
+        reject_reason: Why the mail did not arrive, or why no other is to follow it; a word for it becomes a
+            :class:`RejectReason`. What bounced, was rejected, failed, complained or unsubscribed has one, with all
+            providers; nothing else has.
         is_hard: Of what bounced: True if the address is at fault and sending there again cannot help, False if the mail
             or the moment was; None where the provider does not say, and of other kinds.
         is_machine: Of what was opened or clicked: a proxy or scanner did it, as far as the provider knows.

@@ -37,11 +37,9 @@ class AzureWebhook(Webhook):
         "click": EventKind.CLICKED,
     }
     reasons = {
-        "Bounced": RejectReason.BOUNCED,
         "Suppressed": RejectReason.BOUNCED,
         "Quarantined": RejectReason.SPAM,
         "FilteredSpam": RejectReason.SPAM,
-        "Failed": RejectReason.OTHER,
     }
 
     def reply(self, call: Call) -> Any:

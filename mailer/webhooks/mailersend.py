@@ -5,7 +5,7 @@ The secret is the signing secret of the webhook's settings. It repeats no metada
 
 from __future__ import annotations
 
-from ..event import Event, EventKind, RejectReason
+from ..event import Event, EventKind
 from .call import Call
 from .payload import Payload
 from .proof import Proof
@@ -33,11 +33,6 @@ class MailerSendWebhook(Webhook):
         "activity.spam_complaint": EventKind.COMPLAINED,
         "activity.unsubscribed": EventKind.UNSUBSCRIBED,
     }
-    reasons = {
-        "activity.soft_bounced": RejectReason.BOUNCED,
-        "activity.hard_bounced": RejectReason.BOUNCED,
-        "activity.spam_complaint": RejectReason.SPAM,
-    }
 
     def verify(self, call: Call, proof: Proof) -> None:
         """HMAC over the body."""
@@ -58,7 +53,6 @@ class MailerSendWebhook(Webhook):
             event_id=data.id("id"),
             recipient=mail.at("recipient").address("email"),
             time=data.time("created_at") or item.time("created_at"),
-            reject_reason=self.reasons.get(word),
             is_hard={"activity.hard_bounced": True, "activity.soft_bounced": False}.get(word),
             text=more.text("readable_reason", "reason"),
             url=more.text("url"),

@@ -37,12 +37,7 @@ class MailtrapWebhook(Webhook):
         "open": EventKind.OPENED,
         "click": EventKind.CLICKED,
     }
-    reasons = {
-        "bounce": RejectReason.BOUNCED,
-        "reject": RejectReason.BLOCKED,
-        "spam": RejectReason.SPAM,
-        "spam_complaint": RejectReason.SPAM,
-    }
+    reasons = {"reject": RejectReason.BLOCKED}
 
     def verify(self, call: Call, proof: Proof) -> None:
         """HMAC over the body."""

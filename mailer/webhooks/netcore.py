@@ -28,13 +28,7 @@ class NetcoreWebhook(Webhook):
         "opened": EventKind.OPENED,
         "clicked": EventKind.CLICKED,
     }
-    reasons = {
-        "bounced": RejectReason.BOUNCED,
-        "invalid": RejectReason.INVALID,
-        "dropped": RejectReason.OTHER,
-        "spam": RejectReason.SPAM,
-        "abuse": RejectReason.SPAM,
-    }
+    reasons = {"invalid": RejectReason.INVALID}
 
     def event(self, item: Payload, call: Call) -> Event:
         """One of the list."""

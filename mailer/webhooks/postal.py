@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ConfigError
-from ..event import Event, EventKind, RejectReason
+from ..event import Event, EventKind
 from .call import Call
 from .payload import Payload, is_address_at_fault
 from .proof import Proof, base64_bytes, needing_crypto
@@ -70,17 +70,14 @@ class PostalWebhook(Webhook):
         """The one of the body: about a mail, or about the server, which is "unknown"."""
         word, data = item.text("event"), item.at("payload")
         mail, reply = _mail(data), data.text("output")
-        kind = self.kinds.get(word, EventKind.UNKNOWN)
-        is_bounced = kind is EventKind.BOUNCED
         return self.made(
-            kind,
+            word,
             item,
             provider_id=mail.id("id"),  # as the answer to the request has it, for each recipient
             event_id=item.id("uuid"),
             recipient=mail.address("to"),
             time=data.time("timestamp") or item.time("timestamp"),
-            reject_reason=RejectReason.BOUNCED if is_bounced else None,
-            is_hard=is_address_at_fault(reply) if is_bounced else None,
+            is_hard=is_address_at_fault(reply) if self.kinds.get(word) is EventKind.BOUNCED else None,
             text=reply or data.text("details"),
             url=data.text("url"),
             user_agent=data.text("user_agent"),

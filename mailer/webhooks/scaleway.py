@@ -45,7 +45,6 @@ class ScalewayWebhook(Webhook):
         "email_blocklisted": EventKind.REJECTED,
     }
     reasons = {
-        "email_dropped": RejectReason.BOUNCED,
         "email_mailbox_not_found": RejectReason.INVALID,
         "email_spam": RejectReason.SPAM,
         "email_blocklisted": RejectReason.BLOCKED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..event import Event, EventKind, RejectReason
+from ..event import Event, EventKind
 from .call import Call
 from .payload import Payload, address_in
 from .webhook import Webhook
@@ -30,7 +30,7 @@ class Smtp2GoWebhook(Webhook):
         "processed": EventKind.QUEUED,
         "delivered": EventKind.DELIVERED,
         "bounce": EventKind.BOUNCED,
-        "reject": EventKind.REJECTED,
+        "reject": EventKind.REJECTED,  # bounced, complained or unsubscribed before: it does not say which
         "spam": EventKind.COMPLAINED,
         "spam_complaint": EventKind.COMPLAINED,
         "unsubscribe": EventKind.UNSUBSCRIBED,
@@ -41,12 +41,6 @@ class Smtp2GoWebhook(Webhook):
         "opened": EventKind.OPENED,
         "click": EventKind.CLICKED,
         "clicked": EventKind.CLICKED,
-    }
-    reasons = {
-        "bounce": RejectReason.BOUNCED,
-        "reject": RejectReason.OTHER,  # bounced, complained or unsubscribed before: it does not say which
-        "spam": RejectReason.SPAM,
-        "spam_complaint": RejectReason.SPAM,
     }
 
     def items(self, call: Call) -> Iterable[Any]:
@@ -77,7 +71,6 @@ class Smtp2GoWebhook(Webhook):
             event_id=item.id("id"),
             recipient=address_in(to),
             time=item.time("time"),
-            reject_reason=self.reasons.get(word),
             is_hard={"hard": True, "soft": False}.get(item.text("bounce")) if word == "bounce" else None,
             text=item.text("message", "context"),
             url=item.text("click_url", "link", "url"),

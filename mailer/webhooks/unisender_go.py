@@ -98,11 +98,7 @@ class UnisenderGoWebhook(Webhook):
         kind = self.kinds.get(data.text("status"), EventKind.UNKNOWN) if is_mail else EventKind.UNKNOWN
         delivery = data.at("delivery_info")
         status = delivery.text("delivery_status")
-        reason, is_hard = None, None
-        if kind is EventKind.BOUNCED:
-            reason, is_hard = _STATUSES.get(status, (RejectReason.BOUNCED, None))
-        elif kind is EventKind.COMPLAINED:
-            reason = RejectReason.SPAM
+        reason, is_hard = _STATUSES.get(status, (None, None)) if kind is EventKind.BOUNCED else (None, None)
         return self.made(
             kind,
             item,

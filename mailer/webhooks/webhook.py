@@ -19,6 +19,15 @@ from .proof import Proof
 
 __all__ = ["Webhook"]
 
+#: The kinds that have a reason -> the one that holds if the provider gives none; what arrived, or still may, has none.
+_REASONS = {
+    EventKind.BOUNCED: RejectReason.BOUNCED,
+    EventKind.REJECTED: RejectReason.OTHER,
+    EventKind.FAILED: RejectReason.OTHER,
+    EventKind.COMPLAINED: RejectReason.SPAM,
+    EventKind.UNSUBSCRIBED: RejectReason.UNSUBSCRIBED,
+}
+
 
 class Webhook:
     """One provider's webhook.
@@ -122,6 +131,7 @@ class Webhook:
         Args:
             kind: Ours, or the provider's word, looked up in :attr:`kinds`.
             item: What becomes ``raw``.
+            reject_reason: None is what follows from the kind; of a kind that has none it is left out.
             code: What is none is left out.
             enhanced_code: What is none is left out, and looked for in the text.
         """
@@ -141,7 +151,7 @@ class Webhook:
             event_id=event_id,
             recipient=recipient,
             time=time,
-            reject_reason=reject_reason,
+            reject_reason=(reject_reason or _REASONS[kind]) if kind in _REASONS else None,
             is_hard=is_hard,
             is_machine=is_machine,
             text=text,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import ProtocolError
-from ..event import Event, EventKind, RejectReason
+from ..event import Event, EventKind
 from .call import Call, json_of
 from .payload import Payload, is_address_at_fault
 from .proof import Proof, base64_bytes, hmac_of
@@ -40,7 +40,6 @@ class ZeptoMailWebhook(Webhook):
         "email_open": EventKind.OPENED,
         "email_link_click": EventKind.CLICKED,
     }
-    reasons = {"hardbounce": RejectReason.BOUNCED, "softbounce": RejectReason.BOUNCED}
 
     def verify(self, call: Call, proof: Proof) -> None:
         """``ts=<milliseconds>;s=<base64, percent-encoded>;s-algorithm=HmacSHA256``; without it a shared secret."""
@@ -79,7 +78,6 @@ class ZeptoMailWebhook(Webhook):
         to = [one for each in info.each("to") for one in each.each("email_address")]
         to = to or [one for each in message.each("to") for one in each.each("email_address")]
         alone = to[0].address("address") if len(to) == 1 else None
-        kind = self.kinds.get(word, EventKind.UNKNOWN)
         text = detail.text("diagnostic_message", "reason")
         is_hard = None
         if word == "hardbounce":
@@ -87,13 +85,12 @@ class ZeptoMailWebhook(Webhook):
         elif word == "softbounce":
             is_hard = False
         return self.made(
-            kind,
+            word,
             item,
             provider_id=message.id("request_id"),
             event_id=item.id("webhook_request_id"),
             recipient=detail.address("bounced_recipient") or alone,
             time=detail.time("time"),
-            reject_reason=RejectReason.SPAM if kind is EventKind.COMPLAINED else self.reasons.get(word),
             is_hard=is_hard,
             text=text,
             url=detail.text("clicked_link", "link", "url"),

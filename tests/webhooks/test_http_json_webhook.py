@@ -35,20 +35,15 @@ SEEN = {
     "is_hard": None,
     "reject_reason": None,
 }
-OTHERS = (
-    "queued",
-    "sent",
-    "delivered",
-    "deferred",
-    "rejected",
-    "failed",
-    "opened",
-    "clicked",
-    "complained",
-    "unsubscribed",
-    "subscribed",
-    "unknown",
-)
+#: What has no reason, and what has one if none is given.
+PLAIN = ("queued", "sent", "delivered", "deferred", "opened", "clicked", "subscribed", "unknown")
+REASONS = {
+    "bounced": "bounced",
+    "rejected": "other",
+    "failed": "other",
+    "complained": "spam",
+    "unsubscribed": "unsubscribed",
+}
 
 
 class TestHttpJson(WebhookChecks):
@@ -68,7 +63,8 @@ class TestHttpJson(WebhookChecks):
         "a code of its own": (sample("deferred", code=451, enhanced_code="4.7.1", text="later"), {**SEEN, "kind": "deferred", "code": 451, "enhanced_code": "4.7.1"}),
         "seen by a machine": (sample("clicked", url="https://example.com/", user_agent="M", is_machine=True), {**SEEN, "kind": "clicked", "url": "https://example.com/", "user_agent": "M", "is_machine": True}),
         "the least": ({"kind": "delivered"}, {"kind": "delivered", "provider_id": "", "recipient": None, "time": None, "mail_id": None}),
-        **{kind: (sample(kind), {**SEEN, "kind": kind}) for kind in OTHERS},
+        **{kind: (sample(kind, reject_reason="spam"), {**SEEN, "kind": kind}) for kind in PLAIN},
+        **{f"{kind} for no reason": (sample(kind), {**SEEN, "kind": kind, "reject_reason": reason}) for kind, reason in REASONS.items()},
     }  # fmt: skip
 
     unheard_of = staticmethod(lambda item: item.update(kind="moon"))

@@ -66,7 +66,7 @@ class TestMailerSend(WebhookChecks):
         "spam": (sample("spam_complaint", {"object": "spam_complaint", "reason": None}), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
         "unsubscribed": (
             sample("unsubscribed", {"object": "recipient_unsubscribe", "reason": "option_3", "readable_reason": "I get too many"}),
-            {**SEEN, "kind": "unsubscribed", "text": "I get too many"},
+            {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed", "text": "I get too many"},
         ),
         "of the account": (
             {"type": "maintenance.start", "created_at": "2026-01-02T03:04:05Z", "data": {"id": "7"}},

@@ -58,7 +58,7 @@ class TestMailtrap(WebhookChecks):
         "reject": (sample("reject", reason="Recipient in suppression list"), {**SEEN, "kind": "rejected", "reject_reason": "blocked", "text": "Recipient in suppression list"}),
         "spam": (sample("spam"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
         "by its other name": (sample("spam_complaint"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
-        "unsubscribe": (sample("unsubscribe", ip="192.0.2.1", user_agent="M"), {**SEEN, "kind": "unsubscribed"}),
+        "unsubscribe": (sample("unsubscribe", ip="192.0.2.1", user_agent="M"), {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed"}),
         "open": (sample("open", ip="192.0.2.1", user_agent="M"), {**SEEN, "kind": "opened", "user_agent": "M"}),
         "click": (sample("click", url="https://example.com/", user_agent="M"), {**SEEN, "kind": "clicked", "url": "https://example.com/"}),
         "bare": ({"event": "delivery", "message_id": "m-1"}, {"kind": "delivered", "provider_id": "m-1", "recipient": None, "tags": (), "metadata": {}}),

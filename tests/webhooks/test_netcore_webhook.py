@@ -48,7 +48,7 @@ class TestNetcore(BasicAuth):
         "dropped": (sample("dropped", BOUNCE_TYPE="HARDBOUNCE"), {**SEEN, "kind": "rejected", "reject_reason": "other"}),
         "spam": (sample("spam"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
         "abuse": (sample("ABUSE"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
-        "unsubscribed": (sample("unsubscribed"), {**SEEN, "kind": "unsubscribed"}),
+        "unsubscribed": (sample("unsubscribed"), {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed"}),
         "opened": (sample("opened", USERAGENT="M", IPADDRESS="192.0.2.1"), {**SEEN, "kind": "opened", "user_agent": "M"}),
         "clicked": (sample("clicked", URL="https://example.com/"), {**SEEN, "kind": "clicked", "url": "https://example.com/"}),
         "several tags": (sample("sent", TAGS=["invoice", "eu"], **{"X-APIHEADER": ""}), {**SEEN, "kind": "delivered", "tags": ("invoice", "eu"), "metadata": {}, "mail_id": None}),

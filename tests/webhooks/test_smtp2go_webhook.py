@@ -52,7 +52,7 @@ class TestSmtp2Go(BasicAuth):
         "opened": (sample("opened"), {**SEEN, "kind": "opened"}),
         "click": (sample("click", url="https://example.com/"), {**SEEN, "kind": "clicked", "url": "https://example.com/"}),
         "spam": (sample("spam"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
-        "unsubscribe": (sample("unsubscribe"), {**SEEN, "kind": "unsubscribed"}),
+        "unsubscribe": (sample("unsubscribe"), {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed"}),
         "resubscribe": (sample("resubscribe"), {**SEEN, "kind": "subscribed"}),
         "reject": (sample("reject", bounce="hard"), {**SEEN, "kind": "rejected", "reject_reason": "other"}),
         "to nobody": (sample("processed", rcpt=""), {**SEEN, "kind": "queued", "recipient": None}),

@@ -62,7 +62,7 @@ class TestUnisenderGo(WebhookChecks):
         "delivered": (sample("delivered", "ok_delivered"), {**SEEN, "kind": "delivered"}),
         "opened": (sample("opened", "ok_read"), {**SEEN, "kind": "opened"}),
         "clicked": (sample("clicked", "ok_link_visited", url="https://example.com/"), {**SEEN, "kind": "clicked", "url": "https://example.com/"}),
-        "unsubscribed": (sample("unsubscribed", "ok_unsubscribed"), {**SEEN, "kind": "unsubscribed"}),
+        "unsubscribed": (sample("unsubscribed", "ok_unsubscribed"), {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed"}),
         "subscribed": (sample("subscribed"), {**SEEN, "kind": "subscribed"}),
         "spam": (sample("spam", "ok_spam_folder"), {**SEEN, "kind": "complained", "reject_reason": "spam"}),
         "a pause of theirs": ({"event_name": "transactional_spam_block", "event_data": {"block_time": "2026-01-02 03:04:05"}}, []),
