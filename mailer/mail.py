@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from .address import Address
 from .delivery import DeliveryOptions
 from .envelope import Envelope
 from .errors import MessageError
@@ -172,6 +173,11 @@ class Mail:
     def is_raw(self) -> bool:
         """Whether the content is not what the message composes: ready-made or altered."""
         return self.is_altered or self.message is None
+
+    @property
+    def author(self) -> Address | None:
+        """Who it is from: the first From, of ready-made mail the envelope's sender; None for neither."""
+        return self.message.from_[0] if self.message is not None and self.message.from_ else self.envelope.sender
 
     @property
     def delivery(self) -> DeliveryOptions:

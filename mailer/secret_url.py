@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .backends.base import Backend
 from .backends.url import backend_from_url
 from .errors import ConfigError
 from .runtime import BlockingRuntime
@@ -29,6 +30,18 @@ class SecretURL:
         """
         # With a runtime, as a mailer would: somebody's factory may look at it.
         return cls(url.strip(), str(backend_from_url(url, BlockingRuntime())))
+
+    @classmethod
+    def of_setting(cls, url: str) -> SecretURL:
+        """The same for a pydantic validator, whose errors name the setting. Raises ValueError."""
+        try:
+            return cls.parse(url)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    def backend(self) -> Backend:
+        """The backend, made anew, not yet bound to a runtime. Raises as :meth:`get_secret_value`."""
+        return backend_from_url(self.get_secret_value())
 
     def get_secret_value(self) -> str:
         """The URL as it was given.

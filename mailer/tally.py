@@ -67,10 +67,13 @@ class Tally:
     def receipt(self, untried: str = "cut short") -> Receipt:
         """The receipt of it all; ``untried`` as in :meth:`results`."""
         carried = [receipt for receipt in self.receipts if receipt.accepted] or self.receipts[:1]
+        reasons = [receipt.skipped for receipt in self.receipts if receipt.skipped is not None]
+        was_sent = any([receipt.skipped is None and receipt.accepted for receipt in self.receipts])
         return Receipt(
             id=self.mail.id,
             backend=carried[-1].backend if carried else "",
             results=self.results(untried),
             attempts=tuple(attempt for receipt in self.receipts for attempt in receipt.attempts),
             notes=tuple(dict.fromkeys([*self.notes, *(note for receipt in self.receipts for note in receipt.notes)])),
+            skipped=reasons[-1] if reasons and not was_sent else None,
         )

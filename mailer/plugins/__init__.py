@@ -10,4 +10,5 @@ BUILT_IN: dict[str, str] = {
     "suppression": "Suppression",
     "redirect": "Redirect",
     "list_unsubscribe": "ListUnsubscribe",
+    "rate_limit": "RateLimit",
 }

@@ -9,6 +9,7 @@ from pydantic import Field, InstanceOf
 
 from ..backends.base import Backend, called
 from ..backends.suppressing import SuppressingBackend
+from ..backends.wrapping import Wrapped
 from ..event import Event, EventKind
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -43,7 +44,7 @@ class Suppression(Plugin[SuppressionSettings]):
 
     def register(self, hooks: Hooks) -> None:
         """Ask before sending; learn from events."""
-        self._wrapped: SuppressingBackend | None = None
+        self._wrapped = Wrapped(lambda inner: SuppressingBackend(inner, self.list))
         hooks.add_filter("backend", self.wrap, _PRIORITY)
         hooks.add_action("event", self.learn)
 
@@ -57,10 +58,7 @@ class Suppression(Plugin[SuppressionSettings]):
 
     def wrap(self, backend: Backend, context: Context) -> Backend:
         """The backend behind the list."""
-        wrapped = self._wrapped
-        if wrapped is None or wrapped.inner is not backend:
-            wrapped = self._wrapped = SuppressingBackend(backend, self.list)
-        return wrapped
+        return self._wrapped.of(backend)
 
     def learn(self, context: Context) -> Awaitable[None] | None:
         """Put the event's recipient on the list, or take him off again who subscribed."""
