@@ -33,6 +33,7 @@ from .mime import Plan
 from .receipt import Receipt
 from .retry import RetryPolicy
 from .sealing import Sealer, knowing
+from .settled import ACTION_OF
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -47,12 +48,6 @@ __all__ = ["Pipeline"]
 #: Makes a mail, or the receipt that says why there is none, for a fresh context.
 _Seal = Callable[[Context], Awaitable[Mail | Receipt]]
 
-_ACTION_OF = {
-    Outcome.ACCEPTED: "sent",
-    Outcome.DEFERRED: "deferred",
-    Outcome.REJECTED: "rejected",
-    Outcome.UNKNOWN: "unknown",
-}
 _MAX_AT_ONCE = 1000
 #: Mails for each connection in one round of ``send_many``: they are all at work but at its end.
 _ROUND = 8
@@ -411,7 +406,7 @@ def _told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
     results = receipt.results
     outcomes = [result.outcome for result in results]
     told = []
-    for outcome, name in _ACTION_OF.items():
+    for outcome, name in ACTION_OF.items():
         if outcome in outcomes:
             recipients = tuple([result.address for result in results if result.outcome is outcome])
             told.append((name, {"receipt": receipt, "recipients": recipients}))

@@ -61,6 +61,7 @@ LAYERS = {
     "ready_made.py": 2,
     "rendering.py": 2,
     "retry.py": 2,
+    "settled.py": 2,
     "sandbox/": 2,
     "search_path.py": 2,
     "tally.py": 2,
@@ -102,6 +103,7 @@ LAYERS = {
     "outbox/__init__.py": 2,
     "outbox/job.py": 2,
     # 3: what waits
+    "aside.py": 3,
     "http.py": 3,
     "kept.py": 3,
     "http_given.py": 3,
@@ -149,6 +151,7 @@ LAYERS = {
 
 WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "select", "selectors", "socket", "ssl"}
 WORLDLY = {
+    "aside.py": {"threading"},  # beside sends, whichever world they are in
     "http_given.py": {"anyio"},
     "race.py": {"socket"},
     "registered.py": {"threading"},  # a lock, never held over a call

@@ -11,4 +11,5 @@ BUILT_IN: dict[str, str] = {
     "redirect": "Redirect",
     "list_unsubscribe": "ListUnsubscribe",
     "rate_limit": "RateLimit",
+    "archive": "Archive",
 }
