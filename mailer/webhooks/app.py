@@ -3,7 +3,7 @@
 It answers so that a provider tries again when that can help, and not otherwise:
 
 ======  ========================================================================================================
-200     told to all who listen, now or before; a GET or HEAD, by which some try the URL
+200     told to all who listen, now or before; a GET, HEAD or OPTIONS, by which some try the URL
 401     not from them, or an old call again: tried again, for the secret may have been mistyped here
 400     it could not be read (406 to Mailgun, 403 to Postmark, by which those know not to try again)
 404     no provider of that name
@@ -63,6 +63,9 @@ class _Answer:
     @property
     def fields(self) -> list[tuple[str, str]]:
         return [*self.headers, ("Content-Type", self.content_type), ("Content-Length", str(len(self.content)))]
+
+
+_UNBELIEVED = _Answer(401, (("WWW-Authenticate", 'Basic realm="webhooks"'),))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,6 +143,8 @@ class _Webhooks(Unpickled):
         webhook = self._webhooks.get(self._name(asked))
         if webhook is None:
             return _Answer(404)
+        if asked.method == "OPTIONS" and (permission := self._permission(webhook, asked)) is not None:
+            return permission
         if asked.method not in _METHODS:
             return _Answer(405, (("Allow", ", ".join(_METHODS)),))
         if asked.method != "POST":
@@ -152,12 +157,29 @@ class _Webhooks(Unpickled):
             return _Answer(400)
         return _Answer(413) if length and int(length) > self._max_bytes else None
 
+    def _url(self, asked: _Asked) -> str:
+        """The URL that the provider was given."""
+        query = urlsplit(asked.url).query
+        return f"{self._base}/{self._name(asked)}" + (f"?{query}" if query else "") if self._base else asked.url
+
+    def _permission(self, webhook: Webhook, asked: _Asked) -> _Answer | None:
+        """The answer to who asks whether he may tell us, and shows the secret; None if nobody asks so."""
+        call = Call.of(asked.headers, b"", self._url(asked))
+        headers = webhook.permission(call)
+        if not headers:
+            return None
+        secret = self._secrets[webhook.name]
+        try:
+            webhook.verify(call, Proof.of(webhook.name, secret, self._clock(), self._tolerance_s))
+        except AuthError as error:
+            return self._refused(webhook.name, error, _UNBELIEVED)
+        return _Answer(200, (("Allow", "POST"), *headers.items()))
+
     async def _answer(self, asked: _Asked, body: bytes) -> _Answer:
         """The answer to a call, once what it tells is told."""
         name = self._name(asked)
         webhook = self._webhooks[name]
-        query = urlsplit(asked.url).query
-        url = f"{self._base}/{name}" + (f"?{query}" if query else "") if self._base else asked.url
+        url = self._url(asked)
         if len(body) > self._max_bytes:
             return _Answer(413)
         try:
@@ -171,7 +193,7 @@ class _Webhooks(Unpickled):
             failed = said if isinstance(said, int) else await said
             reply = webhook.reply(call)
         except AuthError as error:
-            return self._refused(name, error, _Answer(401, (("WWW-Authenticate", 'Basic realm="webhooks"'),)))
+            return self._refused(name, error, _UNBELIEVED)
         except ProtocolError as error:
             return self._refused(name, error, _Answer(webhook.stop_status))
         except (TransportError, ConfigError) as error:

@@ -7,6 +7,8 @@ event. Nothing is fetched. It repeats no metadata.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..event import Event, EventKind, RejectReason
@@ -19,6 +21,8 @@ __all__ = ["AzureWebhook"]
 _VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
 _DELIVERY = "Microsoft.Communication.EmailDeliveryReportReceived"
 _ENGAGEMENT = "Microsoft.Communication.EmailEngagementTrackingReportReceived"
+#: The name of a system.
+_ORIGIN = re.compile(r"[A-Za-z0-9.-]{1,255}", re.ASCII)
 
 
 class AzureWebhook(Webhook):
@@ -49,6 +53,13 @@ class AzureWebhook(Webhook):
             if item.text("eventType") == _VALIDATION and (code := item.at("data").id("validationCode")):
                 return {"validationResponse": code}
         return None
+
+    def permission(self, call: Call) -> Mapping[str, str]:
+        """Before events of CloudEvents: https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md"""
+        origin = call.header("webhook-request-origin")
+        if not _ORIGIN.fullmatch(origin):
+            return {}
+        return {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"}
 
     def event(self, item: Payload, call: Call) -> Event:
         """One of the list."""

@@ -1,13 +1,14 @@
-"""Netcore's (Pepipost's) webhooks: https://emaildocs.netcorecloud.com/docs/webhooks
+"""Netcore's (Pepipost's) webhooks: https://emaildocs.netcorecloud.com/docs/repository-outline
 
-It does not sign: the secret stands in the webhook's URL. Its "sent" is what others call delivered.
+It does not sign: the secret stands in the webhook's URL. Its "sent" is what others call
+delivered, and so do newer pages of it.
 """
 
 from __future__ import annotations
 
 from ..event import Event, EventKind, RejectReason
 from .call import Call
-from .payload import Payload
+from .payload import Payload, is_address_at_fault
 from .webhook import Webhook
 
 __all__ = ["NetcoreWebhook", "PepipostWebhook"]
@@ -19,6 +20,7 @@ class NetcoreWebhook(Webhook):
     name = "netcore"
     kinds = {
         "sent": EventKind.DELIVERED,
+        "delivered": EventKind.DELIVERED,
         "bounced": EventKind.BOUNCED,
         "invalid": EventKind.BOUNCED,
         "dropped": EventKind.REJECTED,
@@ -33,8 +35,11 @@ class NetcoreWebhook(Webhook):
     def event(self, item: Payload, call: Call) -> Event:
         """One of the list."""
         word = item.text("EVENT").lower()
-        is_hard = {"HARDBOUNCE": True, "SOFTBOUNCE": False}.get(item.text("BOUNCE_TYPE").upper())
-        if word == "invalid":
+        reply, is_hard = item.text("RESPONSE", "BOUNCE_REASON"), None
+        if word == "bounced":
+            kind = item.text("BOUNCE_TYPE").upper()
+            is_hard = {"HARDBOUNCE": True, "SOFTBOUNCE": False}.get(kind, is_address_at_fault(reply))
+        elif word == "invalid":
             is_hard = True
         return self.made(
             word,
@@ -43,8 +48,8 @@ class NetcoreWebhook(Webhook):
             recipient=item.address("EMAIL"),
             time=item.time("TIMESTAMP"),
             reject_reason=self.reasons.get(word),
-            is_hard=is_hard if self.kinds.get(word) is EventKind.BOUNCED else None,
-            text=item.text("RESPONSE", "BOUNCE_REASON"),
+            is_hard=is_hard,
+            text=reply,
             url=item.text("URL"),
             user_agent=item.text("USERAGENT"),
             tags=item.listed("TAGS"),

@@ -73,6 +73,10 @@ class Webhook:
         """What the provider wants a verified call to be answered with, as JSON; None if a status is enough."""
         return None
 
+    def permission(self, call: Call) -> Mapping[str, str]:
+        """The headers that answer an OPTIONS by which the provider asks whether it may tell us; none if it does not."""
+        return {}
+
     # --- what it says -------------------------------------------------------------------------------------------------
 
     def events(self, call: Call) -> list[Event]:

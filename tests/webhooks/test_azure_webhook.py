@@ -103,6 +103,28 @@ class TestAzure(BasicAuth):
         ):
             assert webhook.reply(Call.of({}, self.body_of(other))) is None
 
+    def test_events_of_cloudevents_are_asked_for_by_options(self) -> None:
+        from test_app import ask_wsgi
+
+        asks = {"WebHook-Request-Origin": "eventgrid.azure.net", "WebHook-Request-Rate": "120"}
+        with Mailer("null:") as mailer:
+            app = WsgiWebhooks(
+                mailer, {"azure": "long-secret", "postmark": "long-secret"}, base_url="https://x.example/"
+            )
+            status, fields, content = ask_wsgi(app, "OPTIONS", "/azure?secret=long-secret", asks, b"")
+            assert (status, content, fields["allow"]) == (200, b"", "POST")
+            assert (fields["webhook-allowed-origin"], fields["webhook-allowed-rate"]) == ("eventgrid.azure.net", "*")
+            for path, headers, wanted in (
+                ("/azure", asks, 401),
+                ("/azure?secret=other", asks, 401),
+                ("/azure?secret=long-secret", {}, 405),
+                ("/azure?secret=long-secret", {"WebHook-Request-Origin": "a, b"}, 405),
+                ("/postmark?secret=long-secret", asks, 405),
+                ("/nobody?secret=long-secret", asks, 404),
+            ):
+                status, fields, _ = ask_wsgi(app, "OPTIONS", path, headers, b"")
+                assert (status, "webhook-allowed-origin" in fields) == (wanted, False), (path, headers)
+
     def test_only_who_knows_the_secret_is_answered(self) -> None:
         from test_app import ask_wsgi
 

@@ -43,6 +43,8 @@ class TestNetcore(BasicAuth):
         ),
         "soft bounce": (sample("bounced", BOUNCE_TYPE="SOFTBOUNCE", BOUNCE_REASON="full"), {**BOUNCED, "is_hard": False, "text": "full"}),
         "bounce": (sample("bounced"), BOUNCED),
+        "bounce without its type": (sample("bounced", RESPONSE="550 5.1.1 who?"), {**BOUNCED, "is_hard": True}),
+        "delivered": (sample("delivered", TRANSID="14652378013752608"), {**SEEN, "kind": "delivered", "provider_id": "14652378013752608"}),
         "invalid": (sample("invalid"), {**BOUNCED, "reject_reason": "invalid", "is_hard": True}),
         "sent": (sample("sent", RESPONSE="250 OK"), {**SEEN, "kind": "delivered", "code": 250}),
         "dropped": (sample("dropped", BOUNCE_TYPE="HARDBOUNCE"), {**SEEN, "kind": "rejected", "reject_reason": "other"}),
