@@ -31,11 +31,9 @@ class ZeptoMailWebhook(Webhook):
     content_types = ("json", "application/x-www-form-urlencoded")
     kinds = {
         "delivered": EventKind.DELIVERED,
-        "email_delivered": EventKind.DELIVERED,
         "hardbounce": EventKind.BOUNCED,
         "softbounce": EventKind.BOUNCED,
         "feedback_loop": EventKind.COMPLAINED,
-        "feedbackloop": EventKind.COMPLAINED,
         "spam": EventKind.COMPLAINED,
         "email_open": EventKind.OPENED,
         "email_link_click": EventKind.CLICKED,

@@ -80,6 +80,7 @@ class TestAzure(BasicAuth):
         "failed": (report("Failed", "an error"), {**SEEN, "kind": "failed", "reject_reason": "other", "text": "an error"}),
         "viewed": (engaged("view", userActionTimeStamp="2026-01-02T03:04:05.1234567Z"), {**SEEN, "kind": "opened", "user_agent": "M", "url": ""}),
         "clicked": (engaged("Click", engagementContext="https://example.com/"), {**LATER, "kind": "clicked", "url": "https://example.com/"}),
+        "clicked, by its other key": (sample("EmailEngagementTrackingReportReceived", engagement="click"), {**LATER, "kind": "clicked"}),
         "by somebody": (engaged("view", recipient=None), {**LATER, "kind": "opened", "recipient": None}),
         "as an event of CloudEvents": (CLOUD, {**SEEN, "kind": "delivered"}),
         "a status of another event": (sample("SMSDeliveryReportReceived", status="Delivered"), {**LATER, "kind": "unknown"}),

@@ -53,6 +53,7 @@ class TestMailtrap(WebhookChecks):
         "bounce without a reply": (sample("bounce", bounce_category="badmailbox"), {**BOUNCED, "is_hard": True, "text": "badmailbox"}),
         "bounce by a policy": (sample("bounce", response="550 5.7.1 no", response_code=550), {**BOUNCED, "is_hard": False}),
         "soft bounce": (sample("soft bounce", response="451 4.7.1 later", response_code=451), {**SEEN, "kind": "deferred", "code": 451, "enhanced_code": "4.7.1"}),
+        "by its name there": (sample("soft_bounce"), {**SEEN, "kind": "deferred"}),
         "suspension": (sample("suspension", reason="quota"), {**SEEN, "kind": "deferred", "text": "quota"}),
         "delivery": (sample("delivery"), {**SEEN, "kind": "delivered"}),
         "reject": (sample("reject", reason="Recipient in suppression list"), {**SEEN, "kind": "rejected", "reject_reason": "blocked", "text": "Recipient in suppression list"}),

@@ -55,6 +55,12 @@ class TestSmtp2Go(BasicAuth):
         "unsubscribe": (sample("unsubscribe"), {**SEEN, "kind": "unsubscribed", "reject_reason": "unsubscribed"}),
         "resubscribe": (sample("resubscribe"), {**SEEN, "kind": "subscribed"}),
         "reject": (sample("reject", bounce="hard"), {**SEEN, "kind": "rejected", "reject_reason": "other"}),
+        **{  # as it has been seen to write them
+            word: (sample(word), {**SEEN, "kind": kind, "reject_reason": reason})
+            for word, kind, reason in (
+                ("clicked", "clicked", None), ("spam_complaint", "complained", "spam"), ("unsubscribed", "unsubscribed", "unsubscribed"), ("resubscribed", "subscribed", None),
+            )
+        },
         "to nobody": (sample("processed", rcpt=""), {**SEEN, "kind": "queued", "recipient": None}),
     }  # fmt: skip
 

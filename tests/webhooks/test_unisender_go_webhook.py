@@ -93,6 +93,18 @@ class TestUnisenderGo(WebhookChecks):
             with pytest.raises(AuthError):
                 parse("unisendergo", {}, bad, "uni-key")
 
+    def test_why_it_bounced(self) -> None:
+        for word, reason, is_hard in (
+            ("err_user_unknown", "invalid", True), ("err_user_inactive", "bounced", True), ("err_domain_inactive", "invalid", True), ("err_mailbox_discarded", "bounced", True),
+            ("err_unsubscribed", "unsubscribed", False), ("err_spam_rejected", "spam", False), ("err_spam_skipped", "spam", False), ("err_blacklisted", "blocked", False),
+            ("err_unreachable", "timed_out", False), ("err_mailbox_full", "bounced", False), ("err_too_large", "bounced", False), ("err_destination_misconfigured", "bounced", False),
+            ("err_skip_letter", "other", False), ("err_delivery_failed", "other", False), ("err_lost", "other", False), ("err_moon", "bounced", None), ("", "bounced", None),
+        ):  # fmt: skip
+            [event] = self.read(self.body_of([sample("hard_bounced", word)]))
+            assert (event.reject_reason, event.is_hard) == (reason, is_hard), word
+            [event] = self.read(self.body_of([sample("soft_bounced", word)]))
+            assert (event.reject_reason, event.is_hard) == (None, None), word
+
     def test_a_flat_event_says_the_same(self) -> None:
         for item, _ in self.samples.values():
             flat = {**item["event_data"], "event_name": item["event_name"], "user_id": 1}

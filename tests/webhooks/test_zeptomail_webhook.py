@@ -69,6 +69,12 @@ class TestZeptoMail(WebhookChecks):
     samples = {
         "hard bounce": (sample("hardbounce", BOUNCE), {**BOUNCED, "text": "550 5.1.1 who?", "code": 550, "enhanced_code": "5.1.1"}),
         "hard bounce by a policy": (sample("hardbounce", {**BOUNCE, "diagnostic_message": "550 5.7.1 no"}), {**BOUNCED, "is_hard": False}),
+        "hard bounce without a reply": (sample("hardbounce", {"bounced_recipient": "ada@example.org"}), {**BOUNCED, "text": "", "time": None}),
+        "spam": (sample("spam"), {**SEEN, "kind": "complained", "reject_reason": "spam", "time": None}),
+        "a complaint in another form": (
+            {"event_name": "spam", "event_message": {"to": [address("ada@example.org")], "request_id": "2d6f.4fbe"}},
+            {**SEEN, "kind": "complained", "reject_reason": "spam", "time": None, "event_id": "", "metadata": {}, "mail_id": None},
+        ),
         "soft bounce": (sample("softbounce", {**BOUNCE, "diagnostic_message": ""}), {**BOUNCED, "is_hard": False, "text": "invalid-recipient"}),
         "two bounces": (
             sample("hardbounce", BOUNCE, {**BOUNCE, "bounced_recipient": "bob@example.org"}, to=[address("ada@example.org"), address("bob@example.org")]),
@@ -127,7 +133,7 @@ class TestZeptoMail(WebhookChecks):
         ):
             assert parse("zeptomail", {"producer-signature": header}, body, self.secret, now=NOW), header
         for header in (
-            f"s={digest}", f"ts=;s={digest}", f"ts=soon;s={digest}", f"ts=-1;s={digest}", f"ts={'9' * 40};s={digest}", f"{stamp};s=", stamp, ";", f"{good},{good}",
+            f"s={digest}", f"ts=;s={digest}", f"ts=soon;s={digest}", f"ts=-1;s={digest}", f"ts={'9' * 40};s={digest}", f"{stamp};s=", f"{stamp};s=*é*", stamp, ";", f"{good},{good}",
             f"{stamp};s={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}", f"{stamp};s={mac(body, self.secret, hashlib.sha1)};s-algorithm=HmacSHA1",
             f"ts={NOW.timestamp():.0f};s={digest}",
         ):  # fmt: skip
