@@ -171,6 +171,8 @@ class Azure(Provider):
         if not isinstance(data, dict):
             raise Junk("it is no JSON object")
         status = data.get("status")
+        if not isinstance(status, str):
+            raise Junk("it has no status")
         if status in _FAILED:
             return self.refused(data if data.get("error") else {"error": {"code": status}}, mail, response)
         if status not in _UNDER_WAY or data.get("error"):

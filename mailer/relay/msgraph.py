@@ -140,8 +140,8 @@ class MicrosoftGraph(Mailbox):
             return self.refused(data, mail, response)
         if response.status != 202:
             raise Junk("it is no 202")
-        if response.content.strip() and not isinstance(data, dict):
-            raise Junk("it has a body, and no JSON object")
+        if response.content.strip():
+            raise Junk("it has a body, where none is documented")
         asked = response.headers.get("request-id", "")
         text = self.words(f"request-id {asked}") if asked else ""
         return Receipt.for_all(mail, Outcome.ACCEPTED, code=response.code, text=text, scope=Scope.MESSAGE)

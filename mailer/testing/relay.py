@@ -68,7 +68,7 @@ class FakeRelay(Server):
     def url(self) -> str:
         """The backend URL: ``postmark://TOKEN@127.0.0.1:PORT?scheme=http``."""
         login = _LOGINS.get(self.provider, "{token}").format(
-            token=self.token, key=quote(b64encode(self.token.encode()), safe="")
+            token=quote(self.token, safe=""), key=quote(b64encode(self.token.encode()), safe="")
         )
         if self.provider == "http+json":
             return f"{self.provider}://{login}@{self.authority}/mails"

@@ -39,6 +39,7 @@ class TestAzure(ProviderChecks):
         "done at once": (answer(202, {"id": "m-1", "status": "Succeeded"}), [A, A], None, "queued: Succeeded"),
         "failed at once": (answer(202, {"id": "m-1", "status": "Failed", "error": {"code": "EmailDropped", "message": "all\r\nsuppressed"}}), [R, R], None, "EmailDropped all suppressed"),
         "canceled": (answer(202, {"id": "m-1", "status": "Canceled", "error": None}), [R, R], None, "Canceled"),
+        "a state of another kind": (answer(202, {"id": "m-1", "status": ["Running"]}), [U, U], ProtocolError, "no status"),
         "a state that is none": (answer(202, {"id": "m-1", "status": "Sent"}), [U, U], ProtocolError, "does not say that the mail is under way"),
         "under way with an error": (answer(202, {"id": "m-1", "status": "Running", "error": {"code": "x"}}), [U, U], ProtocolError, "under way"),
         "no id": (answer(202, {"status": "Running"}), [U, U], ProtocolError, "gives no id"),

@@ -41,7 +41,8 @@ def error(code: Any, text: Any = "x", **more: Any) -> dict[str, Any]:
 ANSWERS = {
     "with what support asks for": (answer(202, request_id=ID), [A, A], None, f"request-id {ID}"),
     "an error inside a 202": (answer(202, error("ErrorX", "no")), [R, R], None, "ErrorX no"),
-    "a page inside a 202": (answer(202, b"<html>"), [U, U], ProtocolError, "no JSON object"),
+    "a page inside a 202": (answer(202, b"<html>"), [U, U], ProtocolError, "where none is documented"),
+    "an object inside a 202": (answer(202, {}), [U, U], ProtocolError, "where none is documented"),
     "another success": (answer(200), [U, U], ProtocolError, "it is no 202"),
     "refused": (answer(400, error("ErrorInvalidRecipients", "At least one\r\nis not valid")), [R, R], None, "ErrorInvalidRecipients At least one is not valid"),
     "bad token": (answer(401, error("InvalidAuthenticationToken")), [D, D], AuthError, "InvalidAuthenticationToken x (tokens for it have the scope https://graph.microsoft.com/.default"),
