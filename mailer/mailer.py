@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .plugin import OnPluginError, Plugin, Plugins
     from .plugin_settings import PluginChoice
     from .search_path import Places
-    from .settings import MailerSettings, Settings
+    from .settings import Settings
     from .templates import Templates
 
 __all__ = ["AsyncMailer", "Mailer"]
@@ -41,6 +41,8 @@ __all__ = ["AsyncMailer", "Mailer"]
 
 class _Face(Unpickled):
     """What both faces are made of."""
+
+    settings: Settings | None = None  # what it was made from, unless of a URL or a backend alone
 
     @forgets_arguments
     def __init__(
@@ -97,7 +99,8 @@ class _Face(Unpickled):
         """
         fallback: TokenSource | None = None
         if settings is not None or url_or_backend is None:
-            chosen = _chosen(settings, name, needs_url=url_or_backend is None)
+            self.settings = _read(settings)
+            chosen = self.settings.of(name, needs_url=url_or_backend is None)
             if url_or_backend is None and chosen.url is not None:
                 url_or_backend = chosen.url.get_secret_value()
             from_ = chosen.from_ if from_ is None else from_
@@ -213,11 +216,10 @@ def _give_tokens(backend: Backend, tokens: TokenSource | TokenCallable | None, f
         )
 
 
-def _chosen(settings: Settings | Mapping[str, Any] | None, name: str, *, needs_url: bool) -> MailerSettings:
+def _read(settings: Settings | Mapping[str, Any] | None) -> Settings:
     from .settings import Settings  # which takes half a second to load
 
-    read = settings if isinstance(settings, Settings) else Settings(settings)
-    return read.of(name, needs_url=needs_url)
+    return settings if isinstance(settings, Settings) else Settings(settings)
 
 
 class Mailer(_Face):

@@ -12,4 +12,5 @@ BUILT_IN: dict[str, str] = {
     "list_unsubscribe": "ListUnsubscribe",
     "rate_limit": "RateLimit",
     "archive": "Archive",
+    "router": "Router",
 }
