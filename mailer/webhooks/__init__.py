@@ -59,6 +59,7 @@ PROVIDERS = {
     "zeptomail": ("zeptomail", "ZeptoMailWebhook"),
     "azure": ("azure", "AzureWebhook"),
     "http+json": ("http_json", "HttpJsonWebhook"),
+    "https+json": ("http_json", "HttpsJsonWebhook"),
 }
 
 #: How old a signature may be, and how far ahead, in seconds: what Svix and Stripe chose.

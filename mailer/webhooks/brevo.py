@@ -41,13 +41,8 @@ class BrevoWebhook(Webhook):
         "click": EventKind.CLICKED,
     }
     reasons = {
-        "hard_bounce": RejectReason.BOUNCED,
-        "soft_bounce": RejectReason.BOUNCED,
         "invalid_email": RejectReason.INVALID,
         "blocked": RejectReason.BLOCKED,
-        "error": RejectReason.OTHER,
-        "spam": RejectReason.SPAM,
-        "complaint": RejectReason.SPAM,
     }
 
     def event(self, item: Payload, call: Call) -> Event:

@@ -17,7 +17,7 @@ from .payload import Payload
 from .proof import Proof
 from .webhook import Webhook
 
-__all__ = ["HttpJsonWebhook"]
+__all__ = ["HttpJsonWebhook", "HttpsJsonWebhook"]
 
 
 class HttpJsonWebhook(Webhook):
@@ -59,6 +59,12 @@ class HttpJsonWebhook(Webhook):
             tags=item.texts("tags"),
             metadata=metadata,
         )
+
+
+class HttpsJsonWebhook(HttpJsonWebhook):
+    """The same by the name that its URL has with TLS."""
+
+    name = "https+json"
 
 
 def _address(item: Payload) -> Address | None:

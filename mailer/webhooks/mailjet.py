@@ -50,18 +50,14 @@ class MailjetWebhook(Webhook):
         is_hard = item.is_true("hard_bounce") if kind is EventKind.BOUNCED else None
         if is_hard is False and error == "greylisted":  # it tries again
             kind, is_hard = EventKind.DEFERRED, None
-        reason = None
-        if kind in (EventKind.BOUNCED, EventKind.REJECTED):
-            reason = self.reasons.get(error, RejectReason.OTHER)
-        elif kind is EventKind.COMPLAINED:
-            reason = RejectReason.SPAM
+        did_not_arrive = kind in (EventKind.BOUNCED, EventKind.REJECTED)
         return self.made(
             kind,
             item,
             provider_id=item.id("MessageID"),
             recipient=item.address("email"),
             time=item.time("time"),
-            reject_reason=reason,
+            reject_reason=self.reasons.get(error, RejectReason.OTHER) if did_not_arrive else None,
             is_hard=is_hard,
             text=item.text("smtp_reply", "comment") or error,
             url=item.text("url"),

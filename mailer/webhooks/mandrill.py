@@ -39,10 +39,7 @@ class MandrillWebhook(Webhook):
         "unsub": EventKind.UNSUBSCRIBED,
         "reject": EventKind.REJECTED,
     }
-    reasons = {  # by event, or by the reason for which an address stands on its list
-        "hard_bounce": RejectReason.BOUNCED,
-        "soft_bounce": RejectReason.BOUNCED,
-        "reject": RejectReason.OTHER,
+    reasons = {  # for which an address stands on its list
         "spam": RejectReason.SPAM,
         "unsub": RejectReason.UNSUBSCRIBED,
         "hard-bounce": RejectReason.BOUNCED,
@@ -80,7 +77,6 @@ class MandrillWebhook(Webhook):
         word, mail = item.text("event"), item.at("msg")
         kind = self.kinds.get(word, EventKind.UNKNOWN)
         stands_on = mail.at("reject").text("reason") or item.at("reject").text("reason")
-        reason = self.reasons.get(stands_on if kind is EventKind.REJECTED and stands_on else word)
         replies = [reply for one in mail.each("smtp_events") if (reply := one.text("diag"))]
         return self.made(
             kind,
@@ -88,7 +84,7 @@ class MandrillWebhook(Webhook):
             provider_id=item.id("_id") or mail.id("_id"),
             recipient=mail.address("email") or item.at("reject").address("email"),
             time=item.time("ts"),
-            reject_reason=reason or (RejectReason.OTHER if kind is EventKind.REJECTED else None),
+            reject_reason=self.reasons.get(stands_on) if kind is EventKind.REJECTED else None,
             is_hard={"hard_bounce": True, "soft_bounce": False}.get(word),
             text=mail.text("diag") or (replies[-1] if replies else "") or mail.text("bounce_description") or stands_on,
             url=item.text("url"),

@@ -32,12 +32,7 @@ class ResendWebhook(Webhook):
         "email.clicked": EventKind.CLICKED,
         "email.complained": EventKind.COMPLAINED,
     }
-    reasons = {
-        "email.bounced": RejectReason.BOUNCED,
-        "email.suppressed": RejectReason.BOUNCED,
-        "email.failed": RejectReason.OTHER,
-        "email.complained": RejectReason.SPAM,
-    }
+    reasons = {"email.suppressed": RejectReason.BOUNCED}
 
     def verify(self, call: Call, proof: Proof) -> None:
         """As Svix has it."""

@@ -57,10 +57,7 @@ class SesWebhook(Webhook):
         "Click": EventKind.CLICKED,
     }
     reasons = {  # by event, and of a bounce by its subtype
-        "Bounce": RejectReason.BOUNCED,
         "Reject": RejectReason.BLOCKED,  # it found a virus
-        "Rendering Failure": RejectReason.OTHER,
-        "Complaint": RejectReason.SPAM,
         "NoEmail": RejectReason.INVALID,
         "ContentRejected": RejectReason.SPAM,
         "AttachmentRejected": RejectReason.BLOCKED,
@@ -113,7 +110,7 @@ class SesWebhook(Webhook):
                 event_id=item.id("MessageId"),  # the same for all of its recipients
                 recipient=recipient,
                 time=block.time("timestamp") or mail.time("timestamp") or item.time("Timestamp"),
-                reject_reason=None if kind is EventKind.UNKNOWN else reason,
+                reject_reason=reason,
                 is_hard={"Permanent": True, "Transient": False}.get(block.text("bounceType")),
                 text=more.text("diagnosticCode")
                 or block.text("smtpResponse", "reason", "errorMessage", "bounceSubType"),

@@ -65,14 +65,7 @@ class SparkPostWebhook(Webhook):
         "list_unsubscribe": EventKind.UNSUBSCRIBED,
         "link_unsubscribe": EventKind.UNSUBSCRIBED,
     }
-    reasons = {
-        "bounce": RejectReason.BOUNCED,
-        "out_of_band": RejectReason.BOUNCED,
-        "policy_rejection": RejectReason.BLOCKED,
-        "generation_rejection": RejectReason.OTHER,
-        "generation_failure": RejectReason.OTHER,
-        "spam_complaint": RejectReason.SPAM,
-    }
+    reasons = {"policy_rejection": RejectReason.BLOCKED}
 
     def read(self, item: Payload, call: Call) -> Iterator[Event]:
         """Nothing of the ping with which it tries the webhook: its ``msys`` is empty."""
@@ -88,8 +81,6 @@ class SparkPostWebhook(Webhook):
         if kind is EventKind.BOUNCED:
             kind = _ANSWERS.get(bounce_class, kind)
             reason, is_hard = _CLASSES.get(bounce_class, (reason, None))
-            if kind is not EventKind.BOUNCED:
-                reason, is_hard = None, None
         code = data.number("error_code")
         return self.made(
             kind,

@@ -98,3 +98,6 @@ class TestHttpJson(WebhookChecks):
 
         [read] = self.read(json.dumps(event.to_dict()).encode())
         assert read.to_dict() | {"raw": {}} == event.to_dict()
+        call = self.sign(json.dumps(event.to_dict()).encode(), self.secret, NOW)
+        [named] = parse("https+json", call.headers, call.body, self.secret, now=NOW)
+        assert named.to_dict() == read.to_dict() | {"provider": "https+json"}
