@@ -31,7 +31,7 @@ from .hook_run import Inside, awaited, runs
 from .hook_trace import HookTrace
 from .hookspecs import Context
 from .log import ACTION_FAILED, ACTION_NESTED, FILTER_SKIPPED
-from .registered import OnError, Registered, Row, is_async, owner_of
+from .registered import OnError, Registered, Row, check_hook, is_async, owner_of
 
 __all__ = ["Action", "Check", "Filter", "Hooks"]
 
@@ -82,6 +82,10 @@ class Hooks:
     def has_owner(self, owner: str) -> bool:
         """Whether a tenant of this name has the registry."""
         return owner in self._tenants
+
+    def is_tenant(self, owner: str, tenant: object) -> bool:
+        """Whether this one has hooks here already."""
+        return self._tenants.get(owner) is tenant
 
     # --- registering --------------------------------------------------------------------------------------------------
 
@@ -151,6 +155,9 @@ class Hooks:
         Args:
             name: None is every hook; then a callback or an owner must be given.
             priority: None is at any.
+
+        Raises:
+            ConfigError: Nothing is given that could fit; or there is no such hook, as wherever a name is taken.
         """
         if name is None and callback is None and owner is None:
             raise ConfigError("remove: say which: a hook's name, a callback or an owner")
@@ -169,7 +176,10 @@ class Hooks:
 
     def _row(self, name: str) -> Row:
         row = self._rows.get(name)
-        return self._rows.setdefault(name, Row()) if row is None else row
+        if row is None:
+            check_hook(name)
+            row = self._rows.setdefault(name, Row())
+        return row
 
     def listens(self, *names: str) -> bool:
         """Whether anything is registered at one of these; if not, the hooks have run by being asked."""

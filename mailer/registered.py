@@ -17,7 +17,7 @@ from typing import Any, Literal
 from .errors import ConfigError
 from .hookspecs import ACTIONS, FILTERS
 
-__all__ = ["OnError", "Registered", "Row", "is_async", "owner_of"]
+__all__ = ["OnError", "Registered", "Row", "check_hook", "is_async", "owner_of"]
 
 #: What becomes of a filter that fails: the send stops, or the value stays as it was.
 OnError = Literal["raise", "skip"]
@@ -55,16 +55,14 @@ class Registered:
             raise ConfigError(f"hook {self.hook!r}: priority={self.priority!r}: must be a whole number; 10 is usual")
         if self.on_error not in ("raise", "skip"):
             raise ConfigError(f"hook {self.hook!r}: on_error={self.on_error!r}: must be 'raise' or 'skip'")
-        known = FILTERS if self.kind == "filter" else ACTIONS
-        if not isinstance(self.hook, str) or (self.hook not in known and "." not in self.hook):
-            near = difflib.get_close_matches(str(self.hook), known, 1)
-            there_are = f"there are {', '.join(known)}, and any name with a dot"
-            hint = f"did you mean {near[0]!r}?" if near else there_are
-            raise ConfigError(f"there is no {self.kind} hook {self.hook!r}; {hint}")
+        check_hook(self.hook, self.kind)
         self._check_signature()
 
     def _check_signature(self) -> None:
         """Known now, not when a mail is sent."""
+        if _called(self.callback, inspect.isgeneratorfunction) or _called(self.callback, inspect.isasyncgenfunction):
+            who = owner_of(self.callback)
+            raise ConfigError(f"hook {self.hook!r}: {who} yields, so that nothing of it would run: let it return")
         count, takes = (2, "(value, context)") if self.kind == "filter" else (1, "(context)")
         try:
             signature = inspect.signature(self.callback)
@@ -198,11 +196,30 @@ def _rest(now: tuple[Registered, ...], waiting: tuple[Registered, ...], after: R
     return (*begun, *[one for one in now if one.priority > after.priority])
 
 
+def check_hook(name: object, kind: Literal["filter", "action"] | None = None) -> None:
+    """Whether there is such a hook, of this kind or of either.
+
+    Raises:
+        ConfigError: There is none; with the nearest.
+    """
+    known = {"filter": FILTERS, "action": ACTIONS, None: {**FILTERS, **ACTIONS}}[kind]
+    if isinstance(name, str) and (name in known or "." in name):
+        return
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}, and any name with a dot"
+    raise ConfigError(f"there is no {f'{kind} ' if kind else ''}hook {name!r}; {hint}")
+
+
 def is_async(callback: Any) -> bool:
     """Whether calling it gives something to await, as far as can be told without calling it."""
+    return _called(callback, inspect.iscoroutinefunction)
+
+
+def _called(callback: Any, is_such: Callable[[Any], bool]) -> bool:
+    """Whether what is called in the end is such a function."""
     while isinstance(callback, functools.partial):
         callback = callback.func
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
+    return is_such(callback) or is_such(type(callback).__call__)
 
 
 def owner_of(callback: Any) -> str:

@@ -219,6 +219,22 @@ def test_an_unknown_filter_is_an_error_with_the_nearest(name):
         Hooks().add_action("sendt", print)
 
 
+def test_an_unknown_name_is_an_error_wherever_a_name_is_taken():
+    hooks = Hooks()
+    for ask in (
+        lambda name: hooks.has(name),
+        lambda name: hooks.did(name),
+        lambda name: hooks.doing(name),
+        lambda name: hooks.remove(name, print),
+        lambda name: drive(hooks.apply(name, 1, CONTEXT)),
+        lambda name: drive(hooks.do(name, CONTEXT)),
+    ):
+        with pytest.raises(ConfigError, match="there is no hook 'mesage'; did you mean 'message'"):
+            ask("mesage")
+        ask("my.own")  # nothing is there, and that is no error
+        ask("sent")
+
+
 def test_every_known_name_is_taken_and_no_name_is_both():
     hooks = Hooks()
     for name in FILTERS:
@@ -231,6 +247,22 @@ def test_every_known_name_is_taken_and_no_name_is_both():
 def test_what_cannot_be_called_is_refused():
     with pytest.raises(ConfigError, match="cannot be called"):
         Hooks().add_filter("message", None)
+
+
+def test_what_yields_is_refused_as_nothing_of_it_would_run():
+    def generator(context):
+        yield
+
+    async def agenerator(context):
+        yield
+
+    class Called:
+        def __call__(self, context):
+            yield
+
+    for callback in (generator, agenerator, functools.partial(generator), Called()):
+        with pytest.raises(ConfigError, match=r"hook 'sent': .* yields"):
+            Hooks().add_action("sent", callback)
 
 
 @pytest.mark.parametrize("result", [None, 5, b""])
