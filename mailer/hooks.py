@@ -83,10 +83,6 @@ class Hooks:
         """Whether a tenant of this name has the registry."""
         return owner in self._tenants
 
-    def is_tenant(self, owner: str, tenant: object) -> bool:
-        """Whether this one has hooks here already."""
-        return self._tenants.get(owner) is tenant
-
     # --- registering --------------------------------------------------------------------------------------------------
 
     def add_filter(

@@ -101,7 +101,7 @@ class Plugin(Unpickled, Generic[S]):
         Args:
             hooks: The mailer's registry; what is added through it belongs to this plug-in.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no register")
+        raise ConfigError(f"plug-in {self.name!r}: {type(self).__name__} has no register(self, hooks)")
 
     def close(self) -> Awaitable[None] | None:
         """Let go of what it opened: called when the mailer closes, which may be used again afterwards."""
@@ -234,13 +234,14 @@ class Plugins:
             raise ConfigError(f"plug-in {plugin.name!r}: register must be a plain function; its hooks may be async")
         is_fresh = not self._hooks.has_owner(plugin.name)
         hooks = self._hooks.owned_by(plugin.name, plugin)
-        try:
-            plugin.register(hooks)
-        except BaseException:
-            if is_fresh:
+        if is_fresh:  # else what it would register is there, by another mailer of this registry
+            try:
+                plugin.register(hooks)
+            except BaseException as error:
                 self._hooks.remove(owner=plugin.name)
-            raise
-        if is_fresh:
+                if isinstance(error, MailerError) and repr(plugin.name) not in str(error):
+                    raise ConfigError(f"plug-in {plugin.name!r}: {error}") from error
+                raise
             self._fresh.add(plugin.name)
         self._loaded[plugin.name] = plugin
         self._active.add(plugin.name)

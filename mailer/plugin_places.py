@@ -84,23 +84,34 @@ def plugins_in_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Callabl
         ConfigError: The folder is not there, or anybody may write in it.
     """
     try:
+        if not os.fspath(folder):  # Path would take it for the current one
+            raise ValueError("no name")
         path = Path(folder).expanduser().resolve(strict=True)
         names = sorted(name for name in os.listdir(path) if name.endswith(".py") and name[0] not in "_.")
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or "that is no folder's name"
         raise ConfigError(f"plugin_folder {os.fspath(folder)!r} cannot be read: {said}") from None
+    _check_folders(path, f"plugin_folder {path}")
+    return [(str(path / name), lambda file=path / name: _loaded(file)) for name in names]  # type: ignore[misc]
+
+
+def _check_folders(path: Path, what: str) -> None:
+    """Whether only whom one trusts may put something into this folder, or another in its place."""
     for above in (path, *path.parents):
         mode = above.stat().st_mode
         # In a folder like /tmp only its owner may replace what stands in it.
         if _is_open_to_all(mode) and not (above != path and mode & stat.S_ISVTX):
-            raise ConfigError(f"plugin_folder {path}: anybody may write in {above}: chmod o-w it")
-    return [(str(path / name), lambda file=path / name: _loaded(file)) for name in names]  # type: ignore[misc]
+            raise ConfigError(f"{what}: anybody may write in {above}: chmod o-w it")
 
 
 def _loaded(file: Path) -> type[Plugin[Any]]:
     from .plugin import Plugin
 
     try:
+        if file.is_symlink():  # to what need not be under the folder that was looked at
+            _check_folders(file.resolve(strict=True).parent, str(file))
+        if not file.is_file():
+            raise ConfigError(f"{file}: is no file: remove it, or let its name begin with '_'")
         with open(file, "rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
             source = opened.read(_MAX_FILE_BYTES + 1)

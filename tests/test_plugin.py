@@ -212,7 +212,11 @@ number = 5
         ([type("Bad", (Plugin,), {"name": "bad", "version": 1})], "version must be a string"),
         ([type("Bad", (Plugin,), {"name": "bad", "settings_model": dict})], "settings_model must be a pydantic model"),
         ([plugin("late", register=waits)], "'late': register must be a plain function"),
-        ([type("Bad", (Plugin,), {"name": "bad"})], "'bad' cannot be loaded: it raised NotImplementedError"),
+        (
+            [plugin("slip", register=lambda self, hooks: hooks.add_action("snet", print))],
+            "'slip': there is no action hook",
+        ),
+        ([type("Bad", (Plugin,), {"name": "bad"})], "'bad': Bad has no register"),
     ],
 )
 def test_what_is_no_plugin_is_refused_with_the_reason(given, said):
@@ -266,6 +270,14 @@ def test_a_folder_or_file_that_anybody_may_write_is_refused(tmp_path):
         assert len(made.plugins.disabled) == 1
         open_to_all.chmod(mode)
     assert names(Mailer("null:", plugin_folder=tmp_path / "link")) == ["footer"]
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    file.rename(open_to_all / "footer.py")
+    file.symlink_to(open_to_all / "footer.py")
+    assert names(Mailer("null:", plugin_folder=folder)) == ["footer"]
+    open_to_all.chmod(0o777)  # where a file of the folder leads to counts too
+    with pytest.raises(ConfigError, match=rf"{file}: anybody may write in {open_to_all}"):
+        Mailer("null:", plugin_folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +309,7 @@ def test_a_file_that_is_no_plugin_is_named(tmp_path, source, said):
 
 
 def test_a_folder_that_is_not_there_is_named():
-    for folder in ("nowhere", "a\0b"):
+    for folder in ("nowhere", "a\0b", ""):
         with pytest.raises(ConfigError, match=r"plugin_folder .* cannot be read"):
             Mailer("null:", plugin_folder=folder)
 
@@ -543,6 +555,20 @@ def test_deactivation_removes_all_that_a_plugin_added_also_later_and_activation_
         made.plugins.deactivate("marc")
     assert "mark" in made.plugins
     assert not made.plugins.is_active("mark")
+
+
+def test_two_mailers_of_one_registry_have_what_they_share_once_and_a_failure_takes_nothing_of_the_other():
+    calls: list[str] = []
+    shared = plugin("shared", register=lambda self, hooks: hooks.add_action("sent", lambda c: calls.append("shared")))()
+    hooks = Hooks()
+    first = Mailer("null:", hooks=hooks, plugins=[shared])
+    for broken in (plugin("broken", register=waits), plugin("needs", "nothing")):
+        with pytest.raises(ConfigError):
+            Mailer("null:", hooks=hooks, plugins=[shared, plugin("own"), broken])
+        assert {one.owner for one in hooks.registered()} == {"shared"}
+    Mailer("null:", hooks=hooks, plugins=[shared])
+    first.send(Message(from_="a@example.com", to="b@example.org", text="Hi"))
+    assert calls == ["shared"]
 
 
 def test_two_of_one_name_do_not_share_a_registry():
