@@ -69,13 +69,23 @@ class RedirectSettings(PluginSettings):
             plain in self._mailboxes
             or address.key[1] in self._domains
             or any(plain == _plain(inbox) for inbox in self._inboxes)
-            or (self._pattern is not None and self._pattern.matches(plain))
+            or (self._pattern is not None and any([self._pattern.matches(form) for form in _spellings(plain)]))
         )
 
 
 def _plain(address: Address) -> str:
     """What is compared: no name, the domain in A-labels, in lower case."""
     return address.ascii.lower()
+
+
+def _spellings(plain: str) -> tuple[str, ...]:
+    """The address with its domain in A-labels and in U-labels: a pattern may have either."""
+    local, _, domain = plain.rpartition("@")
+    if "xn--" not in domain:
+        return (plain,)
+    import idna  # its tables are large and few addresses need them
+
+    return (plain, f"{local}@{idna.decode(domain)}")
 
 
 def _address(text: str, setting: str) -> Address:
@@ -99,6 +109,7 @@ class Redirect(Plugin[RedirectSettings]):
         hooks.add_filter(ONE_EACH, self.rewritten)
         hooks.add_filter("message", self.rewritten, _LAST)
         hooks.add_filter("mail", self.caught, _LAST)
+        hooks.add_filter("sign", self.held, _LAST)
 
     def rewritten(self, message: Message, context: Context) -> Message:
         """The message to the inboxes, and to whom is allowed."""
@@ -126,18 +137,29 @@ class Redirect(Plugin[RedirectSettings]):
 
     def caught(self, mail: Mail, context: Context) -> Mail:
         """What other filters added, and ready-made mail, to the inboxes."""
-        recipients = mail.envelope.recipients
-        caught = [address for address in recipients if not self.settings.lets_through(address)]
-        if not caught:
-            return mail
-        kept = [address for address in recipients if self.settings.lets_through(address)]
-        known = {address.key for address in kept}
-        left = [*kept, *[inbox for inbox in self.settings.inboxes if inbox.key not in known]]
-        mail = mail.with_(envelope=mail.envelope.for_recipients(left))
-        if mail.message is None and self._is_inboxes(kept):
+        kept, caught = self._parted(mail)
+        mail = self.held(mail, context)
+        if caught and mail.message is None and self._is_inboxes(kept):
             field = header.unstructured(_ENVELOPE_FIELD, _named(caught)).encode("ascii")
             mail = mail.with_(content=mail.content.made_of([field, *mail.content.pieces]))
         return mail
+
+    def held(self, mail: Mail, context: Context) -> Mail:
+        """The mail to nobody else, with its bytes as they are, signed or not."""
+        kept, caught = self._parted(mail)
+        if not caught:
+            return mail
+        known = {address.key for address in kept}
+        left = [*kept, *[inbox for inbox in self.settings.inboxes if inbox.key not in known]]
+        return mail.with_(envelope=mail.envelope.for_recipients(left))
+
+    def _parted(self, mail: Mail) -> tuple[list[Address], list[Address]]:
+        """Who gets it, and who would have."""
+        kept: list[Address] = []
+        caught: list[Address] = []
+        for address in mail.envelope.recipients:
+            (kept if self.settings.lets_through(address) else caught).append(address)
+        return kept, caught
 
     def _is_inboxes(self, addresses: Iterable[Address]) -> bool:
         """Whether nobody else is among these."""

@@ -131,6 +131,7 @@ def test_who_is_allowed_gets_real_mail_and_sees_no_bcc(world: World) -> None:
         (r"^test-\d+@example\.org$", ["test-7@example.org"], ["best-test-7@example.org", "test-@example.org"]),
         (r"(a+)+b@example\.org", ["aab@example.org"], ["a" * 60 + "@example.org"]),
         (r".*@xn--bcher-kva\.example", ["a@bücher.example"], ["a@bucher.example"]),
+        (r".*@bücher\.example", ["a@bücher.example", "a@XN--bcher-kva.example"], ["a@bucher.example", "bücher@b.test"]),
     ],
 )
 def test_a_pattern_matches_whole_addresses_alone(pattern: str, passes: list[str], caught: list[str]) -> None:
@@ -159,6 +160,8 @@ def test_recipients_of_other_filters_are_caught(world: World) -> None:
         mailer.hooks.add_filter("recipients", more, 99)
         mailer.hooks.add_filter("mail", copied, 99)
         mailer.hooks.add_filter("message", lambda message, context: message.with_(bcc="b@evil.test"), 99)
+        mailer.hooks.add_filter("mail", copied, 10**9)
+        mailer.hooks.add_filter("sign", copied)
         mailer.send(hello())
         [mail] = server.mails
         assert mail.recipients == (INBOX,)
