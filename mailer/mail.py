@@ -12,7 +12,7 @@ from .address import Address
 from .delivery import DeliveryOptions
 from .envelope import Envelope
 from .errors import MessageError
-from .field import reads_json
+from .field import reads_json, shown
 from .message import Message
 
 __all__ = ["Content", "Mail", "Piece"]
@@ -159,6 +159,7 @@ class Mail:
             object.__setattr__(self, "content", Content.of(given))
         if (
             type(self.id) is str
+            and self.id.isprintable()  # it is written into logs, idempotency keys and file names
             and type(self.envelope) is Envelope
             and (type(self.message) is Message or self.message is None)
             and type(self.content) is Content
@@ -168,6 +169,8 @@ class Mail:
         for name, kind in _KINDS.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise MessageError(f"must be {_named(kind)}, not {type(value).__name__}", field=name)
+        if not self.id.isprintable():
+            raise MessageError(f"holds a line break or control character: {shown(self.id)}", field="id")
 
     @property
     def is_raw(self) -> bool:

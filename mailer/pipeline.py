@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -139,6 +140,8 @@ class Pipeline:
         self.runtime = runtime
         self._retry = retry
         self._blank = Context(mailer=mailer, mail_id="", runtime=runtime, backend=backend)
+        # What backend filters gave instead, to be closed too; one that is made for a mail goes with it.
+        self._others: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()
         self._sealer = Sealer(hooks, from_=from_, clock=clock, templates=templates)
 
     # --- what the faces call ------------------------------------------------------------------------------------------
@@ -237,7 +240,9 @@ class Pipeline:
 
     async def close(self) -> None:
         """See :meth:`mailer.Mailer.close`."""
-        await called(self.runtime, self.backend.close)
+        async with contextlib.AsyncExitStack() as backends:  # each is closed whatever another does
+            for backend in (self.backend, *self._others.values()):
+                backends.push_async_callback(called, self.runtime, backend.close)
 
     async def publish(self, events: Iterable[Event]) -> int:
         """See :meth:`mailer.Mailer.publish`."""
@@ -286,7 +291,9 @@ class Pipeline:
     async def _chosen(self, context: Context) -> Backend:
         backend = await self.hooks.apply("backend", self.backend, context, Backend)
         if backend is not self.backend:
+            backend.transcript = backend.transcript or self.backend.transcript
             backend.attach(self.runtime, self.backend.unsupported)
+            self._others[id(backend)] = backend
         return backend
 
     # --- sending ------------------------------------------------------------------------------------------------------

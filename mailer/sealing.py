@@ -138,8 +138,8 @@ class Sealer:
 
     async def _finished(self, mail: Mail, context: Context) -> Mail:
         """The filters behind sealing; what they change is not what the message composes any more."""
-        finished = await self._hooks.apply("mail", mail, knowing(context, mail=mail), Mail)
-        finished = await self._hooks.apply("sign", finished, knowing(context, mail=finished), Mail)
+        finished = await self._hooks.apply("mail", mail, knowing(context, mail=mail), _not_mail(mail.id))
+        finished = await self._hooks.apply("sign", finished, knowing(context, mail=finished), _not_mail(mail.id))
         if finished.content is not mail.content or finished.message is not mail.message:
             finished = finished.with_(is_altered=True)
         return _told(finished)
@@ -190,6 +190,17 @@ def _not_addresses(value: Any) -> str | None:
     if isinstance(value, (tuple, list)) and all([isinstance(item, Address) for item in value]):
         return None
     return f"{_kinds(value)}: it must return a tuple of Address"
+
+
+def _not_mail(mail_id: str) -> Callable[[Any], str | None]:
+    """What is wrong with what a filter returned in the place of the mail of this id, which keeps it to the last."""
+
+    def problem(value: Any) -> str | None:
+        if not isinstance(value, Mail):
+            return f"{_kinds(value)}: it must return Mail"
+        return None if value.id == mail_id else "a Mail of another id: change a copy, mail.with_(...)"
+
+    return problem
 
 
 def _not_headers(value: Any) -> str | None:

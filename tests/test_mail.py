@@ -149,3 +149,9 @@ def test_content_with_a_field_in_front_needs_of_a_server_what_it_needed():
     assert longer.has_8bit
     assert longer.has_utf8_headers
     assert bytes(content).startswith(b"Subject")  # and is as it was
+
+
+@pytest.mark.parametrize("mail_id", ["a\r\nX-Evil: 1", "a\nb", "a\0", "a\u2028b"])
+def test_b1_an_id_has_no_line_break_in_any_position(mail_id: str) -> None:
+    with pytest.raises(MessageError, match="id: holds a line break"):
+        Mail(mail_id, Envelope("a@x.test", "b@y.test"), None, Content.of(b"X: 1\r\n\r\n"))

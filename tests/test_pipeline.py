@@ -13,7 +13,16 @@ from mailer.address import Address
 from mailer.backends.base import Backend
 from mailer.backends.memory import MemoryBackend
 from mailer.envelope import Envelope
-from mailer.errors import ConfigError, DeliveryRefused, DeliveryUnknown, HeaderError, HookError, MessageError, Outcome
+from mailer.errors import (
+    ConfigError,
+    DeliveryRefused,
+    DeliveryUnknown,
+    HeaderError,
+    HookError,
+    MessageError,
+    Outcome,
+    UnsupportedFeature,
+)
 from mailer.features import Features
 from mailer.hookspecs import ACTIONS, FILTERS, KNOWN
 from mailer.mail import Content
@@ -139,6 +148,43 @@ def test_the_backend_filter_may_give_another(world):
     assert len(other.mails) == 1
 
 
+def test_what_a_backend_filter_gave_is_closed_with_the_mailer(world):
+    class Closing(MemoryBackend):
+        closed = 0
+
+        def close(self):
+            self.closed += 1
+            raise RuntimeError("it is stuck")
+
+    first, other = Closing(), Closing()
+    with pytest.raises(RuntimeError, match="stuck"), world.mailer(first) as mailer:
+        mailer.hooks.add_filter("backend", lambda b, c: other if c.message.subject == "Other" else Closing())
+        for subject in ("Hi", "Other", "Other"):
+            mailer.send(hello(subject=subject))
+    assert (first.closed, other.closed) == (1, 1), "each once, whatever another does"
+
+
+def test_a_backend_filter_s_choice_is_to_carry_what_is_needed_and_has_batches_of_its_own(world):
+    class Narrow(MemoryBackend):
+        features = Features(headers=False)
+        batch_size = 2
+
+        async def send_many(self, mails):
+            calls.append(len(mails))
+            return [await self.send(mail) for mail in mails]
+
+    calls: list[int] = []
+    wide, narrow = MemoryBackend(), Narrow()
+    wide.batch_size = 10
+    with world.mailer(wide) as mailer:
+        mailer.hooks.add_filter("backend", lambda b, c: narrow)
+        with pytest.raises(UnsupportedFeature, match="headers"):
+            mailer.send(hello(headers={"X-A": "1"}))
+        receipts = list(mailer.send_many([hello()] * 5))
+        assert all(receipt.ok for receipt in receipts)
+        assert calls == [2, 2], "and the fifth alone"
+
+
 def test_no_action_ever_changes_a_result(world):
     with world.mailer("memory:") as mailer:
         for name in ACTIONS:
@@ -168,6 +214,15 @@ def test_a_broken_filter_is_a_hook_error_and_nothing_is_sent(world, templates, n
         assert mailer.backend.mails == []
         [receipt] = mailer.send_many([hello(template="hi")])
         assert isinstance(receipt.error, HookError)
+
+
+@pytest.mark.parametrize("name", ["mail", "sign"])
+def test_a_mail_keeps_its_id(world, name):
+    with world.mailer("memory:") as mailer:
+        mailer.hooks.add_filter(name, lambda mail, context: mail.with_(id="another"), owner="mine")
+        with pytest.raises(HookError, match=f"filter '{name}' of mine returned a Mail of another id"):
+            mailer.send(hello())
+        assert mailer.backend.mails == []
 
 
 @pytest.mark.parametrize(
