@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import mailer.webhooks
-from mailer import AuthError, ConfigError, Event, EventKind, ProtocolError
+from mailer import AuthError, ConfigError, Event, EventKind, ProtocolError, relay
 from mailer.webhooks import PROVIDERS, Webhook, parse, webhook_of
 from mailer.webhooks.call import Call
 from mailer.webhooks.payload import Payload, codes_in, is_address_at_fault, moment
@@ -57,6 +57,12 @@ def test_each_provider_has_a_file_a_test_and_its_name():
         assert webhook.name == name
         assert type(webhook).__name__ == kind
         assert (here / f"test_{module}_webhook.py").is_file()
+
+
+def test_each_relay_has_webhooks_by_the_name_in_its_url():
+    """But Gmail and Microsoft Graph, which tell nothing."""
+    assert set(relay.PROVIDERS) - set(PROVIDERS) == {"gmail", "msgraph"}
+    assert set(PROVIDERS) <= set(relay.PROVIDERS)
 
 
 def test_what_is_given_wrongly_is_a_configuration_error():
