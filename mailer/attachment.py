@@ -16,7 +16,7 @@ from .field import line, reads_json, shown, token_id
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
-__all__ = ["Attachment", "Opener", "media_type"]
+__all__ = ["Attachment", "Opener", "free_content_id", "media_type", "names_of"]
 
 #: Opens the content anew, at its start. Called once for each composition or send; the file is closed afterwards.
 Opener = Callable[[], BinaryIO]
@@ -76,6 +76,9 @@ _MEDIA_TYPE = re.compile(rf"({_NAME})/({_NAME})[ \t]*((?:;.*)?)", re.ASCII)
 _PARAMETER = re.compile(rf';[ \t]*({_NAME})[ \t]*=[ \t]*({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*', re.ASCII)
 
 
+_NOT_IN_CID = re.compile(r"[^A-Za-z0-9._-]")
+
+
 def media_type(value: object, field: str = "content_type") -> tuple[str, dict[str, str]]:
     """Read a media type with its parameters (RFC 2045 section 5.1).
 
@@ -105,6 +108,22 @@ def _base_name(name: object) -> str:
     """The last component, whatever the separator; what a message names never holds a directory."""
     text = line(name, "attachments.name").replace("\\", "/").rstrip("/").rpartition("/")[2].strip()
     return "attachment" if text in ("", ".", "..") else text
+
+
+def names_of(attachments: Iterable[Attachment]) -> set[str]:
+    """What is taken already, as file name or content id, in lower case: at some providers they are one."""
+    return {name.lower() for a in attachments for name in (a.name, a.content_id) if name}
+
+
+def free_content_id(name: str, taken: set[str]) -> str:
+    """A content id made of a file name, and good as one, that is not taken; it is added to ``taken``."""
+    candidate, number = _NOT_IN_CID.sub("_", name), 1
+    stem, dot, ending = candidate.rpartition(".")
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{stem}-{number}{dot}{ending}"
+    taken.add(candidate.lower())
+    return candidate
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -13,12 +13,12 @@ Jinja2 is loaded when the first of them is rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .attachment import Attachment
+from .attachment import Attachment, free_content_id, names_of
 from .errors import ConfigError, TemplateError
 from .field import has_surrogate
 from .html_to_text import html_to_text
@@ -38,7 +38,6 @@ _ENDINGS = tuple(ending for ending, _ in _PARTS.values())
 _LINE_BREAK = re.compile(r"[\r\n]")
 # What no header may hold, but the line breaks above.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_NOT_IN_CID = re.compile(r"[^A-Za-z0-9._-]")
 _ENVIRONMENTS = 64  # locales times two, kept ready; a guard against locales that come from visitors
 
 
@@ -127,7 +126,7 @@ class Templates:
         variables = message.context if context is None else context
         name, tags = message.template, locale_tags(message.locale)
         check_name(name)
-        images = _Images(self, name.rpartition("/")[0], tags, _names_of(message.attachments))
+        images = _Images(self, name.rpartition("/")[0], tags, names_of(message.attachments))
         token = _images.set(images)
         try:
             parts = self._rendered(message, name, tags, variables)
@@ -247,11 +246,6 @@ class Templates:
         return known
 
 
-def _names_of(attachments: Iterable[Attachment]) -> set[str]:
-    """What is taken already, as file name or content id: at some providers they are one."""
-    return {name.lower() for a in attachments for name in (a.name, a.content_id) if name}
-
-
 def _image(name: str) -> str:
     """Attach an image once, inline, and return the URL that shows it. A template calls it: ``image("logo.png")``."""
     from .rendering import Refused
@@ -261,8 +255,7 @@ def _image(name: str) -> str:
     images = _images.get()
     found, attachment = images.templates._image(name, images.folder, images.tags)
     if found not in images.shown:
-        cid = _free(_NOT_IN_CID.sub("_", attachment.name), images.taken)
-        images.taken.add(cid.lower())
+        cid = free_content_id(attachment.name, images.taken)
         # SparkPost, Mailgun, Mandrill and SMTP2GO take the file name for the content id: they are the same.
         images.shown[found] = attachment.with_(name=cid, content_id=cid)
     return f"cid:{images.shown[found].content_id}"
@@ -272,15 +265,6 @@ def _no_image(name: object) -> str:
     from .rendering import Refused
 
     raise Refused("image() is for the html part")
-
-
-def _free(name: str, taken: set[str]) -> str:
-    stem, dot, ending = name.rpartition(".")
-    candidate, number = name, 1
-    while candidate.lower() in taken:
-        number += 1
-        candidate = f"{stem}-{number}{dot}{ending}"
-    return candidate
 
 
 def with_parts(message: Message, parts: dict[str, Any], *, derives_text: bool) -> Message:

@@ -104,6 +104,7 @@ LAYERS = {
     "outbox/job.py": 2,
     # 3: what waits
     "aside.py": 3,
+    "gate.py": 3,
     "http.py": 3,
     "kept.py": 3,
     "http_given.py": 3,

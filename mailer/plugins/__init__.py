@@ -13,4 +13,5 @@ BUILT_IN: dict[str, str] = {
     "rate_limit": "RateLimit",
     "archive": "Archive",
     "router": "Router",
+    "inline_images": "InlineImages",
 }

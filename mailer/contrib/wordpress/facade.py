@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DeliveryError, MailerError, MessageError
 from ...field import shown
+from ...gate import Gate, PathLike
 from ...hooks import Hooks
 from ...log import FAILED
 from ...runtime import drive
 from .arguments import HeaderLines, decoded, files, mailboxes
-from .folders import Folders, PathLike
 from .hooks import HOOKS, PREFIX, WordPressContext, WordPressHooks, WPError
 from .letter import PHPMailer
 
@@ -53,7 +53,7 @@ class _WordPress(WordPressHooks):
         self._site = (site or "").removeprefix("www.")
         self._from_name = from_name
         self._charset = charset
-        self._folders = Folders(folders)
+        self._gate = Gate(folders, max_bytes=None)
 
     def _current(self) -> Any:
         return self._mailer
@@ -96,7 +96,7 @@ class _WordPress(WordPressHooks):
         for name in ("subject", "message"):
             if not isinstance(data[name], str):
                 raise MessageError(f"must be a string, not {type(data[name]).__name__}", field=name)
-        letter = PHPMailer(self._folders)
+        letter = PHPMailer(self._gate)
         letter.Subject, letter.Body = decoded(data["subject"]), data["message"]
         lines = HeaderLines.of(data["headers"])
         recipients = mailboxes(data["to"], "to")

@@ -15,10 +15,10 @@ from ...attachment import Attachment, media_type
 from ...envelope import NULL_SENDER
 from ...errors import ConfigError, HeaderError, MessageError
 from ...field import shown
+from ...gate import Gate
 from ...html_to_text import html_to_text
 from ...message import Message
 from .arguments import decoded
-from .folders import Folders
 
 __all__ = ["PHPMailer"]
 
@@ -54,18 +54,18 @@ class PHPMailer:
         "Sender",
         "Subject",
         "_files",
-        "_folders",
+        "_gate",
         "_headers",
         "_lists",
     )
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, gate: Gate) -> None:
         self.From = self.FromName = self.Sender = self.Subject = ""
         self.Body = self.AltBody = self.MessageID = ""
         self.ContentType = "text/plain"
         self.CharSet = "UTF-8"
         self.Priority: int | None = None
-        self._folders = folders
+        self._gate = gate
         self._lists: dict[str, list[Address]] = {"to": [], "cc": [], "bcc": [], "reply_to": []}
         self._headers: list[tuple[str, str]] = []
         self._files: list[Attachment] = []
@@ -191,7 +191,7 @@ class PHPMailer:
             return given.with_(**changes)
         if not isinstance(given, (str, os.PathLike)):
             raise MessageError(f"each must be a path, not {given.__class__.__name__}", field=field)
-        path = self._folders.path(given, field)
+        path = self._gate.path(given, field)
         # The name is that of what was asked for, not of what a link led to.
         name = name or os.path.basename(os.fspath(given))
         return Attachment.from_path(path, name=name, content_type=type or None)
