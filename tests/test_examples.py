@@ -34,6 +34,12 @@ SHOWS = {
         "500 more were accepted",
         "the service had 2 requests",
     ],
+    "provider_failover.py": [
+        "one is refused: tried postmark: ann accepted, bob rejected\n",
+        "the first is busy: tried postmark, sendgrid: ann accepted, bob accepted\n",
+        "a wrong token, and busy: tried postmark, sendgrid, smtp: ann accepted, bob accepted\n",
+        "the answer is lost: tried postmark: ann unknown, bob unknown\n",
+    ],
     "webhook_app.py": [
         " is accepted as m-1\n",
         "with a wrong secret: HTTP 401\n",
