@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..errors import ConfigError, MessageError, Outcome, UnsupportedFeature
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
@@ -24,7 +24,7 @@ from .letter import Letter, base64_text, mailbox, named, whole_second
 from .meaning import DEFERRED, SETTINGS
 from .option import api
 from .per_recipient import PerRecipient, is_marked
-from .provider import Junk, merged, named_in, word, yes_no
+from .provider import Junk, merged, named_in, yes_no
 from .raw import MIME, text_content
 
 __all__ = ["SparkPost"]
@@ -34,6 +34,13 @@ _MAX_CAMPAIGN_BYTES = 64
 _MAX_FURTHER_TAGS = 10
 # It writes List-Unsubscribe itself and says nothing of ours; the others it refuses.
 _RESERVED = re.compile(r"list-unsubscribe(-post)?|subject|from|to|cc|bcc|reply-to|content-.*", re.IGNORECASE)
+
+
+def _subaccount(value: str) -> str:
+    """A subaccount's number; 0 is the account itself."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,10}", value, re.ASCII):
+        raise ValueError("must be the number of a subaccount")
+    return value
 
 
 class SparkPost(PerRecipient):
@@ -55,7 +62,7 @@ class SparkPost(PerRecipient):
     errors = {"7001": SETTINGS}  # the From domain is not verified
     statuses = {420: DEFERRED}  # the sending quota: nothing is sent, and will be later
     mime = replace(MIME, send_at=True, tags=True, metadata=True, tracking=True, provider_options=True)
-    options = {"subaccount": word, "sandbox": yes_no, "api": api}
+    options = {"subaccount": _subaccount, "sandbox": yes_no, "api": api}
     # No limit is published. Who is refused may go unnamed, and leaves the whole request in doubt: so not the most.
     batch_size = 500
     texts = ("subject", "text", "html", "amp_html", "headers")
@@ -63,9 +70,12 @@ class SparkPost(PerRecipient):
     def __init__(
         self, token: str, *, base: str = "", subaccount: str = "", sandbox: bool = False, api: str = "json"
     ) -> None:
-        """See :class:`Provider`, and the attributes."""
+        """See :class:`Provider`, and the attributes. ConfigError also for a subaccount that is no number."""
         super().__init__(token, base=base, sandbox=sandbox, api=api)
-        self.subaccount = subaccount
+        try:
+            self.subaccount = subaccount and _subaccount(subaccount)
+        except ValueError as error:
+            raise ConfigError(f"{self.name}: subaccount {error}") from None
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
         """Also: what a stored template replaces, and headers that it writes itself or would evaluate."""

@@ -126,7 +126,9 @@ class TestSparkPost(ProviderChecks):
         with pytest.raises(MessageError, match="255"):
             self.provider.request(mail)
 
-    @pytest.mark.parametrize("option", ["subaccount=", "sandbox=maybe", "subacount=1"])
+    @pytest.mark.parametrize(
+        "option", ["subaccount=", "subaccount=%C3%BC", "subaccount=-7", "sandbox=maybe", "subacount=1"]
+    )
     def test_options_that_are_wrong_say_so(self, option: str) -> None:
         with pytest.raises(ConfigError, match=r"option|subaccount|sandbox"):
             backend_from_url(f"sparkpost://T@default?{option}")
