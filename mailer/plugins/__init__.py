@@ -14,4 +14,5 @@ BUILT_IN: dict[str, str] = {
     "archive": "Archive",
     "router": "Router",
     "inline_images": "InlineImages",
+    "css_inline": "CssInline",
 }
