@@ -51,3 +51,11 @@ def test_the_backend_package_does_what_its_tests_say(monkeypatch, tmp_path):
     tests = importlib.import_module("test_archive")
     tests.test_a_url_makes_one(tmp_path)
     tests.test_a_file_that_cannot_be_written_defers(tmp_path)
+
+
+@pytest.mark.parametrize("as_installed", ["provider_package"], indirect=True)
+@pytest.mark.usefixtures("as_installed")
+def test_the_provider_package_does_what_its_tests_say(monkeypatch):
+    """All but the contract, which ``tests/testing/test_conformance.py`` runs on it."""
+    monkeypatch.setattr("mailer.backends.url._registered", {})
+    importlib.import_module("test_pigeon").test_a_mail_goes_out_by_its_url()

@@ -25,7 +25,7 @@ import errno
 import functools
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ from ..mail import Content, Mail
 from ..message import Message
 from ..receipt import Receipt
 from .face import FACES, Face, face_of
+from .named import subclass_of
 from .secret_sweep import MIN_CHARS, sweep
 
 __all__ = ["FORMS", "BackendContract"]
@@ -122,6 +123,11 @@ class BackendContract:
     cannot_carry: Collection[str] = ()
     sender: str = "Shop <shop@example.com>"
     recipient: str = "{}@example.org"
+
+    @classmethod
+    def of(cls, make_backend: Callable[[], Backend], **attributes: Any) -> type[BackendContract]:
+        """The tests of this backend, in one line: ``TestLoft = BackendContract.of(lambda: LoftBackend("loft.db"))``."""
+        return subclass_of(cls, "Backend", make_backend=lambda self: make_backend(), **attributes)
 
     # --- what a backend's author writes -------------------------------------------------------------------------------
 

@@ -63,9 +63,10 @@ class Face:
         return drive(awaited()) if self._portal is None else self._portal.call(awaited)
 
     @contextlib.contextmanager
-    def mailer(self, backend: Backend) -> Iterator[PlainMailer]:
+    def mailer(self, backend: Backend, **options: Any) -> Iterator[PlainMailer]:
         """The mailer of this face, closed at the end. It tries once: what a single try comes to is to be seen."""
-        mailer = PlainMailer(self, self.call(AsyncMailer if self.is_async else Mailer, backend, retry=None))
+        kind = AsyncMailer if self.is_async else Mailer
+        mailer = PlainMailer(self, self.call(kind, backend, retry=None, **options))
         try:
             yield mailer
         finally:

@@ -12,7 +12,11 @@ import pytest
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"plugin_package": "mailwright_labels", "backend_package": "mailwright_archive"}
+PACKAGES = {
+    "plugin_package": "mailwright_labels",
+    "backend_package": "mailwright_archive",
+    "provider_package": "mailwright_pigeon",
+}
 
 
 @pytest.mark.usefixtures("certificates")
@@ -46,6 +50,18 @@ def test_a_stranger_installs_it_and_its_tests_pass(package, tmp_path):
             [*run, "plugins"], check=True, timeout=60, env=environment, cwd=tmp_path, capture_output=True, text=True
         ).stdout
         assert said.splitlines()[0].split() == ["labels", "1.0", "on", "mailwright-labels", "message,", "sent"]
+    elif package == "provider_package":
+        code = "from mailer import Mailer; print(Mailer('pigeon://T0ken@eu?loft=south').backend)"
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            timeout=60,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert said == "pigeon://***@eu?loft=south\n"
     else:
         message = ["--from", "a@b.test", "--to", "c@d.test", "--text", "x"]
         subprocess.run(

@@ -13,9 +13,10 @@ from relay_cases import CASES, mail_of, message_of
 from relay_checks import ORDINARY, PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
-from mailer import AuthError, ConfigError, Envelope, Message, MessageError, ProtocolError, UnsupportedFeature
+from mailer import AuthError, ConfigError, Envelope, Mail, Message, MessageError, ProtocolError, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
 from mailer.backends.url import backend_from_url
+from mailer.relay.exchange import Response
 from mailer.relay.http_json import HttpJson
 from mailer.testing import Answer, FakeRelay
 
@@ -34,7 +35,7 @@ def result(who: str, outcome: Any, **more: Any) -> dict[str, Any]:
 
 class TestHttpJson(ProviderChecks):
     provider = HttpJson(TOKEN, base=BASE)
-    golden = "http-json"
+    golden_name = "http-json"
     ok = said(outcome="accepted", provider_id="m-1")
     schemas = []  # noqa: RUF012 - the form is our own: see the tests
     credentials = ("Authorization", f"Bearer {TOKEN}")
@@ -75,6 +76,9 @@ class TestHttpJson(ProviderChecks):
         "an error in another form": (answer(400, {"error": [7]}), [R, R], None, "HTTP 400"),
         "bad token": (answer(401, {"error": f"not {TOKEN}"}), [D, D], AuthError, "not ***"),
     }  # fmt: skip
+
+    def ok_for(self, mail: Mail) -> Response:
+        return answer(200, {"mails": [{"id": mail.id, "outcome": "accepted"}]})
 
     def test_the_form(self) -> None:
         """What comes over is the mail: read back it is what it was, but for who is hidden."""

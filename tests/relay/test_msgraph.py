@@ -154,7 +154,7 @@ class TestJson(MailboxChecks):
 class TestMime(WholeMailChecks):
     provider = MicrosoftGraph(api="mime")
     ok = answer(202)
-    golden = "msgraph.mime"
+    golden_name = "msgraph.mime"
     schemas: list[tuple[str, str]] = []  # noqa: RUF012 - it is no JSON
     credentials = ("Authorization", f"Bearer {TOKEN}")
     named_bases = TestJson.named_bases

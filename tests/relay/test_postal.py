@@ -86,7 +86,7 @@ class TestPostalAsItIs(TestPostal):
     """``?api=mime``: the envelope says to whom, the content says the rest."""
 
     provider = Postal(TOKEN, base="https://postal.example.com", api="mime")
-    golden = "postal-mime"
+    golden_name = "postal-mime"
     schemas = [("postal.requests.schema.json", "#/$defs/raw")]  # noqa: RUF012
     named_bases = {"postal://T@postal.example.com?api=mime": "https://postal.example.com"}  # noqa: RUF012
 

@@ -19,6 +19,7 @@ from mailer.relay.meaning import meaning_of
 from mailer.relay.netcore import Netcore
 from mailer.relay.postmark import Postmark
 from mailer.relay.provider import Provider
+from mailer.testing.provider_answers import JUNK, STATUSES
 
 TOKEN = "Tok3n-%/+x"
 PROVIDERS: dict[str, Provider] = {"postmark": Postmark(TOKEN), "netcore": Netcore(TOKEN)}
@@ -200,46 +201,11 @@ ANSWERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "netcore": (401, {"status": "error", "error": [{"message": f"key {TOKEN.lower()}"}]}, [D, D], AuthError, "key ***"),
     },
     **{
-        f"HTTP {status}": dict.fromkeys(OK, (status, body, outcomes, cause, text))
-        for status, body, outcomes, cause, text in [
-            (400, b"", [R, R], None, "HTTP 400"),
-            (403, b"Forbidden", [D, D], AuthError, "Forbidden"),
-            (404, b"<html>", [R, R], None, "HTTP 404"),
-            (408, b"", [D, D], None, "HTTP 408"),
-            (413, b"too\nlarge", [R, R], None, "too large"),
-            (422, b"", [R, R], None, "HTTP 422"),
-            (429, b"{}", [D, D], None, "HTTP 429"),
-            (500, b"", [D, D], None, "HTTP 500"),
-            (502, b"<html>Bad Gateway", [U, U], None, "HTTP 502"),
-            (503, b"", [D, D], None, "HTTP 503"),
-            (504, b"\0", [U, U], None, "HTTP 504"),
-            (520, b"", [U, U], None, "HTTP 520"),
-            (302, b"moved", [D, D], ConfigError, "redirects"),
-            (307, b"", [D, D], ConfigError, "redirects"),
-            (700, b"", [U, U], None, "HTTP 700"),
-        ]
+        f"HTTP {status}": dict.fromkeys(OK, (status, body, *meant)) for status, (body, meant) in STATUSES.items()
     },
     **{
-        f"junk: {what}": {name: (200, body, [U, U], ProtocolError, "answered HTTP 200") for name in OK}
-        for what, body in [
-            ("html", b"<html>OK</html>"),
-            ("empty", b""),
-            ("truncated", json.dumps(OK["postmark"][1]).encode()[:-3]),
-            ("list", b'[{"ErrorCode":0}]'),
-            ("scalar", b"0"),
-            ("null", b"null"),
-            ("charset", json.dumps({**OK["postmark"][1], "data": 1}).replace("OK", "Grüße").encode("utf-16")),
-            ("latin-1", '{"ErrorCode":0,"MessageID":"ü","status":"success","data":{"message_id":"ü"}}'.encode("latin-1")),
-            ("nul", b'{"ErrorCode":0,"MessageID":"\0","status":"success","data":{"message_id":"\0"}}'),
-            ("escaped nul", b'{"ErrorCode":0,"MessageID":"\\u0000","status":"success","data":{"message_id":"\\u0000"}}'),
-            ("no id", b'{"ErrorCode":0,"Message":"OK","status":"success","data":{}}'),
-            ("id of another kind", b'{"ErrorCode":0,"MessageID":[1],"status":"success","data":{"message_id":true}}'),
-            ("no code", b'{"Message":"OK","MessageID":"1","data":{"message_id":"1"}}'),
-            ("code of another kind", b'{"ErrorCode":false,"MessageID":"1","status":true,"data":{"message_id":"1"}}'),
-            ("echo", json.dumps({"ErrorCode": 0, "MessageID": TOKEN, "status": "success", "data": {"message_id": TOKEN}}).encode()),
-            ("deep", b"[" * 100_000),
-            ("huge number", b'{"ErrorCode":' + b"9" * 5000 + b"}"),
-        ]
+        f"junk: {what}": dict.fromkeys(OK, (200, body.replace(b"TOKEN", TOKEN.encode()), [U, U], ProtocolError, "answered HTTP 200"))
+        for what, body in JUNK.items()
     },
 }  # fmt: skip
 SHAPES = [(name, answer) for answer, by in ANSWERS.items() for name in by]

@@ -335,7 +335,7 @@ class TestSes(SesChecks):
 
 class TestSesMime(SesChecks):
     provider = Ses("KEY", TOKEN, region="eu-west-1", api="mime")
-    golden = "ses_mime"
+    golden_name = "ses_mime"
 
     def test_bases_and_regions(self) -> None:
         assert self.provider.base == TestSes.provider.base

@@ -6,6 +6,9 @@ import pytest
 from mailwright_labels import Labels
 
 from mailer import ConfigError, Mailer, Message
+from mailer.testing.conformance import PluginContract
+
+TestLabels = PluginContract.of(Labels, settings={"text": "staging", "spare": ["example.net"]})
 
 
 def hello(to: str = "ann@example.org") -> Message:
