@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from every import NOW, PAIR, SCHEMES, TOKEN, Every, every, response
+from every import EMPTY_IS_TAKEN, JUNK, NO_TEXTS, NOW, PAIR, SCHEMES, TOKEN, Every, every, response, spoilt
 from relay_cases import mail_of, message_of
 from worlds import World
 
@@ -21,31 +21,6 @@ from mailer.retry import MAX_RETRY_AFTER_S
 from mailer.testing import Answer, FakeRelay
 
 A, R, D, U = Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.UNKNOWN
-#: What an id, or a status, may be in the place of a text.
-NO_TEXTS: tuple[Any, ...] = (None, "", [], {}, [1], {"id": "x"}, True, "a\0b", "x" * 300)
-JUNK: dict[str, bytes] = {
-    "html": b"<!doctype html><html>OK</html>",
-    "plain text": b"OK",
-    "empty": b"",
-    "blanks": b" \r\n",
-    "list": b"[]",
-    "list of numbers": b"[0]",
-    "list of lists": b"[[]]",
-    "list of objects": b"[{}]",
-    "object": b"{}",
-    "null": b"null",
-    "text": b'"OK"',
-    "number": b"0",
-    "true": b"true",
-    "NUL": b"\0",
-    "deep": b"[" * 100_000,
-    "deep object": b'{"data":' * 50_000,
-    "huge number": b"9" * 5000,
-    "not a number": b"NaN",
-    "lone surrogate": b'{"id": "\\ud800"}',
-}
-#: Who takes an empty answer for a success, at which status: it is what it documents.
-EMPTY_IS_TAKEN = {("msgraph", 202), ("http+json", 202), ("http+json", 204)}
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
@@ -202,8 +177,8 @@ def test_no_id_is_made_of_what_is_none(one: Every) -> None:
     """F79: each value of the answer in turn is something else; nobody is said to be sent to by an id that is none."""
     whole = one.answered(one.asked())
     for wrong in (*NO_TEXTS, one.secret):
-        for spoilt in _spoilt(json.loads(whole.content), wrong) if whole.content else ():
-            receipt = read(one, replace(whole, content=json.dumps(spoilt).encode()))
+        for other in spoilt(json.loads(whole.content), wrong) if whole.content else ():
+            receipt = read(one, replace(whole, content=json.dumps(other).encode()))
             for result in receipt.results:
                 assert result.provider_id is None or (
                     result.provider_id.isprintable() and len(result.provider_id) < 256
@@ -213,18 +188,6 @@ def test_no_id_is_made_of_what_is_none(one: Every) -> None:
         for value in ("", "a\0b", one.secret, "x" * 300):
             receipt = read(one, replace(whole, headers={**whole.headers, name: value}))
             assert all(r.provider_id is None or r.provider_id.isprintable() for r in receipt.results)
-
-
-def _spoilt(value: Any, wrong: Any) -> list[Any]:
-    """The value with each one of its parts replaced."""
-    if isinstance(value, dict):
-        return [wrong, *[{**value, key: other} for key, item in value.items() for other in _spoilt(item, wrong)]]
-    if isinstance(value, list):
-        return [
-            wrong,
-            *[[*value[:n], other, *value[n + 1 :]] for n, item in enumerate(value) for other in _spoilt(item, wrong)],
-        ]
-    return [wrong]
 
 
 def test_a_redirect_is_not_followed(one: Every) -> None:
