@@ -107,6 +107,8 @@ LAYERS = {
     "gate.py": 3,
     "http.py": 3,
     "kept.py": 3,
+    "mail_log.py": 3,
+    "mail_log_sql.py": 3,
     "http_given.py": 3,
     "runtime.py": 3,
     "runtime_async.py": 3,

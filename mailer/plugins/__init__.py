@@ -12,6 +12,7 @@ BUILT_IN: dict[str, str] = {
     "list_unsubscribe": "ListUnsubscribe",
     "rate_limit": "RateLimit",
     "archive": "Archive",
+    "log": "Log",
     "router": "Router",
     "inline_images": "InlineImages",
     "css_inline": "CssInline",
