@@ -240,6 +240,8 @@ class _Connection:
         """Whether another request may follow; makes ready for it."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE or self.stream.closed:
             return False
+        if self._http.trailing_data != (b"", False):  # it would be taken for the answer to the next request
+            return False
         self._http.start_next_cycle()
         return True
 

@@ -108,6 +108,15 @@ def test_one_connection_serves_one_request_after_the_other(client: Client, relay
     assert relay.requests[-1].connection == 1
 
 
+def test_what_follows_an_answer_is_no_answer_to_the_next_request(client: Client) -> None:
+    """Both in one segment: nothing is left on the socket that would show it."""
+    one = r"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    first, second = (f"C: <bytes 10>\nS: bytes b'{said}'\nS: hold" for said in (f"{one}1{one}2", f"{one}3"))
+    with ScriptedServer(f"{first}\n---\n{second}") as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        assert [client.post(url).content for _ in range(2)] == [b"1", b"3"]
+
+
 def test_an_informational_answer_is_passed_over(client: Client, relay: FakeRelay) -> None:
     relay.next(Answer(raw=b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"))
     assert client.post(relay.base).status == 204
