@@ -89,9 +89,12 @@ class Response:
         return retry_after_seconds(self.headers.get("retry-after"), self.received_at)
 
     def json(self) -> Any:
-        """The body as JSON in UTF-8 (RFC 8259 section 8.1), whatever Content-Type says; None if it is none."""
+        """The body as JSON in UTF-8 (RFC 8259 section 8.1), whatever Content-Type says; None if it is none.
+
+        A byte order mark before it, as that section allows, is passed over.
+        """
         try:
-            return json.loads(self.content.decode("utf-8"))
+            return json.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
 

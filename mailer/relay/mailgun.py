@@ -27,7 +27,7 @@ from ..verdict import Scope
 from .batch import Alike, address_of, each_its_own, gathered, packed, to_all
 from .exchange import Request, Response
 from .form import Field, form_data
-from .letter import Letter, as_text, mailbox
+from .letter import Letter, as_text, mailbox, whole_second
 from .meaning import SETTINGS
 from .option import api
 from .places import Places
@@ -210,7 +210,7 @@ class Mailgun(Provider):
             yield from (Field(f"h:{name}", value) for name, value in letter.headers)
         yield from (Field("o:tag", tag) for tag in message.tags)
         if message.send_at is not None:
-            yield Field("o:deliverytime", format_datetime(message.send_at))
+            yield Field("o:deliverytime", format_datetime(whole_second(message.send_at)))
         for key, flag in (("o:tracking-opens", message.track_opens), ("o:tracking-clicks", message.track_clicks)):
             if flag is not None:
                 yield Field(key, _yes(flag))

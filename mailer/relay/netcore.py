@@ -18,7 +18,7 @@ from ..message import Message
 from ..receipt import Receipt
 from ..verdict import Scope
 from .exchange import Request, Response
-from .letter import Letter, base64_text, named, shown_as_html
+from .letter import Letter, base64_text, named, shown_as_html, whole_second
 from .provider import Junk, Provider, merged
 
 __all__ = ["Netcore"]
@@ -77,7 +77,7 @@ class Netcore(Provider):
         if message.tags:
             body["tags"] = list(message.tags)
         if message.send_at is not None:
-            body["schedule"] = int(message.send_at.timestamp())
+            body["schedule"] = int(whole_second(message.send_at).timestamp())
         return Request.json(
             f"{self.base}/mail/send", merged(body, message.provider_options, _TAKEN), {"api_key": self.token}
         )

@@ -189,7 +189,7 @@ class Provider:
         if message.provider_template is not None:
             its = "subject, text and html" if self.template_has_subject else "text and html"
             subject = message.subject if self.template_has_subject else ""
-            if subject or message.text or message.html or message.amp_html:
+            if subject or message.text or message.html or message.amp_html or message.alternatives:
                 yield "provider_template", f"brings its own {its}: give none beside it", False
 
     def refuse(self, letter: Letter) -> None:

@@ -24,7 +24,7 @@ from ..retry import MAX_RETRY_AFTER_S
 from ..verdict import Scope
 from .batch import Alike, gathered, packed
 from .exchange import Request, Response
-from .letter import Letter, as_text, base64_text, named
+from .letter import Letter, as_text, base64_text, named, whole_second
 from .places import Places
 from .provider import Junk, Provider, merged, yes_no
 
@@ -138,7 +138,7 @@ class SendGrid(Provider):
         if tags := [tag for tag in dict.fromkeys(message.tags) if len(tag) <= _MAX_CATEGORY][: self.limits.tags]:
             body["categories"] = tags
         if message.send_at is not None:
-            body["send_at"] = int(message.send_at.timestamp())
+            body["send_at"] = int(whole_second(message.send_at).timestamp())
         flags = {"click_tracking": message.track_clicks, "open_tracking": message.track_opens}
         if tracking := {key: {"enable": flag} for key, flag in flags.items() if flag is not None}:
             body["tracking_settings"] = tracking

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from relay_cases import ORDINARY, schema_errors
+from relay_cases import ORDINARY, WHEN, mail_of, message_of, schema_errors
 
 from mailer import Outcome
 from mailer.testing.provider_contract import PAIR, ProviderContract, answer
@@ -46,6 +47,14 @@ class ProviderChecks(ProviderContract):
 
     def faults(self, body: Any) -> list[str]:
         return [f for schema in self.schemas for f in schema_errors(self.schema_body(body), *schema, is_closed=True)]
+
+    def test_a_fraction_of_a_second_is_not_taken_for_less(self) -> None:
+        """Where whole seconds alone are taken, it goes at the next one, and never before its time."""
+        if not self.provider.features.send_at:
+            return
+        mails = [mail_of(message_of("schedule").with_(send_at=WHEN + timedelta(seconds=s))) for s in (0, 0.5)]
+        sharp, later = (self.body_of(self.provider.request(mail)) for mail in mails)
+        assert sharp != later
 
 
 def _main(name: str) -> None:

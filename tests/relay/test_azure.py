@@ -41,6 +41,8 @@ class TestAzure(ProviderChecks):
         "canceled": (answer(202, {"id": "m-1", "status": "Canceled", "error": None}), [R, R], None, "Canceled"),
         "a state of another kind": (answer(202, {"id": "m-1", "status": ["Running"]}), [U, U], ProtocolError, "no status"),
         "a state that is none": (answer(202, {"id": "m-1", "status": "Sent"}), [U, U], ProtocolError, "does not say that the mail is under way"),
+        "a state that is no text": (answer(202, {"id": "m-1", "status": ["Running"]}), [U, U], ProtocolError, "no status"),
+        "begun with a byte order mark": (answer(202, b'\xef\xbb\xbf{"id": "m-1", "status": "Running"}'), [A, A], None, "queued: Running"),
         "under way with an error": (answer(202, {"id": "m-1", "status": "Running", "error": {"code": "x"}}), [U, U], ProtocolError, "under way"),
         "no id": (answer(202, {"status": "Running"}), [U, U], ProtocolError, "gives no id"),
         "an id that is the key": (answer(202, {"id": KEY, "status": "Running"}), [U, U], ProtocolError, "id is none"),

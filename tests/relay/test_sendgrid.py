@@ -96,6 +96,8 @@ class TestSendGrid(ProviderChecks):
         assert (body["template_id"], body["personalizations"][0]["dynamic_template_data"]) == ("d-17", {"name": "Ann"})
         assert "content" not in body
         assert "subject" not in body
+        with pytest.raises(UnsupportedFeature, match="brings its own"):
+            RelayBackend(self.provider).left_out(mail_of(message.with_(alternatives=[("text/calendar", "BEGIN:")])))
         legacy = mail_of(message.with_(provider_template="17", context={}))
         assert self.body_of(self.provider.request(legacy))["template_id"] == "17"
         with pytest.raises(MessageError, match="named d-"):
