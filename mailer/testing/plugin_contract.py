@@ -155,24 +155,24 @@ class PluginContract:
                 hooks, plugins, name = mailer.wrapped.hooks, mailer.wrapped.plugins, self.plugin.name
                 own = [one for one in hooks.registered() if one.owner == name]
                 assert own, "it registers nothing"
-                assert isinstance(self._said(mailer, self.message()), (Receipt, MailerError))
+                self._said(mailer, self.message())
                 strays = [one.hook for one in hooks.registered() if one.owner != name and one.owner not in _names(self)]
                 assert strays == ["sending"], f"registered past the registry that it was given: {strays}"
                 plugins.deactivate(name)
                 left = [one.hook for one in hooks.registered() if one.owner == name]
                 assert left == [], f"left behind: {left}"
                 assert [one.owner for one in other.wrapped.hooks.registered()].count(name) == len(own)
-                assert isinstance(self._said(mailer, self.message()), (Receipt, MailerError))
+                self._said(mailer, self.message())
                 plugins.activate(name)
                 again = [one for one in hooks.registered() if one.owner == name]
                 assert [(one.hook, one.priority) for one in again] == [(one.hook, one.priority) for one in own]
-                assert isinstance(self._said(mailer, self.message()), (Receipt, MailerError))
+                self._said(mailer, self.message())
 
     def test_a_closed_mailer_may_be_used_and_closed_again(self) -> None:
         for face in self._each_face():
             with self._mailer(face) as mailer:
                 for _ in range(2):
-                    assert isinstance(self._said(mailer, self.message()), (Receipt, MailerError))
+                    self._said(mailer, self.message())
                     mailer.close()
 
     # --- filters ------------------------------------------------------------------------------------------------------

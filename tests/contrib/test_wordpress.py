@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import mailer
 from mailer import Attachment, ConfigError, Mailer, Message, Receipt
 from mailer.backends.memory import MemoryBackend
 from mailer.contrib.wordpress import AsyncWordPress, PHPMailer, WordPress, WPError, wp_mail
+from mailer.contrib.wordpress.arguments import HeaderLines
+from mailer.contrib.wordpress.hooks import HOOKS
 
 RECORDED = Path(__file__).parent.parent / "golden" / "wordpress_mail.jsonl"
 """What WordPress 6.1.9 said to calls 0-39: ``tests/real/test_wordpress_mail.py`` writes it and compares with it."""
@@ -179,6 +182,8 @@ def test_addresses_with_commas_and_quotes(shop: Shop) -> None:
     assert [address.name for address in (*sent.to, *sent.cc)] == ['Smith, Ann "A"', "Bob (B)", "", "Zoë"]
     assert sent.subject == "Grüße"
     shop.refused("to", to=["ann@example.org, bob@example.org"])  # an item is one
+    long = "=?a?q?" * 2000  # beyond what is read: it stands as it is
+    assert shop.sent(subject=long).subject == long
 
 
 def test_headers_that_are_fields_of_a_message(shop: Shop) -> None:
@@ -321,6 +326,29 @@ def test_hooks_run_in_their_order_and_before_the_mailers_own(shop: Shop) -> None
     shop.sent()
     own = ["message", "short_circuit", "mail", "sent"]
     assert order == [*WATCHED[: WATCHED.index("phpmailer_init") + 1], *own, "wp_mail_succeeded"]
+
+
+def test_every_hook_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "wordpress.md").read_text(encoding="utf-8")
+    table = page.partition("## Hooks")[2].partition("## What is different")[0]
+    assert [name for name in HOOKS if f"`{name}`" not in table] == []
+    places = [table.index(f"`{name}`") for name in HOOKS]
+    assert sorted(places[2:]) == places[2:], "in another order than they run"
+
+
+def test_long_headers_take_time_by_their_length() -> None:
+    """Four times the lines take about four times as long, not sixteen."""
+
+    def seconds(count: int) -> float:
+        text = "Content-Type: text/plain\n" + "boundary=x\n" * count + "A: b\n" + " c\n" * count
+        taken = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            HeaderLines.of(text)
+            taken.append(time.perf_counter() - begun)
+        return min(taken)
+
+    assert seconds(40_000) < 10 * seconds(10_000)
 
 
 def test_wp_mail_filter_changes_what_it_names(shop: Shop) -> None:

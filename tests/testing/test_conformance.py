@@ -229,6 +229,20 @@ SETTINGS = {"text": "The shop", "key": "s3cret-of-notes", "names": ["a"]}
 TestNotes = PluginContract.of(Notes, settings=SETTINGS, secrets=["s3cret-of-notes"])
 
 
+class Waits(Notes):
+    """Waits in its filter and its action."""
+
+    async def noted(self, message: Message, context: Context) -> Message:  # type: ignore[override]
+        await context.runtime.sleep(0)
+        return super().noted(message, context)
+
+    async def counted(self, context: Context) -> None:  # type: ignore[override]
+        await context.runtime.sleep(0)
+
+
+TestWaits = PluginContract.of(Waits, settings=SETTINGS, secrets=["s3cret-of-notes"], faces=["asyncio", "trio"])
+
+
 class Silent(Notes):
     __doc__ = None
 

@@ -16,6 +16,9 @@ from ...field import shown
 
 __all__ = ["HeaderLines", "decoded", "files", "mailboxes"]
 
+# More than any subject or name has: the standard library's reader takes time by the square of it.
+_MAX_DECODED = 10_000
+
 #: A file as it was given: a path, or what is attached already.
 Given = str | os.PathLike[str] | Attachment
 
@@ -25,7 +28,7 @@ def decoded(text: str) -> str:
 
     Its result is checked as anything else is: an encoded line break comes out as one, and is refused.
     """
-    if "=?" not in text:
+    if "=?" not in text or len(text) > _MAX_DECODED:
         return text
     try:
         return str(make_header(decode_header(text)))
@@ -156,28 +159,24 @@ def _lines(given: object) -> list[str]:
     if not given:
         return []
     if isinstance(given, str):
-        found: list[str] = []
-        for text in given.replace("\r\n", "\n").split("\n"):
-            if text[:1] in (" ", "\t") and text.strip() and found:
-                found[-1] += " " + text.strip()
-            elif text.strip():
-                found.append(text)
+        texts = given.replace("\r\n", "\n").split("\n")
     elif isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
         raise HeaderError(f"must be lines or a list of lines, not {type(given).__name__}", field="headers")
     else:
-        found = []
-        for one in given:
-            if not isinstance(one, str):
-                raise HeaderError(f"each must be a line, not {type(one).__name__}", field="headers")
-            if one.strip():
-                found.append(one.strip())
-    whole: list[str] = []
-    for text in found:
-        if ":" not in text and "boundary=" in text.lower() and whole:  # on a line of its own, as WordPress takes it
-            whole[-1] += "; " + text.strip().lstrip("; ")
+        texts = list(given)
+    lines: list[list[str]] = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise HeaderError(f"each must be a line, not {type(text).__name__}", field="headers")
+        if not (bare := text.strip()):
+            continue
+        if lines and isinstance(given, str) and text[0] in " \t":
+            lines[-1].append(f" {bare}")
+        elif lines and ":" not in bare and "boundary=" in bare.lower():  # on a line of its own, as WordPress takes it
+            lines[-1].append("; " + bare.lstrip("; "))
         else:
-            whole.append(text)
-    return whole
+            lines.append([bare])
+    return ["".join(parts) for parts in lines]
 
 
 def _sender(value: str, known: tuple[str, str]) -> tuple[str, str]:

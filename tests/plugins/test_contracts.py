@@ -1,0 +1,53 @@
+"""Every built-in plug-in by the contract that ships for authors."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailer.plugins import BUILT_IN
+from mailer.plugins.log import Log
+from mailer.testing.conformance import PluginContract
+
+SEED = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+SECRET = "4f0d6a1c3b9e8d7f2a5c6b1e0d9f8a7b"
+#: Name -> settings with which it works, and what else the contract is told; of others, which need none, nothing.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "dkim": ({"domain": "example.com", "selector": "s1", "key": SEED}, {"secrets": [SEED]}),
+    "suppression": ({"events": ["bounced"]}, {}),
+    "redirect": ({"to": ["stage@example.com"], "allow": ["@example.net"], "allow_pattern": ".*@example\\.com"}, {}),
+    "list_unsubscribe": (
+        {"url": "https://example.com/u", "secret": SECRET, "mailto": "u@example.com", "several": "skip"},
+        {"secrets": [SECRET]},
+    ),
+    "rate_limit": ({"rate": "100000/s", "per_domain": "100000/s", "count": "mails"}, {}),
+    "archive": ({"url": "null:", "to": "archive@example.com"}, {}),
+    "router": ({"rules": [{"tag": ["news"], "backend": ["null:"]}]}, {}),
+    "inline_images": ({"hosts": ["cdn.example.com"], "failed": "error"}, {}),
+    "css_inline": ({"keep_style_tags": True}, {}),
+}
+
+
+def _contract(name: str) -> type[PluginContract]:
+    settings, more = CASES.get(name, ({}, {}))
+    plugin = getattr(importlib.import_module(f"mailer.plugins.{name}"), BUILT_IN[name])
+    return PluginContract.of(plugin, settings=settings, **more)
+
+
+for _name in BUILT_IN.keys() - {"log"}:
+    globals()[f"Test{BUILT_IN[_name]}"] = _contract(_name)
+
+
+class TestLog(PluginContract):
+    plugin = Log
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.settings = {"path": str(tmp_path / "log.db")}  # type: ignore[misc]  # each test has a file of its own
+
+
+def test_no_case_is_of_a_plugin_that_there_is_not() -> None:
+    assert set(CASES) <= set(BUILT_IN)
