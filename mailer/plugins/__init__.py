@@ -13,6 +13,7 @@ BUILT_IN: dict[str, str] = {
     "rate_limit": "RateLimit",
     "archive": "Archive",
     "log": "Log",
+    "alerts": "Alerts",
     "router": "Router",
     "inline_images": "InlineImages",
     "css_inline": "CssInline",
