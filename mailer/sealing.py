@@ -42,9 +42,12 @@ class Sealer:
 
     async def render(self, message: Message, context: Context) -> Message:
         """The message with its From, rendered and filtered: what is composed, but for the ``headers`` filter."""
-        message = await self._rendered(message, context)
+        given, message = message, await self._rendered(message, context)
         if self._hooks.listens("message"):
-            message = await self._hooks.apply("message", message, knowing(context, message=message), Message)
+            # The only place where a filter can learn that the app wants no text part, which is None by now.
+            unwanted = given.text is False  # type: ignore[comparison-overlap]  # until it is rendered
+            known = message.with_(text=False) if unwanted else message
+            message = await self._hooks.apply("message", message, knowing(context, message=known), Message)
         return message
 
     async def _rendered(self, message: Message, context: Context) -> Message:

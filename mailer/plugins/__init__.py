@@ -17,4 +17,8 @@ BUILT_IN: dict[str, str] = {
     "router": "Router",
     "inline_images": "InlineImages",
     "css_inline": "CssInline",
+    "markdown": "Markdown",
+    "text_part": "TextPart",
+    "footer": "Footer",
+    "subject_prefix": "SubjectPrefix",
 }
