@@ -42,6 +42,7 @@ LAYERS = {
     "twin.py": 1,
     "verdict.py": 1,
     # 2: pure logic
+    "allowed.py": 2,
     "dkim.py": 2,
     "dkim_key.py": 2,
     "dkim_relaxed.py": 2,

@@ -21,4 +21,5 @@ BUILT_IN: dict[str, str] = {
     "text_part": "TextPart",
     "footer": "Footer",
     "subject_prefix": "SubjectPrefix",
+    "allow_list": "AllowList",
 }

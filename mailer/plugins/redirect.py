@@ -8,10 +8,10 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from .. import header
 from ..address import Address
+from ..allowed import Allowed, plain
 from ..errors import AddressError
 from ..hooks import Hooks
 from ..hookspecs import ONE_EACH, Context
-from ..linear_pattern import LinearPattern
 from ..mail import Mail
 from ..merge import has_merge
 from ..message import Message
@@ -38,23 +38,17 @@ class RedirectSettings(PluginSettings):
         None, description="The same by a regular expression that the whole address must match."
     )
     _inboxes: tuple[Address, ...] = PrivateAttr(())
-    _pattern: LinearPattern | None = PrivateAttr(None)
-    _domains: frozenset[str] = PrivateAttr(frozenset())
-    _mailboxes: frozenset[str] = PrivateAttr(frozenset())
+    _allowed: Allowed = PrivateAttr(Allowed(()))
 
     @model_validator(mode="after")
     def _read(self) -> RedirectSettings:
         if not self.to:
             raise ValueError("to: names no inbox")
-        self._inboxes = tuple(_address(one, "to") for one in self.to)
-        domains = [one for one in self.allow if one.startswith("@")]
-        self._domains = frozenset(_address(f"all{one}", "allow").key[1] for one in domains)
-        self._mailboxes = frozenset(_plain(_address(one, "allow")) for one in self.allow if one not in domains)
-        if self.allow_pattern is not None:
-            try:
-                self._pattern = LinearPattern(self.allow_pattern)
-            except ValueError as error:
-                raise ValueError(f"allow_pattern: {error}") from None
+        try:
+            self._inboxes = tuple(Address.parse(one) for one in self.to)
+        except AddressError as error:
+            raise ValueError(f"to: {error}") from None
+        self._allowed = Allowed(self.allow, self.allow_pattern)
         return self
 
     @property
@@ -64,35 +58,7 @@ class RedirectSettings(PluginSettings):
 
     def lets_through(self, address: Address) -> bool:
         """Whether mail to this address is real: an inbox, or allowed."""
-        plain = _plain(address)
-        return (
-            plain in self._mailboxes
-            or address.key[1] in self._domains
-            or any(plain == _plain(inbox) for inbox in self._inboxes)
-            or (self._pattern is not None and any([self._pattern.matches(form) for form in _spellings(plain)]))
-        )
-
-
-def _plain(address: Address) -> str:
-    """What is compared: no name, the domain in A-labels, in lower case."""
-    return address.ascii.lower()
-
-
-def _spellings(plain: str) -> tuple[str, ...]:
-    """The address with its domain in A-labels and in U-labels: a pattern may have either."""
-    local, _, domain = plain.rpartition("@")
-    if "xn--" not in domain:
-        return (plain,)
-    import idna  # its tables are large and few addresses need them
-
-    return (plain, f"{local}@{idna.decode(domain)}")
-
-
-def _address(text: str, setting: str) -> Address:
-    try:
-        return Address.parse(text)
-    except AddressError as error:
-        raise ValueError(f"{setting}: {error}") from None
+        return address in self._allowed or any(plain(address) == plain(inbox) for inbox in self._inboxes)
 
 
 class Redirect(Plugin[RedirectSettings]):
