@@ -37,6 +37,8 @@ _OWN = frozenset({_METADATA.lower(), _SANDBOX.lower(), "idempotencykey", "sender
 _MAX_NAME = 70
 _LISTS = ("to", "cc", "bcc")
 _BATCH_BYTES = 20_000_000  # variables take 1 MB in all
+# RFC 5322 section 3.2.3. Of a name with one of these and what is not ASCII, it sends nothing; an encoded word it does.
+_SPECIAL = re.compile(r'[()<>\[\]:;@\\,."]')
 _EVALUATED = re.compile(r"\{[{%]")
 
 
@@ -67,8 +69,15 @@ class Brevo(Provider):
         everybody = (*message.from_, *message.reply_to, *letter.to, *letter.cc, *letter.bcc)
         if any(len(address.name) > _MAX_NAME for address in everybody):
             yield "names", f"of more than {_MAX_NAME} characters are cut by {self.name}", True
+        elif any(_SPECIAL.search(a.name) and not _SPECIAL.search(_name(a)) and "=?" not in _name(a) for a in everybody):
+            yield "names", f"of such length, with punctuation beside what is not ASCII, lose that by {self.name}", True
         if own := sorted({name for name, _ in letter.headers if name.lower() in _OWN}):
             yield "headers", f"{', '.join(own)} are instructions to {self.name}: use its options", False
+        # It undoes encoded words, and JSON's escapes, before it sends: seen by django-anymail's makers.
+        if raw := sorted({name for name, value in letter.headers if name.lower() not in _OWN and not value.isascii()}):
+            yield "headers", f"({', '.join(raw)}) are sent by {self.name} as they are, not in ASCII", True
+        if "\\u" in json.dumps(dict(letter.metadata), default=str):
+            yield "metadata", f"is sent by {self.name} as it is, not in ASCII", True
         if message.provider_template is None and _EVALUATED.search(f"{message.subject} {message.text or ''}"):
             yield (
                 "text",
@@ -228,7 +237,16 @@ def _said(message: Message) -> dict[str, Any]:
 
 
 def _named(address: Address) -> dict[str, str]:
-    return {key: value[:_MAX_NAME] if key == "name" else value for key, value in named(address).items()}
+    return {key: _name(address) if key == "name" else value for key, value in named(address).items()}
+
+
+def _name(address: Address) -> str:
+    """The name in a form that arrives: an encoded word (RFC 2047) where it would be lost, if there is room for it."""
+    name = address.name[:_MAX_NAME]
+    if name.isascii() or not _SPECIAL.search(name):
+        return name
+    encoded = " ".join(header.phrase(name))
+    return encoded if len(encoded) <= _MAX_NAME else " ".join(_SPECIAL.sub(" ", name).split())
 
 
 def _template_id(name: str) -> int:

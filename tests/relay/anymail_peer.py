@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from email import encoders
-from email.header import decode_header, make_header
 from email.mime.base import MIMEBase
 from email.utils import getaddresses
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ class Asked(NamedTuple):
     Attributes:
         line: Method and URL.
         auth: Header -> value, of those that may hold a credential.
-        body: JSON, or the fields of a form: name -> its values; a file is its name and content.
+        body: JSON, or the fields of a form: name -> its values; a file is its name, content and type.
     """
 
     line: str
@@ -181,9 +180,16 @@ def _form(headers: Mapping[str, str], content: bytes) -> dict[str, list[Any]]:
         for name, value in parse_qsl(content.decode(), keep_blank_values=True):
             fields.setdefault(name, []).append(value)
         return fields
-    for name, value, filename in RelayRequest("POST", "/", headers, content).form:
-        fields.setdefault(name, []).append(value if filename is None else [filename, value.hex()])
+    boundary = headers["content-type"].partition("boundary=")[2].encode()
+    types = [_PART_TYPE.search(part.partition(b"\r\n\r\n")[0]) for part in content.split(b"--" + boundary)[1:-1]]
+    parts = zip(RelayRequest("POST", "/", headers, content).form, types, strict=True)
+    for (name, value, filename), kind in parts:
+        is_file = filename is not None and isinstance(value, bytes)
+        fields.setdefault(name, []).append([filename, value.hex(), kind and kind[1].decode()] if is_file else value)
     return fields
+
+
+_PART_TYPE = re.compile(rb"content-type: *([^\r\n]*)", re.IGNORECASE)
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -208,5 +214,5 @@ def _read(value: Any) -> Any:
         return value
     text = value
     if "@" in text and (pairs := getaddresses([text])) and all("@" in address for _, address in pairs):
-        return [(str(make_header(decode_header(name))), address) for name, address in pairs]
+        return pairs
     return re.sub(r'; charset="([a-z0-9-]+)"', r"; charset=\1", text)

@@ -134,3 +134,34 @@ def test_versions_lend_each_other_no_variables() -> None:
     body = loads(Brevo(TOKEN).batch_request(alike).content)
     assert body["params"] == {"name": "all"}
     assert all("params" not in version for version in body["messageVersions"])
+
+
+def test_what_is_not_ascii_arrives_or_is_noted() -> None:
+    """A name with punctuation beside it is dropped there unless it is encoded; headers are sent as they are."""
+    from email.header import decode_header, make_header
+    from json import loads
+
+    backend = RelayBackend(Brevo(TOKEN))
+
+    def said(name: str) -> tuple[str, list[str]]:
+        mail = mail_of(message_of("html").with_(to=[(name, "ann@example.org")]))
+        notes = [note.split()[0] for note in backend.left_out(mail)]
+        return loads(backend.provider.request(mail).content)["to"][0]["name"], notes
+
+    for name in ("Müller, Shop", 'Zoë "Z"', "Ann (Köln)", "a.b ü"):
+        word, notes = said(name)
+        assert word.isascii()
+        assert str(make_header(decode_header(word))) == name
+        assert len(word) <= 70
+        assert notes == []
+    for name in ("Müller Shop", "Shop, Inc.", "注文"):  # which it encodes, and quotes, itself
+        assert said(name) == (name, [])
+    long = "Größe, " * 9  # an encoded word has no room in 70 characters, and half of one is none
+    assert said(long.strip()) == (("Größe " * 9).strip(), ["names"])
+
+    for fields, field in (({"headers": {"X-Note": "größer"}}, "headers"), ({"metadata": {"a": "ü"}}, "metadata")):
+        mail = mail_of(message_of("html").with_(**fields))
+        assert [note.split()[0] for note in backend.left_out(mail)] == [field]
+    backend.unsupported = "error"
+    with pytest.raises(UnsupportedFeature, match="X-Note"):
+        backend.left_out(mail_of(message_of("html").with_(headers={"X-Note": "größer"})))
