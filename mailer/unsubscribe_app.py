@@ -196,11 +196,7 @@ class UnsubscribeApp:
     def wsgi(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The WSGI app."""
         method = environ["REQUEST_METHOD"]
-        body = b""
-        if method == "POST":
-            length = environ.get("CONTENT_LENGTH") or "0"
-            asked = int(length) if length.isascii() and length.isdigit() and len(length) < 10 else 0
-            body = environ["wsgi.input"].read(min(asked, _MAX_BODY + 1))
+        body = _body(environ) if method == "POST" else b""
         page = self.looked_at(method, environ.get("PATH_INFO", ""), environ.get("CONTENT_TYPE", ""), body)
         if page.name == "done" and page.unsubscription is not None:
             try:
@@ -213,6 +209,19 @@ class UnsubscribeApp:
                 page = self._failed(page, error)
         start_response(f"{page.status} {_REASONS[page.status]}", page.fields)
         return [b"" if method == "HEAD" else page.body]
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    """What is read of it: of one whose length nobody says all that there is, if the server says that it ends it."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not length:
+        left = _MAX_BODY + 1 if environ.get("wsgi.input_terminated") else 0
+    else:
+        left = min(int(length), _MAX_BODY + 1) if length.isascii() and length.isdigit() and len(length) < 10 else 0
+    body = b""
+    while left > len(body) and (part := environ["wsgi.input"].read(left - len(body))):
+        body += part
+    return body
 
 
 _REASONS = {
@@ -262,7 +271,7 @@ def _is_one_click(content_type: str, body: bytes) -> bool:
     pairs: list[tuple[str, str]] = []
     try:
         if kind == "application/x-www-form-urlencoded":
-            pairs = parse_qsl(body.decode("ascii"), max_num_fields=20)
+            pairs = parse_qsl(body.decode("ascii").rstrip("\r\n"), max_num_fields=20)
         elif kind == "multipart/form-data" and content_type.isprintable():
             read = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("ascii") + b"\r\n\r\n" + body)
             for part in read.get_payload() if read.is_multipart() else ():

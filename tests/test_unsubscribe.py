@@ -240,17 +240,33 @@ def test_one_click_unsubscribes(call):
         b'--xyz\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--xyz--\r\n',
         "multipart/form-data; boundary=xyz",
     )
-    for body, kind in ((ONE_CLICK, FORM), (ONE_CLICK, f"{FORM}; charset=utf-8"), multipart):
+    forms = ((ONE_CLICK, FORM), (ONE_CLICK, f"{FORM}; charset=utf-8"), (ONE_CLICK + b"\r\n", FORM), multipart)
+    for body, kind in forms:
         status, headers, text = call(app, "POST", path_of(list_name="news"), body, kind)
         assert status == 200
         assert "You are unsubscribed" in text
         assert "Location" not in headers
         assert "Set-Cookie" not in headers
-    assert len(told.events) == 3
+    assert len(told.events) == 4
     event = told.events[0]
     assert (event.kind, event.recipient, event.tags) == (EventKind.UNSUBSCRIBED, ANN, ("news",))
     assert event.time is not None
     assert event.time.timestamp() == NOW
+
+
+@pytest.mark.parametrize(("ends_it", "status"), [(True, 200), (False, 400)])
+def test_a_body_whose_length_nobody_says_is_read_where_the_server_ends_it(ends_it: bool, status: int) -> None:
+    class Dripping(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size or 0, 7))
+
+    told, said = Told(), []
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": path_of(), "CONTENT_TYPE": FORM}
+    environ |= {"wsgi.input": Dripping(ONE_CLICK), "wsgi.input_terminated": ends_it}
+    app = UnsubscribeApp(LINKS, told, clock=lambda: NOW)
+    b"".join(app.wsgi(environ, lambda status, headers: said.append(status)))
+    assert said[0].startswith(str(status))
+    assert len(told.events) == (status == 200)
 
 
 @MOUNTED
