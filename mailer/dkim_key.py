@@ -230,7 +230,8 @@ def _read(text: str | bytes) -> Any:
     text = text.strip().replace("\\r", "").replace("\\n", "\n")
     if "ENCRYPTED" in text:
         raise _wrong("it is encrypted: take its passphrase off with 'openssl pkey -in FILE'")
-    armour = _ARMOUR.search(text)
+    found = list(_ARMOUR.finditer(text))  # a certificate, or parameters, may stand before it
+    armour = next((one for one in found if "PRIVATE KEY" in one[1]), found[0] if found else None)
     kinds = _kinds()
     try:
         if armour is not None:

@@ -203,7 +203,7 @@ def read_plugin_settings(name: str, model: type[M], given: Mapping[str, Any]) ->
         return model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = "; ".join(f"{_where(name, problem['loc'], origins)}: {_said(problem['msg'])}" for problem in found)
+        problems = "; ".join(f"{_where(name, one['loc'], origins)}: {_said(one['type'], one['msg'])}" for one in found)
     raise ConfigError(problems)  # a new one: the chain behind it has the values
 
 
@@ -214,7 +214,9 @@ def _where(name: str, location: tuple[int | str, ...], origins: Mapping[str, str
     return ".".join((where, *map(str, location[1:])))
 
 
-def _said(text: str) -> str:
+def _said(kind: str, text: str) -> str:
+    if kind == "extra_forbidden":  # in a table within the settings; of the settings themselves that is known before
+        return "there is no such setting"
     return text.removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 

@@ -487,6 +487,7 @@ def private_forms(key: DkimKey) -> dict[str, str]:
         "blanks": pem.replace("\n", " "),
         "indented": "  " + pem.replace("\n", "\n    "),
         "with a comment": "My key\n" + pem + "\n",
+        "behind its certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n" + pem,
         "base64": b64encode(der).decode(),
     }
     if key.algorithm == "rsa-sha256":

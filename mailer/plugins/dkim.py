@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, InstanceOf, PrivateAttr, SecretStr, model_validator
+from pydantic import Field, InstanceOf, PlainValidator, PrivateAttr, SecretStr, model_validator
 
 from ..dkim import DkimKey, DkimSigner
 from ..envelope import Envelope
@@ -16,6 +16,7 @@ from ..hooks import Hooks
 from ..hookspecs import Context
 from ..mail import Content, Mail
 from ..plugin import Plugin, PluginSettings
+from ..plugin_settings import read_plugin_settings
 from ..ready_made import ascii_headers, seven_bit
 from ..sources import Found
 
@@ -57,10 +58,22 @@ class DkimKeySettings(PluginSettings):
         return DkimKey.parse(self.domain, self.selector, text, senders=self.senders or None)
 
 
+def _key(given: object) -> DkimKeySettings | DkimKey:
+    """One of ``keys``; a table is read as those of a plug-in are."""
+    if isinstance(given, (DkimKeySettings, DkimKey)):
+        return given
+    if not isinstance(given, Mapping):
+        raise ValueError("must be a table of settings, or a DkimKey")
+    try:
+        return read_plugin_settings("dkim.keys", DkimKeySettings, given)
+    except ConfigError as error:
+        raise ValueError(str(error).replace("plugins.dkim.keys.", "")) from None  # what is read says where it stood
+
+
 class DkimSettings(DkimKeySettings):
     """Settings of ``dkim``: one key in the first five, or several below ``keys``."""
 
-    keys: tuple[Annotated[DkimKeySettings | InstanceOf[DkimKey], Field(union_mode="left_to_right")], ...] = Field(
+    keys: tuple[Annotated[InstanceOf[DkimKeySettings] | InstanceOf[DkimKey], PlainValidator(_key)], ...] = Field(
         (), description="Several keys: tables of the settings above, or `DkimKey` objects."
     )
     headers: tuple[str, ...] = Field((), description="Further header fields to sign, where they stand.")

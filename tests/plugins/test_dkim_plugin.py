@@ -317,7 +317,7 @@ def test_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("MAILER_PLUGINS__DKIM__SELECTOR", "r2026")
     monkeypatch.setenv("MAILER_PLUGINS__DKIM__KEY_FILE", "dkim.pem")
     monkeypatch.setenv("MAILER_PLUGINS__DKIM__HEADERS", "X-One, X-Two")
-    more = [{"domain": "example.com", "selector": "e2026", "key": SEED}]
+    more = [{"domain": "example.com", "selector": "e2026", "key": SEED, "senders": "example.com, example.net"}]
     monkeypatch.setenv("MAILER_PLUGINS__DKIM__KEYS", json.dumps(more))
     content = bytes(Mailer().compose(hello(headers={"X-Two": "2"})).content)
     first, second = signatures(content)
@@ -344,8 +344,9 @@ def test_a_wrong_setting_is_told_at_the_start_without_its_value(tmp_path: Path) 
         ({**named, "key": pem, "unmatched": "ignore"}, "unmatched"),
         ({**named, "key": pem, "domian": "x"}, "did you mean 'domain'"),
         ({**named, "key": pem, "keys": [{**named, "key": pem}]}, "given twice"),
-        ({"keys": [{**named, "key": pem, "kye": 1}]}, "kye"),
-        ({"keys": [7]}, "keys"),
+        ({"keys": [{**named, "key": pem}, {"kye": 1}]}, r"keys\.1: kye: there is no such setting; did you mean 'key'"),
+        ({"keys": [{**named, "key": 7}]}, r"keys\.0: key: must be a valid string"),
+        ({"keys": [7]}, r"keys\.0: must be a table of settings, or a DkimKey"),
     ]:
         for make in (lambda t=table: Dkim(t), lambda t=table: Mailer("memory:", plugins={"dkim": t})):
             with pytest.raises(ConfigError, match=said) as caught:
