@@ -93,7 +93,7 @@ def check(name: str | None, resolver: str | None, as_json: bool) -> None:
 
     The keys are those of the settings. Exits with 78 if one is not published, or not as it is.
     """
-    with mailer_of(None, name) as mailer:
+    with mailer_of(None, name, needs_url=False) as mailer:
         if "dkim" not in mailer.plugins:
             raise ConfigError("the plug-in dkim is not on: there are no keys (MAILER_PLUGINS, or a table plugins.dkim)")
         keys = mailer.plugins["dkim"].settings.signer().keys

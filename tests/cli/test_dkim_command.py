@@ -112,6 +112,13 @@ def test_keys_that_are_published_are_ok(tmp_path: Path) -> None:
     assert out == "ok  s1._domainkey.example.com\nok  s2._domainkey.example.com\n"
 
 
+def test_it_needs_no_backend(tmp_path: Path) -> None:
+    settings_file(tmp_path, KEY)
+    file = tmp_path / "mailer.toml"
+    file.write_text(file.read_text().replace('url = "null:"\n', ""))
+    assert asked(tmp_path, published(KEY))[0] == 0
+
+
 def test_one_that_is_not_is_told_with_what_to_publish(tmp_path: Path) -> None:
     settings_file(tmp_path, KEY, SECOND)
     code, out, err = asked(tmp_path, published(SECOND))
