@@ -15,6 +15,8 @@ __all__ = ["LinearPattern"]
 _MAX_STEPS = 2000
 _ATOM = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[^\W\d_]|\\\W|[^\\\[\]()|*+?{}^$]", re.DOTALL)
 _COUNT = re.compile(r"\{(\d{0,4})(?:(,)(\d{0,4}))?\}")
+#: The pattern, between what would say that the whole text is meant; a ``$`` or ``Z`` behind an odd backslash is itself.
+_WHOLE = re.compile(r"(?:\(\?i\))?(?:\^|\\A)?((?:[^\\]|\\.)*?)(?:\$|\\Z)?", re.DOTALL)
 _CLASSES = frozenset("dDsSwW")
 
 # A step: what one character must match and then the next step; or steps to go on at, without a character.
@@ -25,7 +27,8 @@ class LinearPattern:
     r"""A pattern that a whole text matches or not, upper and lower case alike.
 
     Literals, ``.``, ``[...]``, ``\d \w \s`` and their opposites, ``( )``, ``(?: )``, ``|``, ``* + ?`` and ``{n,m}``. As
-    the whole text is matched, ``^`` in front and ``$`` at the end are allowed and mean nothing.
+    the whole text is matched, in any case, ``(?i)``, ``^`` or ``\A`` in front and ``$`` or ``\Z`` at the end may
+    stand and mean nothing.
 
     Raises:
         ValueError: It is no pattern, has something else in it, or is too large.
@@ -78,9 +81,8 @@ class _Compiler:
     """Writes a pattern as steps; each piece begins at its first and ends behind its last."""
 
     def __init__(self, text: str) -> None:
-        self._text = text.removeprefix("^")
-        if self._text.endswith("$") and not self._text.endswith("\\$"):
-            self._text = self._text[:-1]
+        found = _WHOLE.fullmatch(text)
+        self._text = text if found is None else found[1]
         self._position = 0
 
     def steps(self) -> list[_Step]:
@@ -90,7 +92,10 @@ class _Compiler:
         return made
 
     def _fault(self) -> ValueError:
-        return ValueError(f"has {self._text[self._position :][:10]!r}, which is not known here")
+        return ValueError(
+            f"has {self._text[self._position :][:10]!r}, which is not known here, for it may take any time: "
+            r"there are . [...] \d \w \s ( ) (?: ) | * + ? {n,m}"
+        )
 
     def _at(self, text: str) -> bool:
         if self._text.startswith(text, self._position):

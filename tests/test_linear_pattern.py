@@ -55,7 +55,8 @@ def test_patterns_that_blow_others_up_take_linear_time(pattern):
 
 
 def test_the_whole_text_must_match():
-    for pattern in (r".+@example\.com", r"^.+@example\.com$"):
+    whole = r".+@example\.com"
+    for pattern in (whole, rf"^{whole}$", rf"\A{whole}\Z", rf"(?i){whole}", rf"(?i)^{whole}"):
         made = LinearPattern(pattern)
         assert made.matches("Ann@Example.com")
         for text in ("a@example.com.evil.test", "a@example.com\n", "a@exampleXcom", "@example.com", "a@example.co"):
@@ -63,6 +64,7 @@ def test_the_whole_text_must_match():
     assert LinearPattern("a|b").matches("b")
     assert not LinearPattern("a|b").matches("ab")
     assert LinearPattern(r"a\$").matches("a$")
+    assert LinearPattern(r"a\\$").matches("a\\")
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,12 @@ def test_the_whole_text_must_match():
     [
         "(?=a)b",
         "(?<!a)b",
-        "(?i)a",
+        "(?s)a",
         "(?P<x>a)",
         r"(a)\1",
         r"\bfoo",
-        r"\Aa",
+        r"a\A",
+        r"\Za",
         r"\x41",
         "a*+",
         "a$b",
