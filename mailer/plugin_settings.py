@@ -70,8 +70,9 @@ class PluginChoice:
         """Read what a mailer or a setting was given.
 
         Args:
-            given: Names parted by commas, or "none"; one class or plug-in, or a list of names, classes and plug-ins; or
-                a mapping of name to settings (None and True are no settings), all of which are on.
+            given: Names parted by commas or as a list of JSON, or "none"; one class or plug-in, or a list of names,
+                classes and plug-ins; or a mapping of name to settings (None and True are no settings), all of which
+                are on.
 
         Raises:
             ConfigError: It is none of these.
@@ -90,8 +91,7 @@ class PluginChoice:
         if isinstance(given, Plugin) or (isinstance(given, type) and issubclass(given, Plugin)):
             given = [given]
         if isinstance(given, str):
-            given = "" if given.strip().lower() == "none" else given
-            given = [name for one in given.split(",") if (name := one.strip())]
+            given = _names(given)
         if not isinstance(given, Iterable) or isinstance(given, (bytes, bytearray)):
             raise ConfigError(f"plugins: must be names, a list or a table, not {type(given).__name__}")
         wanted: list[Any] = []
@@ -151,6 +151,23 @@ class PluginChoice:
         if any(self.tables.values()) or not all(isinstance(one, str) for one in self.wanted):
             raise TypeError("settings of plug-ins may be credentials and are not pickled: read them in that process")
         return (PluginChoice, (self.wanted, {}))
+
+
+def _names(text: str) -> list[Any]:
+    """What a string lists. What is wrong with it is told without it: it may be the settings of a plug-in."""
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            names = json.loads(text)
+        except ValueError:
+            names = None
+        if isinstance(names, list):
+            return names
+        raise ConfigError(
+            "plugins: names parted by commas, or a list of JSON; a plug-in's settings stand below its name: "
+            "MAILER_PLUGINS__NAME__SETTING, [plugins.name] in mailer.toml, or a mapping"
+        )
+    text = "" if text.strip().lower() == "none" else text
+    return [name for one in text.split(",") if (name := one.strip())]
 
 
 def _name(name: object) -> str:

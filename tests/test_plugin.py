@@ -321,6 +321,7 @@ def test_a_folder_that_is_not_there_is_named():
     ("plugins", "wanted", "tables"),
     [
         ("a, b-c,", ["a", "b_c"], {}),
+        (' ["a", "b-c"]', ["a", "b_c"], {}),
         (["a", "b"], ["a", "b"], {}),
         ({"a": {}, "b": {"x": 1}}, ["a", "b"], {"a": {}, "b": {"x": 1}}),
     ],
@@ -329,6 +330,17 @@ def test_the_setting_is_names_or_tables(plugins, wanted, tables):
     choice = Settings({"plugins": plugins}).plugins
     assert list(choice.names) == wanted
     assert choice.tables == tables
+
+
+@pytest.mark.parametrize("text", ['{"footer": {"text": "%s"}}', '{"footer": "%s"', '["%s"'])
+def test_a_string_of_json_that_is_no_list_of_names_is_told_without_it(text, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAILER_URL", "null:")
+    monkeypatch.setenv("MAILER_PLUGINS", text % SECRET)
+    with pytest.raises(ConfigError) as caught:
+        Mailer()
+    assert "MAILER_PLUGINS__NAME__SETTING" in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 def test_names_and_tables_of_all_sources_come_together(monkeypatch, tmp_path):
