@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -57,6 +58,20 @@ class _Answering(MemoryBackend):
         known = {outcome.value: outcome for outcome in Outcome}
         results = [replace(one, outcome=known.get(one.address.local, one.outcome)) for one in receipt.results]
         return receipt.with_(results=tuple(results))
+
+
+class _StuckOnce(_Answering):
+    """Never answers the first mail. Knows when it has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: anyio.Event | None = None
+
+    async def send(self, mail: Mail) -> Receipt:
+        if self.begun is not None and not self.begun.is_set():
+            self.begun.set()
+            await anyio.sleep_forever()
+        return await super().send(mail)
 
 
 class PluginContract:
@@ -232,6 +247,24 @@ class PluginContract:
                     assert sum(mailer.hooks.errors.values()) == 0, f"an action raised: {dict(mailer.hooks.errors)}"
             assert ended[0] == ended[1], "an action changed a result"
 
+    def test_a_mail_cut_short_does_no_lasting_harm(self) -> None:
+        """Cancelled while the backend has it: the hooks hear of it once, and the next mail goes as ever."""
+        for face in self._each_face():
+            if not face.is_async:
+                continue  # what cuts a blocking send short ends the program
+            backend = _StuckOnce()
+            with self._mailer(face, backend) as mailer:
+                told: list[str] = []
+                for name in ("sent", "deferred", "rejected", "unknown"):
+                    mailer.hooks.add_action(name, functools.partial(_note, told, name))
+                face.run(_cancelled, mailer, backend, self.message())
+                assert len(told) <= 1, f"told {told} of one mail that was cut short"
+                before = len(backend.mails)
+                said = self._said(mailer, self.message())
+                assert isinstance(said, Receipt), said
+                assert said.skipped is not None or len(backend.mails) > before, "the next mail was not sent"
+                assert sum(mailer.hooks.errors.values()) == 0, dict(mailer.hooks.errors)
+
     # --- what must not get in, or out ---------------------------------------------------------------------------------
 
     def test_no_value_of_a_message_becomes_a_header_or_a_recipient(self) -> None:
@@ -288,6 +321,25 @@ def _names(contract: PluginContract) -> set[str]:
 
 def _note(told: list[str], name: str, context: Any) -> None:
     told.append(name)
+
+
+async def _cancelled(mailer: PlainMailer, backend: _StuckOnce, message: Message) -> None:
+    """Send, and give up as soon as the backend has the mail; or it ends before."""
+    begun = backend.begun = anyio.Event()
+
+    async def send() -> None:
+        try:
+            await mailer.wrapped.send(message)
+        except MailerError:
+            pass  # it is refused: there is nothing to be cut short
+        finally:
+            begun.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(send)
+        with anyio.fail_after(10):
+            await begun.wait()
+        group.cancel_scope.cancel()
 
 
 def _end(said: Receipt | MailerError) -> Any:

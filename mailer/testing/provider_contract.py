@@ -315,6 +315,24 @@ class ProviderContract:
         assert not any(secret.lower() in shown for secret in self.secrets), f"{name}: a secret is shown"
         return receipt
 
+    def test_a_batch_has_each_mail_once_and_a_receipt_for_each(self) -> None:
+        """Whatever is answered: in their order, and none is accepted by what accepts nothing."""
+        mails = [PAIR.with_(id=f"{number:032x}") for number in range(3)]
+        groups = [list(group) for group in self.provider.grouped(mails)]
+        assert sorted(mail.id for group in groups for mail in group) == [mail.id for mail in mails]
+        assert all(1 <= len(group) <= self.provider.batch_size for group in groups)
+        for group in groups:
+            if len(group) == 1:
+                continue
+            request = self.provider.batch_request(group)
+            assert shape(request)[:3] == shape(self.provider.request(PAIR))[:3]
+            for given in (answer(500), answer(422), answer(200, JUNK["html"]), answer(200, b"[]"), answer(200, b"{}")):
+                receipts = self.provider.batch_receipts(given, group)
+                assert [receipt.id for receipt in receipts] == [mail.id for mail in group], given
+                for receipt in receipts:
+                    assert [result.address for result in receipt.results] == list(PAIR.envelope.recipients), given
+                    assert not receipt.accepted, f"HTTP {given.status} {given.content[:20]!r} accepts nothing"
+
     # --- on its way ---------------------------------------------------------------------------------------------------
 
     def test_it_sends_on_every_face(self) -> None:

@@ -164,6 +164,16 @@ class TakesHalf(pigeon.Pigeon):  # type: ignore[misc]
         return super().receipt(replace(response, cut=None), mail)
 
 
+class ForgetsOne(pigeon.Pigeon):  # type: ignore[misc]
+    batch_size = 10
+
+    def batch_request(self, mails: Any) -> Any:
+        return self.request(mails[0])
+
+    def batch_receipts(self, response: Response, mails: Any) -> Any:
+        return self.receipts(response.json(), mails, response, self.accepted)[1:]
+
+
 class Breaks(pigeon.Pigeon):  # type: ignore[misc]
     def signed(self, request: Any, credential: Any, now: Any) -> Any:
         raise RuntimeError("no pen")
@@ -186,6 +196,7 @@ WRONG_PROVIDERS: list[tuple[type, str, str]] = [
     (AllAccepted, "test_a_success_in_no_known_form_is_none", "junk: html"),
     (NeverThrottled, "test_statuses_mean_what_the_one_table_says", "HTTP 429"),
     (TakesHalf, "test_an_answer_whose_rest_did_not_come_is_unknown_if_it_was_a_success", ""),
+    (ForgetsOne, "test_a_batch_has_each_mail_once_and_a_receipt_for_each", ""),
     (Breaks, "test_it_sends_on_every_face", "raised RuntimeError"),
 ]
 
@@ -327,6 +338,21 @@ class RaisesInAction(Notes):
         raise KeyError("x")
 
 
+class HoldsOn(Notes):
+    """Lets one mail at a time through, and waits for its end in an action that a cancelled one never comes to."""
+
+    is_taken = False
+
+    def noted(self, message: Message, context: Context) -> Message:
+        if self.is_taken:
+            raise ValueError("busy")
+        self.is_taken = True
+        return message
+
+    def counted(self, context: Context) -> None:
+        self.is_taken = False
+
+
 class BodyToHeader(Notes):
     """Writes bytes."""
 
@@ -382,6 +408,7 @@ WRONG_PLUGINS: list[tuple[type[Notes], str, str]] = [
     (SameForAll, "test_eight_at_once", ""),
     (Meddles, "test_actions_change_no_result_and_do_not_raise", "changed a result"),
     (RaisesInAction, "test_actions_change_no_result_and_do_not_raise", "an action raised"),
+    (HoldsOn, "test_a_mail_cut_short_does_no_lasting_harm", "notes raised ValueError"),
     (BodyToHeader, "test_no_value_of_a_message_becomes_a_header_or_a_recipient", "a message's text became"),
     (SettingToHeader, "test_no_setting_becomes_a_header_or_a_recipient", "the setting text became"),
     (SettingToRecipient, "test_no_setting_becomes_a_header_or_a_recipient", "became a recipient"),
