@@ -37,6 +37,7 @@ __all__ = [
     "ACTION_FAILED",
     "ACTION_NESTED",
     "ATTEMPT",
+    "CIRCUIT",
     "CLOSED",
     "DIALOGUE",
     "EVENTS",
@@ -57,6 +58,7 @@ __all__ = [
     "SECURED",
     "SENDING",
     "SKIPPED",
+    "STORE_FAILED",
     "TOKEN",
     "CREDENTIALS",
     "TOKEN_NOT_KEPT",
@@ -204,6 +206,14 @@ WEBHOOK_REFUSED = Event(
 # --- mailer.plugins ---------------------------------------------------------------------------------------------------
 
 PLUGIN_DISABLED = Event("plugins", logging.ERROR, "plugin.disabled", "plug-in %(plugin)s is not on: %(reason)s")
+STORE_FAILED = Event(
+    "plugins",
+    logging.WARNING,
+    "store.failed",
+    "plug-in %(plugin)s goes on without its store for %(rest_s)g s: %(reason)s",
+)
+CIRCUIT = Event("plugins", logging.WARNING, "circuit", "the circuit of %(backend)s is %(state)s")
+
 
 # --- mailer.settings --------------------------------------------------------------------------------------------------
 
@@ -213,6 +223,7 @@ NO_SETTING = Event("settings", logging.WARNING, "setting.unknown", "there is no 
 EVENTS = (
     NO_SETTING,
     PLUGIN_DISABLED,
+    STORE_FAILED,
     SEALED,
     SENDING,
     OPENED,
@@ -229,6 +240,7 @@ EVENTS = (
     RESULT,
     OUTCOME,
     TROUBLE,
+    CIRCUIT,
     SKIPPED,
     FAILED,
     HOOK_CALLED,

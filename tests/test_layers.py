@@ -117,6 +117,7 @@ LAYERS = {
     "proxy.py": 3,
     "race.py": 3,
     "rate.py": 3,
+    "circuit.py": 3,
     "rate_table.py": 3,
     "stream.py": 3,
     "tls.py": 3,

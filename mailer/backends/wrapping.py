@@ -6,8 +6,9 @@ was known is told when a send is cut short.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -95,11 +96,24 @@ class WrappingBackend(Backend):
 
     async def send_many(self, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
         """The same for several, which keep together where they are carried by one."""
+        said: list[Receipt | UnsupportedFeature] = []
         try:
-            plans = await self.plan(mails)
+            async with contextlib.aclosing(self.stages(mails)) as stages:
+                async for going, plans in stages:
+                    said += await self._carry_out(going, plans)
         except MailerError as error:
-            return [put_off(mail, str(self), error) for mail in mails]
-        return await self._carry_out(mails, plans)
+            said += [put_off(mail, str(self), error) for mail in mails[len(said) :]]
+        except BaseException:
+            self._cut_short |= {receipt.id: receipt for receipt in said if isinstance(receipt, Receipt)}
+            raise
+        return said
+
+    async def stages(self, mails: Sequence[Mail]) -> AsyncGenerator[tuple[Sequence[Mail], Sequence[Plan]], None]:
+        """All of these mails in their order, with their plans: those together that may go at once.
+
+        What one stage became is known, to ``learn``, before the next is asked for. Raises as :meth:`plan`.
+        """
+        yield mails, await self.plan(mails)
 
     async def _carry_out(self, mails: Sequence[Mail], plans: Sequence[Plan]) -> list[Receipt | UnsupportedFeature]:
         carrying = _Carrying(str(self.inner))

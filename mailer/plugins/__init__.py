@@ -22,4 +22,5 @@ BUILT_IN: dict[str, str] = {
     "footer": "Footer",
     "subject_prefix": "SubjectPrefix",
     "allow_list": "AllowList",
+    "circuit": "CircuitBreaker",
 }

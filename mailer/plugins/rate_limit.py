@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from ..mail import Mail
 from ..plugin import Plugin, PluginSettings
 from ..rate import Rate
 from ..rate_table import Claims, RateTable
-from ..receipt import Receipt, RecipientResult
+from ..receipt import RecipientResult
 from ..runtime import Runtime
 from ..secret_url import SecretURL
 from ..verdict import Scope
@@ -169,29 +169,20 @@ class RateLimitedBackend(WrappingBackend):
         if self._plugin.overflow is not None:
             self._plugin.overflow.attach(runtime, unsupported)
 
-    async def send_many(self, mails: Sequence[Mail]) -> list[Receipt | UnsupportedFeature]:
+    async def stages(self, mails: Sequence[Mail]) -> AsyncGenerator[tuple[Sequence[Mail], Sequence[Plan]], None]:
         """Those whose turn has come go together; before one waits, they go."""
-        said: list[Receipt | UnsupportedFeature] = []
-        ready: list[tuple[Mail, Plan]] = []
-
-        async def carry() -> None:
-            if ready:
-                going, plans = zip(*ready, strict=True)
-                ready.clear()
-                said.extend(await self._carry_out(going, plans))
-
-        try:
-            for mail in mails:
-                plan = self._at_once(mail)
-                if plan is None:
-                    await carry()
-                    plan = await self._in_turn(mail)
-                ready.append((mail, plan))
-            await carry()
-        except BaseException:
-            self._cut_short |= {receipt.id: receipt for receipt in said if isinstance(receipt, Receipt)}
-            raise
-        return said
+        going: list[Mail] = []
+        plans: list[Plan] = []
+        for mail in mails:
+            plan = self._at_once(mail)
+            if plan is None:
+                if going:
+                    yield going, plans
+                    going, plans = [], []
+                plan = await self._in_turn(mail)
+            going.append(mail)
+            plans.append(plan)
+        yield going, plans
 
     def _at_once(self, mail: Mail) -> Plan | None:
         """The plan, if nobody need wait for a turn."""
