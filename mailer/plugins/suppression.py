@@ -71,17 +71,23 @@ class Suppression(Plugin[SuppressionSettings]):
         return None if is_soft or event.kind not in self.settings.events else self._suppressed(event, context)
 
     async def _suppressed(self, event: Event, context: Context) -> None:
+        """Who unsubscribed may come back, so that takes the place of no other reason."""
         assert event.recipient is not None  # noqa: S101 - for type checkers
+        if event.kind is EventKind.UNSUBSCRIBED:
+            known = await called(context.runtime, self.list.among, [event.recipient])
+            if any(entry.kind is not EventKind.UNSUBSCRIBED for entry in known):
+                return
         entry = Suppressed(
             address=event.recipient, kind=event.kind, since=event.time, provider=event.provider, text=event.text
         )
         await called(context.runtime, self.list.add, entry)
 
     async def _subscribed(self, event: Event, context: Context) -> None:
-        """Who subscribes again takes back that he unsubscribed, and nothing else."""
+        """Who subscribes again takes back that he unsubscribed before, and nothing else."""
         assert event.recipient is not None  # noqa: S101 - for type checkers
         for entry in await called(context.runtime, self.list.among, [event.recipient]):
-            if entry.kind is EventKind.UNSUBSCRIBED:
+            is_old = event.time is not None and entry.since is not None and event.time < entry.since  # told late
+            if entry.kind is EventKind.UNSUBSCRIBED and not is_old:
                 await called(context.runtime, self.list.remove, event.recipient)
 
     def close(self) -> Awaitable[None] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from mailer import Address, ConfigError, DeliveryDeferred, DeliveryRefused, Event, Message, Outcome, Receipt
@@ -70,6 +72,19 @@ def test_who_subscribes_again_takes_back_that_alone_that_he_unsubscribed(world):
         assert list(entries) == []
         mailer.publish([event("complained"), event("subscribed")])
         assert [entry.kind for entry in entries] == ["complained"]
+        # Nor by way of unsubscribing, which would be taken back then.
+        mailer.publish([event("unsubscribed"), event("subscribed")])
+        assert [entry.kind for entry in entries] == ["complained"]
+
+
+def test_a_subscription_that_is_told_late_takes_nothing_back(world):
+    entries = MemorySuppressionList()
+    early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+    with world.mailer("memory:", plugins=[Suppression(list=entries)]) as mailer:
+        mailer.publish([event("unsubscribed", time=late), event("subscribed", time=early)])
+        assert [entry.since for entry in entries] == [late]
+        mailer.publish([event("subscribed", time=late)])
+        assert list(entries) == []
 
 
 def test_many_mails_stay_one_batch_after_one_question(world):
