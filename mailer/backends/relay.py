@@ -385,7 +385,10 @@ def relay_factory(provider: type[Provider]) -> BackendFactory:
             options |= _source_module(provider).options_of(url, options)
         # A relay's user name is a key as well.
         shown = str(replace(url, password=None))
-        backend = RelayBackend(provider.from_url(url, **options), url=shown, **waiting)
+        made = provider.from_url(url, **options)
+        if url.username == "":  # a variable that is not set, mostly: nothing must take its place unasked
+            raise ConfigError(f"{url.scheme}: nothing stands before the '@': give the credentials, or leave '@' out")
+        backend = RelayBackend(made, url=shown, **waiting)
         if runtime is not None:
             backend.attach(runtime)
         return backend

@@ -3,11 +3,12 @@
 It answers so that a provider tries again when that can help, and not otherwise:
 
 ======  ========================================================================================================
-200     told to all who listen, now or before; a GET, HEAD or OPTIONS, by which some try the URL
+200     told to all who listen, now or before; a GET or HEAD, by which some try the URL; the OPTIONS by which Azure asks
 401     not from them, or an old call again: tried again, for the secret may have been mistyped here
-400     it could not be read (406 to Mailgun, 403 to Postmark, by which those know not to try again)
+400     it could not be read (406 to Mailgun, 403 to Postmark, by which those know not to try again); it broke off
 404     no provider of that name
 405     a method that nobody uses
+411     the WSGI server says neither how long the body is nor that it ends it: nothing of it can be read
 413     larger than anything that a provider sends
 415     neither JSON nor what else the provider sends
 500     a callback raised: tried again
@@ -344,19 +345,25 @@ class WsgiWebhooks(_Webhooks):
         asked = _Asked(environ["REQUEST_METHOD"], environ.get("PATH_INFO") or path, url, headers)
         answer = self._before_body(asked)
         if answer is None:
-            answer = drive(self._answer(asked, self._body(environ)))
+            body = self._body(environ)
+            answer = body if isinstance(body, _Answer) else drive(self._answer(asked, body))
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.fields)
         return [b"" if asked.method == "HEAD" else answer.content]
 
-    def _body(self, environ: Mapping[str, Any]) -> bytes:
-        """Of a body whose length nobody says all that there is, if the server says that it ends it."""
+    def _body(self, environ: Mapping[str, Any]) -> bytes | _Answer:
+        """Of a body whose length nobody says all that there is, if the server says that it ends it.
+
+        A part of a body is none: who sent it must not learn that it was read, and never to be sent again.
+        """
         length = environ.get("CONTENT_LENGTH") or ""
-        most = int(length) if length else self._max_bytes + 1 if environ.get("wsgi.input_terminated") else 0
+        if not length and not environ.get("wsgi.input_terminated"):
+            return _Answer(411)
+        most = int(length) if length else self._max_bytes + 1
         parts: list[bytes] = []
         while most > 0 and (part := environ["wsgi.input"].read(most)):
             parts.append(part)
             most -= len(part)
-        return b"".join(parts)
+        return _Answer(400) if length and most > 0 else b"".join(parts)
 
 
 async def _live(receive: _Receive, send: _Send) -> None:
