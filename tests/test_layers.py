@@ -63,6 +63,7 @@ LAYERS = {
     "rendering.py": 2,
     "retry.py": 2,
     "settled.py": 2,
+    "telemetry.py": 2,
     "sandbox/": 2,
     "search_path.py": 2,
     "tally.py": 2,

@@ -14,6 +14,8 @@ BUILT_IN: dict[str, str] = {
     "archive": "Archive",
     "log": "Log",
     "alerts": "Alerts",
+    "metrics": "Metrics",
+    "otel": "Otel",
     "router": "Router",
     "inline_images": "InlineImages",
     "css_inline": "CssInline",
