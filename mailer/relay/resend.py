@@ -15,6 +15,7 @@ from typing import Any
 from ..attachment import Attachment
 from ..errors import MessageError, Outcome, ProtocolError
 from ..features import Features, Limits
+from ..field import shown
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
@@ -56,9 +57,13 @@ class Resend(Provider):
     # --- before sending -----------------------------------------------------------------------------------------------
 
     def left_out(self, letter: Letter) -> Iterable[tuple[str, str, bool]]:
-        """Also: tags and metadata beyond its alphabet."""
+        """Also: tags and metadata beyond its alphabet, and files whose names it takes ill."""
         yield from super().left_out(letter)
         yield from pair_losses(letter.message, self.name)
+        # Seen by django-anymail's makers: the mail is accepted, and never sent.
+        if odd := [shown(file.name) for file in letter.message.attachments if _is_misnamed(file)]:
+            text = f"named with the ending of another type ({', '.join(odd)}) may be lost by {self.name}, mail and all"
+            yield "attachments", text, True
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -182,6 +187,12 @@ class Resend(Provider):
         if asked is not None or response.status != 429:
             return asked
         return retry_after_seconds(response.headers.get("ratelimit-reset"), response.received_at)
+
+
+def _is_misnamed(file: Attachment) -> bool:
+    """Whether its name's ending is known, and another type's."""
+    by_name = Attachment.from_bytes(file.name, b"").content_type
+    return by_name not in (file.content_type.partition(";")[0].strip(), "application/octet-stream")
 
 
 def _is_alone(message: Message) -> bool:

@@ -70,8 +70,20 @@ REASONS = [
     ),
     Reason("mailgun", "metadata", r"\.v:path", "a list is one JSON text; several fields of a name are not documented"),
     Reason("mailtrap", "metadata", r"\.custom_variables\.path", "a list is a JSON text, not Python's"),
+    # --- attachments ---
+    Reason(
+        "sendgrid brevo mailjet mailersend mailtrap",
+        "another charset",
+        r".*[aA]ttachments?\[0\]\.(content|type|disposition|Base64Content|ContentType)",
+        "a file is sent as it is; it is made UTF-8 by them, for the charset is lost on the way",
+    ),
     # --- one provider ---
-    Reason("sendgrid mailtrap", "attachments", r"\.attachments\[.\]\.disposition", "what is its default is said"),
+    Reason(
+        "sendgrid mailtrap",
+        "attachments|another type",
+        r"\.attachments\[.\]\.disposition",
+        "what is its default is said",
+    ),
     Reason("sendgrid", "nothing", r"\.content", "a part must have content there: a mail of nothing is an empty line"),
     Reason("sendgrid", ALONE, THEY, "it fails for want of a To, KeyError"),
     Reason(
@@ -93,7 +105,7 @@ REASONS = [
         r"\.htmlContent",
         "the API wants html: text alone gets html that shows it, with a note",
     ),
-    Reason("brevo", "names", r"\.sender\.name", "the same words, encoded otherwise"),
+    Reason("brevo", "names.*", r"\.(sender|replyTo|to\[0\])\.name", "the same words, encoded otherwise"),
     Reason("brevo", "schedule", r"\.scheduledAt", "one moment, written otherwise"),
     Reason("brevo", "template|template, tag.*|each: a template", r"\.templateId", "a number by the schema"),
     Reason("brevo", "template by name|.*dynamic template", WE, "a number by the schema, so no name"),
@@ -202,6 +214,12 @@ REASONS = [
     Reason("scaleway", "local part not ASCII", THEY, "the others are sent to"),
     Reason("scaleway postal", "each: (a copy|headers)", THEY, "two requests"),
     Reason("unisendergo", ".*", r"\.message\.headers(\.to)?", "one recipient is shown himself without being told"),
+    Reason(
+        "unisendergo",
+        "a name with a comma.*|names of several",
+        r"\.message\.(reply_to_name|headers\.cc)",
+        "the same words, encoded otherwise",
+    ),
     Reason("unisendergo", "each: headers", THEY, "two requests"),
     Reason(
         "postal",

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from relay_cases import CASES, WHEN, mail_of, message_of
 
-from mailer import Mail, Message, MessageError
+from mailer import Attachment, Mail, Message, MessageError
 from mailer.backends import relay as relay_backend
 from mailer.backends.parcel import Parcel
 from mailer.backends.relay import RelayBackend
@@ -84,6 +84,21 @@ NOT_COMPARED = {
 MORE: dict[str, dict[str, Any]] = {
     "bounces": {"text": "x", "return_path": "bounce@example.com"},
     "plain metadata": {"text": "x", "metadata": {"order": "7"}},
+    "names of who is answered": {"text": "x", "reply_to": ('Hélp, "Desk"', "help@example.com")},
+    "a name with a comma is answered": {"text": "x", "reply_to": ("Help, Desk", "help@example.com")},
+    "names of several": {
+        "html": "x",
+        "to": [("Müller, Ann", "ann@example.org"), ("Bob (x)", "bob@example.org")],
+        "cc": [("Cé <x>", "cyd@example.org"), ("D, E", "dee@example.org")],
+    },
+    "another type": {
+        "html": "x",
+        "attachments": [Attachment.from_bytes("x.txt", b"%PDF-", content_type="application/pdf")],
+    },
+    "another charset": {
+        "html": "x",
+        "attachments": [Attachment.from_bytes("x.txt", b"\xfc", content_type="text/plain; charset=iso-8859-1")],
+    },
     "dynamic template": {"provider_template": "d-17", "context": {"name": "Ann"}, "subject": ""},
     "template, tag and metadata": {"provider_template": "17", "tags": "a", "metadata": {"order": "7"}, "subject": ""},
 }

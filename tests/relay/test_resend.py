@@ -12,7 +12,7 @@ from relay_cases import mail_of, message_of
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, answer
 from worlds import new_world
 
-from mailer import AuthError, ConfigError, MessageError, ProtocolError, RetryPolicy, UnsupportedFeature
+from mailer import Attachment, AuthError, ConfigError, MessageError, ProtocolError, RetryPolicy, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
 from mailer.relay.exchange import Response
 from mailer.relay.resend import Resend
@@ -112,3 +112,17 @@ class TestResend(ProviderChecks):
         assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
         assert first.content == second.content
         assert {r.outcome for r in receipt.results} == {A}
+
+    def test_a_file_that_is_named_as_another_type_is_noted(self) -> None:
+        """It would be lost with its mail, and without a word."""
+        backend = RelayBackend(self.provider)
+        for name, kind, is_odd in (
+            ("x.txt", "application/pdf", True),
+            ("x.pdf", "application/pdf", False),
+            ("x.csv", "text/csv; charset=utf-8", False),
+            ("x.unknown", "application/pdf", False),
+            ("x", "image/png", False),
+        ):
+            mail = mail_of(message_of("plain").attach(Attachment.from_bytes(name, b"x", content_type=kind)))
+            notes = [note.split()[0] for note in backend.left_out(mail)]
+            assert notes == (["attachments"] if is_odd else []), name
