@@ -79,6 +79,21 @@ def test_it_speaks_the_provider(scheme: str) -> None:
         assert [(r.outcome, r.retry_after_s) for r in slow.results] == [(D, 7)]
 
 
+BY_MIME = "mailgun mandrill sparkpost postal msgraph ses http+json".split()
+
+
+@pytest.mark.parametrize("scheme", BY_MIME)
+def test_it_refuses_whom_a_whole_mail_is_for(scheme: str) -> None:
+    """By ``api=mime``, where the recipients stand beside the content, or in it."""
+    more = {"tokens": lambda: TOKEN} if scheme in ("gmail", "msgraph") else {}
+    with FakeRelay(scheme, token=TOKEN) as relay, new_world("blocking") as world:
+        relay.refuse("bob@example.org")
+        with world.mailer(f"{relay.url}{'&' if '?' in relay.url else '?'}api=mime", **more) as mailer:
+            assert outcomes(mailer, message([ANN, BOB])) == REFUSED[scheme]
+            assert outcomes(mailer, message([BOB])) == [R]
+            assert outcomes(mailer, message([ANN, "abob@example.org"], reply_to=BOB)) == [A, A]
+
+
 @pytest.mark.parametrize("scheme", REFUSED)
 def test_another_token_is_refused_as_the_provider_does(scheme: str) -> None:
     more = {"tokens": lambda: "An0ther-token"} if scheme in ("gmail", "msgraph") else {}
