@@ -53,6 +53,8 @@ class Registered:
             raise ConfigError(f"hook {self.hook!r}: {self.callback!r} cannot be called")
         if isinstance(self.priority, bool) or not isinstance(self.priority, int):
             raise ConfigError(f"hook {self.hook!r}: priority={self.priority!r}: must be a whole number; 10 is usual")
+        if not isinstance(self.owner, str):
+            raise ConfigError(f"hook {self.hook!r}: owner={self.owner!r}: must be a string")
         if self.on_error not in ("raise", "skip"):
             raise ConfigError(f"hook {self.hook!r}: on_error={self.on_error!r}: must be 'raise' or 'skip'")
         check_hook(self.hook, self.kind)
@@ -223,6 +225,8 @@ def _called(callback: Any, is_such: Callable[[Any], bool]) -> bool:
 
 
 def owner_of(callback: Any) -> str:
-    """Where it is defined."""
+    """Where it is defined; of a partial what it calls."""
+    while isinstance(callback, functools.partial):
+        callback = callback.func
     module = getattr(callback, "__module__", None) or type(callback).__module__
     return f"{module}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"

@@ -554,6 +554,17 @@ def test_a_callback_that_takes_something_else_is_refused_when_it_is_added(kind, 
         getattr(Hooks(), f"add_{kind}")("app.x", callback)
 
 
+def test_an_owner_is_a_name_and_of_a_partial_what_it_calls():
+    def named(context, more):
+        pass
+
+    hooks = Hooks()
+    hooks.add_action("sent", functools.partial(functools.partial(named, more=1), more=2))
+    assert hooks.registered()[0].owner.endswith("<locals>.named")
+    with pytest.raises(ConfigError, match="owner=5: must be a string"):
+        hooks.add_action("sent", print, owner=5)
+
+
 @pytest.mark.parametrize("priority", [True, 1.5, "10", None])
 def test_a_priority_is_a_whole_number(priority):
     with pytest.raises(ConfigError, match="must be a whole number"):
