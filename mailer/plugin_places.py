@@ -52,14 +52,18 @@ def found_plugin(name: str) -> Plugin[Any] | type[Plugin[Any]]:
     """
     from .plugin import Plugin
 
+    entries = offered().get(name, [])
+    packages = " and ".join(entry.dist.name if entry.dist else entry.value for entry in entries)
+    if name in BUILT_IN and entries:
+        raise ConfigError(
+            f"plug-in {name!r} is built in, and {packages} offers another: uninstall it, or give the class"
+        )
     if name in BUILT_IN:
         found: Any = getattr(importlib.import_module(f"{__package__}.plugins.{name}"), BUILT_IN[name])
         return found  # type: ignore[no-any-return]  # the table says so, and a test holds it
-    entries = offered().get(name, [])
     if not entries:
         raise ConfigError(f"there is no plug-in {name!r}; {nearest(name, known_names())}")
     if len(entries) > 1:
-        packages = " and ".join(entry.dist.name if entry.dist else entry.value for entry in entries)
         raise ConfigError(f"plug-in {name!r} is offered by {packages}: uninstall one, or give the class itself")
     found = entries[0].load()
     is_one = isinstance(found, Plugin) or (isinstance(found, type) and issubclass(found, Plugin))

@@ -102,7 +102,7 @@ class FooterSettings(PluginSettings):
     text: str
 
 class Footer(Plugin[FooterSettings]):
-    name = "footer"
+    name = "ending"
 
     def register(self, hooks):
         hooks.add_filter("message", self.with_footer)
@@ -126,22 +126,22 @@ def test_classes_and_objects_are_taken(given):
 
 
 def test_an_installed_package_offers_one_and_both_faces_take_it(tmp_path):
-    with package(tmp_path / "site", "shop_footer", "mailer.plugins", "footer = shop_footer:Footer", FOOTER):
+    with package(tmp_path / "site", "shop_footer", "mailer.plugins", "ending = shop_footer:Footer", FOOTER):
         with Mailer("null:") as made:
             assert names(made) == []
             assert "shop_footer" not in sys.modules, "what is only installed is not run"
-        for given in ({"footer": {"text": "?"}}, {"Footer": {"text": "?"}}):
+        for given in ({"ending": {"text": "?"}}, {"Ending": {"text": "?"}}):
             with Mailer("null:", plugins=given) as made:
                 assert subject(made) == "s?"
-        assert [one.name for one in AsyncMailer("null:", plugins={"footer": {"text": "?"}}).plugins] == ["footer"]
-        with pytest.raises(ConfigError, match=r"no plug-in 'foter'; did you mean 'footer'\?"):
-            Mailer("null:", plugins=["foter"])
+        assert [one.name for one in AsyncMailer("null:", plugins={"ending": {"text": "?"}}).plugins] == ["ending"]
+        with pytest.raises(ConfigError, match=r"no plug-in 'endng'; did you mean 'ending'\?"):
+            Mailer("null:", plugins=["endng"])
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("other = shop_footer:Footer", "'other': its entry point shop_footer:Footer leads to plug-in 'footer'"),
+        ("other = shop_footer:Footer", "'other': its entry point shop_footer:Footer leads to plug-in 'ending'"),
         ("other = shop_footer:FooterSettings", "leads to no Plugin"),
         ("other = shop_footer:Nothing", "'other' cannot be loaded: it raised AttributeError"),
         ("other = nowhere_at_all", "'other' cannot be loaded: it raised ModuleNotFoundError: .*nowhere_at_all"),
@@ -156,13 +156,22 @@ def test_an_entry_point_that_leads_astray_is_named(tmp_path, entry, said):
 
 
 def test_two_packages_that_offer_one_name_are_named(tmp_path):
-    entry = "footer = shop_footer:Footer"
+    entry = "ending = shop_footer:Footer"
     with (
         package(tmp_path / "a", "shop_footer", "mailer.plugins", entry, FOOTER),
         package(tmp_path / "b", "other_footer", "mailer.plugins", entry, FOOTER),
         pytest.raises(ConfigError, match="offered by other_footer and shop_footer"),
     ):
-        Mailer("null:", plugins="footer")
+        Mailer("null:", plugins="ending")
+
+
+def test_a_package_neither_replaces_what_is_built_in_nor_is_passed_over(tmp_path):
+    entry = "suppression = shop_footer:Footer"
+    with (
+        package(tmp_path, "shop_footer", "mailer.plugins", entry, FOOTER.replace("ending", "suppression")),
+        pytest.raises(ConfigError, match="'suppression' is built in, and shop_footer offers another"),
+    ):
+        Mailer("null:", plugins="suppression")
 
 
 def test_every_built_in_is_what_the_table_says():
@@ -244,11 +253,11 @@ def test_the_files_of_a_folder_are_plugins_before_the_others_and_leave_no_trace(
     before = list(sys.path)
     for _ in range(2):
         with Mailer("null:", plugin_folder=folder, plugins=[Mark]) as made:
-            assert names(made) == ["head", "footer", "mark"]
+            assert names(made) == ["head", "ending", "mark"]
             assert subject(made) == "sAB!"
     assert sys.path == before
     assert not (folder / "__pycache__").exists()
-    with Mailer(settings={"url": "null:", "plugin_folder": str(folder), "plugins": {"footer": {"text": "?"}}}) as made:
+    with Mailer(settings={"url": "null:", "plugin_folder": str(folder), "plugins": {"ending": {"text": "?"}}}) as made:
         assert subject(made) == "sA?", "a table for a plug-in of the folder is its settings"
 
 
@@ -256,7 +265,7 @@ def test_the_files_of_a_folder_are_plugins_before_the_others_and_leave_no_trace(
 def test_a_folder_or_file_that_anybody_may_write_is_refused(tmp_path):
     folder = tmp_path / "plugins"
     folder.mkdir()
-    file = folder / "footer.py"
+    file = folder / "ending.py"
     file.write_text(FOOTER.replace("text: str", "text: str = ''"))
     (tmp_path / "link").symlink_to(folder)
     for open_to_all in (folder, tmp_path, file):
@@ -269,12 +278,12 @@ def test_a_folder_or_file_that_anybody_may_write_is_refused(tmp_path):
         assert names(made) == []
         assert len(made.plugins.disabled) == 1
         open_to_all.chmod(mode)
-    assert names(Mailer("null:", plugin_folder=tmp_path / "link")) == ["footer"]
+    assert names(Mailer("null:", plugin_folder=tmp_path / "link")) == ["ending"]
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
-    file.rename(open_to_all / "footer.py")
-    file.symlink_to(open_to_all / "footer.py")
-    assert names(Mailer("null:", plugin_folder=folder)) == ["footer"]
+    file.rename(open_to_all / "ending.py")
+    file.symlink_to(open_to_all / "ending.py")
+    assert names(Mailer("null:", plugin_folder=folder)) == ["ending"]
     open_to_all.chmod(0o777)  # where a file of the folder leads to counts too
     with pytest.raises(ConfigError, match=rf"{file}: anybody may write in {open_to_all}"):
         Mailer("null:", plugin_folder=folder)
@@ -332,7 +341,7 @@ def test_the_setting_is_names_or_tables(plugins, wanted, tables):
     assert choice.tables == tables
 
 
-@pytest.mark.parametrize("text", ['{"footer": {"text": "%s"}}', '{"footer": "%s"', '["%s"'])
+@pytest.mark.parametrize("text", ['{"ending": {"text": "%s"}}', '{"ending": "%s"', '["%s"'])
 def test_a_string_of_json_that_is_no_list_of_names_is_told_without_it(text, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAILER_URL", "null:")
@@ -345,41 +354,41 @@ def test_a_string_of_json_that_is_no_list_of_names_is_told_without_it(text, monk
 
 def test_names_and_tables_of_all_sources_come_together(monkeypatch, tmp_path):
     (tmp_path / "mailer.toml").write_text(
-        "url = 'null:'\n[plugins.footer]\ntext = 'toml'\n[plugins.empty]\n[mailers.news.plugins.footer]\ntext = 'news'"
+        "url = 'null:'\n[plugins.ending]\ntext = 'toml'\n[plugins.empty]\n[mailers.news.plugins.ending]\ntext = 'news'"
     )
-    assert Settings().plugins.names == ("footer", "empty")
-    monkeypatch.setenv("MAILER_PLUGINS__FOOTER__TEXT", "variable")
+    assert Settings().plugins.names == ("ending", "empty")
+    monkeypatch.setenv("MAILER_PLUGINS__ENDING__TEXT", "variable")
     settings = Settings()
-    assert settings.plugins.tables == {"footer": {"text": "variable"}, "empty": {}}
-    assert settings.origins["plugins.footer.text"] == "MAILER_PLUGINS__FOOTER__TEXT"
-    assert settings.of("news").plugins.tables["footer"] == {"text": "news"}
+    assert settings.plugins.tables == {"ending": {"text": "variable"}, "empty": {}}
+    assert settings.origins["plugins.ending.text"] == "MAILER_PLUGINS__ENDING__TEXT"
+    assert settings.of("news").plugins.tables["ending"] == {"text": "news"}
     monkeypatch.setenv("MAILER_PLUGINS", "empty")
     monkeypatch.setenv("MAILER_ON_PLUGIN_ERROR", "disable")
     monkeypatch.setenv("MAILER_PLUGIN_FOLDER", "/somewhere")
     assert Settings(plugins="None").plugins.names == (), "none at all"
     settings = Settings()
     assert settings.plugins.names == ("empty",), "a list says which, and tables how"
-    assert settings.plugins.tables["footer"] == {"text": "variable"}
+    assert settings.plugins.tables["ending"] == {"text": "variable"}
     assert (settings.on_plugin_error, settings.plugin_folder) == ("disable", "/somewhere")
     rows = {name: (value, source) for name, value, source in settings.rows()}
     assert rows["plugins"] == (["empty"], "MAILER_PLUGINS")
-    assert rows["plugins.footer.text"] == ("***", "MAILER_PLUGINS__FOOTER__TEXT")
+    assert rows["plugins.ending.text"] == ("***", "MAILER_PLUGINS__ENDING__TEXT")
 
 
 def test_a_mailer_takes_its_plugins_from_the_settings_and_its_own_count_more(tmp_path, monkeypatch):
     monkeypatch.setenv("MAILER_URL", "null:")
-    monkeypatch.setenv("MAILER_PLUGINS", "footer")
-    monkeypatch.setenv("MAILER_PLUGINS__FOOTER__TEXT", "?")
-    with package(tmp_path / "site", "shop_footer", "mailer.plugins", "footer = shop_footer:Footer", FOOTER):
+    monkeypatch.setenv("MAILER_PLUGINS", "ending")
+    monkeypatch.setenv("MAILER_PLUGINS__ENDING__TEXT", "?")
+    with package(tmp_path / "site", "shop_footer", "mailer.plugins", "ending = shop_footer:Footer", FOOTER):
         assert subject(Mailer()) == "s?"
         assert names(Mailer(plugins=[])) == []
-        assert subject(Mailer(plugins=["footer", Mark])) == "s?!"
-        assert subject(Mailer(plugins={"footer": {"text": "own"}})) == "sown"
+        assert subject(Mailer(plugins=["ending", Mark])) == "s?!"
+        assert subject(Mailer(plugins={"ending": {"text": "own"}})) == "sown"
         assert names(Mailer("null:")) == [], "a mailer with a URL reads nothing"
         mailer.configure()
         assert subject(mailer.get()) == "s?"
-        monkeypatch.setenv("MAILER_PLUGINS__FOOTER__TXET", "?")
-        with pytest.raises(ConfigError, match=r"MAILER_PLUGINS__FOOTER__TXET: .* did you mean 'text'"):
+        monkeypatch.setenv("MAILER_PLUGINS__ENDING__TXET", "?")
+        with pytest.raises(ConfigError, match=r"MAILER_PLUGINS__ENDING__TXET: .* did you mean 'text'"):
             mailer.configure()
         mailer.close()
 

@@ -14,10 +14,10 @@ FOOTER = """
 from mailer import Plugin, PluginSettings
 
 class FooterSettings(PluginSettings):
-    text: str = "footer"
+    text: str = "ending"
 
 class Footer(Plugin[FooterSettings]):
-    name = "footer"
+    name = "ending"
     version = "1.5"
 
     def register(self, hooks):
@@ -30,8 +30,8 @@ class Footer(Plugin[FooterSettings]):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "footer.py").write_text(FOOTER)
-    (tmp_path / "mailer.toml").write_text("url = 'null:'\nplugin_folder = 'plugins'\n[plugins.footer]\ntext = 'x'\n")
+    (tmp_path / "plugins" / "ending.py").write_text(FOOTER)
+    (tmp_path / "mailer.toml").write_text("url = 'null:'\nplugin_folder = 'plugins'\n[plugins.ending]\ntext = 'x'\n")
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def test_plugins_shows_what_is_on_and_what_there_is(folder):
     run = command.mailer("plugins", folder=folder)
     assert run.returncode == 0, run.stderr
     rows = [line.split(maxsplit=3) for line in run.stdout.splitlines()]
-    assert rows[0] == ["footer", "1.5", "on", "given     message, recipients, sent"]
+    assert rows[0] == ["ending", "1.5", "on", "given     message, recipients, sent"]
     assert {row[0] for row in rows} >= set(BUILT_IN)
     assert all(row[2] == "off" for row in rows[1:])
     as_json = json.loads(command.mailer("plugins", "--json", folder=folder).stdout)
@@ -47,23 +47,23 @@ def test_plugins_shows_what_is_on_and_what_there_is(folder):
 
 
 def test_plugins_tells_what_failed_and_exits_with_78(folder):
-    run = command.mailer("plugins", folder=folder, MAILER_PLUGINS="footer,gone")
+    run = command.mailer("plugins", folder=folder, MAILER_PLUGINS="ending,gone")
     assert run.returncode == 78
     assert ["gone", "-", "failed", "-", "there"] in [line.split()[:5] for line in run.stdout.splitlines()]
     assert "there is no plug-in 'gone'" in run.stdout
-    assert run.stdout.startswith("footer "), "the others are shown"
-    run = command.mailer("plugins", folder=folder, MAILER_PLUGINS__FOOTER__TXET="x")
+    assert run.stdout.startswith("ending "), "the others are shown"
+    run = command.mailer("plugins", folder=folder, MAILER_PLUGINS__ENDING__TXET="x")
     assert run.returncode == 78
-    assert "MAILER_PLUGINS__FOOTER__TXET: there is no such setting; did you mean 'text'" in run.stdout
+    assert "MAILER_PLUGINS__ENDING__TXET: there is no such setting; did you mean 'text'" in run.stdout
 
 
 def test_hooks_shows_the_order_and_with_time_what_each_filter_takes(folder):
     run = command.mailer("hooks", folder=folder)
     assert run.returncode == 0, run.stderr
     assert [line.split() for line in run.stdout.splitlines()] == [
-        ["message", "filter", "20", "footer"],
-        ["recipients", "filter", "10", "footer"],
-        ["sent", "action", "10", "footer"],
+        ["message", "filter", "20", "ending"],
+        ["recipients", "filter", "10", "ending"],
+        ["sent", "action", "10", "ending"],
     ]
     run = command.mailer("hooks", "--time", "--json", folder=folder)
     rows = json.loads(run.stdout)
