@@ -131,6 +131,7 @@ def test_who_it_is_from(shop: Shop) -> None:
     assert sender(shop) == ["WordPress <wordpress@shop.example>"]
     assert sender(shop, "From: ann@example.com") == ["WordPress <ann@example.com>"]
     assert sender(shop, 'From: "Ann" <ann@example.com>') == ["Ann <ann@example.com>"]
+    assert sender(shop, "From: Ann <x@example.com>\nFrom: <ann@example.com>") == ["Ann <ann@example.com>"]
     assert sender(shop, "From:\nFrom: <ann@example.com>") == ["WordPress <ann@example.com>"]
     assert sender(Shop(site="www.x.example", from_name="X")) == ["X <wordpress@x.example>"]
     Shop(site=None).refused("there is no sender")
@@ -182,6 +183,7 @@ def test_addresses_with_commas_and_quotes(shop: Shop) -> None:
     assert [address.name for address in (*sent.to, *sent.cc)] == ['Smith, Ann "A"', "Bob (B)", "", "Zoë"]
     assert sent.subject == "Grüße"
     shop.refused("to", to=["ann@example.org, bob@example.org"])  # an item is one
+    assert shop.sent(to="A <b> <ann@example.org>").to[0].name == "A <b>"
     long = "=?a?q?" * 2000  # beyond what is read: it stands as it is
     assert shop.sent(subject=long).subject == long
 
@@ -291,6 +293,8 @@ def test_embeds(shop: Shop) -> None:
         seen.append(dict(args))
         return {**args, "name": "logo.png", "cid": f"{args['cid']}-1"}
 
+    [seventh] = shop.sent(embeds={7: FILES / "picture.png"}).attachments
+    assert seventh.content_id == "7"
     html = {"message": '<img src="cid:logo">', "headers": "Content-Type: text/html"}
     [file] = shop.sent(**html, embeds={"logo": str(FILES / "picture.png")}).attachments
     assert (file.content_id, file.inline, file.name, file.content_type) == ("logo", True, "picture.png", "image/png")
@@ -302,7 +306,11 @@ def test_embeds(shop: Shop) -> None:
         "path": "picture.png", "cid": "0", "name": "picture.png", "encoding": "base64", "type": "",
         "disposition": "inline",
     }  # fmt: skip
-    shop.wordpress.add_filter("wp_mail_embed_args", lambda args: {**args, "cidd": "x"})
+    shop.wordpress.add_filter("wp_mail_embed_args", lambda args: {**args, "disposition": "attachment"})
+    assert [file.inline for file in shop.sent(embeds=["picture.png"]).attachments] == [False]
+    shop.wordpress.add_filter("wp_mail_embed_args", lambda args: {**args, "disposition": "shown"}, 20)
+    shop.refused("is neither 'inline' nor 'attachment'", embeds=["picture.png"])
+    shop.wordpress.add_filter("wp_mail_embed_args", lambda args: {**args, "cidd": "x"}, 20)
     shop.refused("is nothing known", embeds=["picture.png"])
 
 
@@ -435,6 +443,15 @@ def test_phpmailer_init_changes_the_letter_and_no_transport(shop: Shop) -> None:
     assert (sent.html, sent.text, sent.headers) == ("<p>Hi</p>", "Hello there", (("X-A", "1"),))
     assert [file.name for file in sent.attachments] == ["x.txt", "n.txt"]
     shop.wordpress.remove_action("phpmailer_init", change)
+    for field in ("Subject", "Body", "AltBody", "From", "FromName", "ContentType", "CharSet", "Sender", "MessageID"):
+        other = Shop()
+        other.wordpress.add_action("phpmailer_init", lambda letter, field=field: setattr(letter, field, ["x"]))
+        other.refused("")
+    other = Shop()
+    other.wordpress.add_action(
+        "phpmailer_init", lambda letter: setattr(letter, "Subject", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=")
+    )
+    assert other.sent().subject == "Grüße"
     shop.wordpress.add_action("phpmailer_init", lambda letter: setattr(letter, "Host", "smtp.example.com"))
     shop.refused("Host is not set here: how mail travels is said by the mailer's URL")
     other = Shop()
@@ -445,17 +462,18 @@ def test_phpmailer_init_changes_the_letter_and_no_transport(shop: Shop) -> None:
 # --- what became of it ------------------------------------------------------------------------------------------------
 
 
+ENDS: dict[str, dict[str, Any]] = {
+    "eve": {"outcome": mailer.Outcome.REJECTED, "code": 550, "text": "no such user"},
+    "uwe": {"outcome": mailer.Outcome.UNKNOWN, "code": None, "text": "no answer"},
+}
+
+
 class Picky(MemoryBackend):
-    """Refuses eve."""
+    """Refuses eve, and does not know of uwe."""
 
     async def send(self, mail: Any) -> Receipt:
         receipt = await super().send(mail)
-        results = [
-            replace(result, outcome=mailer.Outcome.REJECTED, code=550, text="no such user")
-            if result.address.local == "eve"
-            else result
-            for result in receipt.results
-        ]
+        results = [replace(result, **ENDS.get(result.address.local, {})) for result in receipt.results]
         return receipt.with_(results=tuple(results))
 
 
@@ -471,7 +489,16 @@ def test_who_was_refused_is_told() -> None:
         assert "no such user" in error.message
         assert error.data["to"] == to.split(", ")
         assert "Hello" not in repr(error)
+    assert shop.call(to="ann@example.org, uwe@example.org") is False
+    assert "no answer" in shop.failures.pop().message
     shop.sent()
+
+
+def test_a_mailer_of_the_other_face_is_refused() -> None:
+    with Mailer("null:") as made, pytest.raises(ConfigError, match="AsyncWordPress needs AsyncMailer"):
+        AsyncWordPress(made)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="WordPress needs Mailer, not AsyncMailer"):
+        WordPress(mailer.AsyncMailer("null:"))  # type: ignore[arg-type]
 
 
 def test_a_filter_of_the_mailer_that_raises_or_skips(shop: Shop) -> None:

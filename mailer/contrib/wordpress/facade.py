@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
-from ...errors import DeliveryError, MailerError, MessageError
+from ...errors import ConfigError, DeliveryError, MailerError, MessageError
 from ...field import shown
 from ...gate import Gate, PathLike
 from ...hooks import Hooks
 from ...log import FAILED
+from ...mailer import AsyncMailer, Mailer
 from ...runtime import drive
 from .arguments import HeaderLines, decoded, files, mailboxes
 from .hooks import HOOKS, PREFIX, WordPressContext, WordPressHooks, WPError
 from .letter import PHPMailer
-
-if TYPE_CHECKING:
-    from ...mailer import AsyncMailer, Mailer
 
 __all__ = ["AsyncWordPress", "WordPress", "wp_mail"]
 
@@ -27,6 +25,8 @@ _ARGUMENTS = ("to", "subject", "message", "headers", "attachments", "embeds")
 
 class _WordPress(WordPressHooks):
     """What both faces do."""
+
+    _takes: ClassVar[type]
 
     def __init__(
         self,
@@ -47,8 +47,11 @@ class _WordPress(WordPressHooks):
             folders: From which files are attached by their paths: by default from none.
 
         Raises:
-            ConfigError: A folder is not there.
+            ConfigError: A folder is not there, or the mailer is of the other face.
         """
+        if mailer is not None and not isinstance(mailer, self._takes):
+            kind, takes = type(mailer).__name__, self._takes.__name__
+            raise ConfigError(f"{type(self).__name__} needs {takes}, not {kind}")
         self._mailer = mailer
         self._site = (site or "").removeprefix("www.")
         self._from_name = from_name
@@ -175,12 +178,16 @@ class _Call:
 
 
 def _embeds(given: Any) -> list[tuple[str, Any]]:
-    """(content id, file): the key it was given by, else its place in the list."""
+    """(content id, file): the key it was given by, which may be a number, else its place in the list."""
+    if isinstance(given, Mapping):
+        given = {str(cid): file for cid, file in given.items()}
     return [(name or str(place), file) for place, (name, file) in enumerate(files(given, "embeds"))]
 
 
 class WordPress(_WordPress):
     """``wp_mail`` of a blocking mailer."""
+
+    _takes = Mailer
 
     def __init__(self, mailer: Mailer | None = None, **options: Any) -> None:
         """Make it.
@@ -223,6 +230,8 @@ class WordPress(_WordPress):
 
 class AsyncWordPress(_WordPress):
     """``wp_mail`` of an :class:`~mailer.AsyncMailer`, awaited."""
+
+    _takes = AsyncMailer
 
     def __init__(self, mailer: AsyncMailer, **options: Any) -> None:
         """Make it. The options are those of the base: ``site``, ``from_name``, ``charset``, ``folders``."""

@@ -204,7 +204,8 @@ class PHPMailer:
         Raises:
             MessageError: Something in it cannot stand in a mail.
         """
-        fields: dict[str, Any] = {"subject": decoded(self.Subject), "headers": [], **self._lists, **self._body()}
+        subject = decoded(self.Subject) if isinstance(self.Subject, str) else self.Subject  # which is refused
+        fields: dict[str, Any] = {"subject": subject, "headers": [], **self._lists, **self._body()}
         if not self.From:
             raise MessageError(
                 "there is no sender: give Mailer(from_=...), WordPress(site=...) or a From line", field="from_"
