@@ -37,7 +37,7 @@ from .errors import AddressError, HeaderError, MessageError
 from .field import ADDRESS_FIELDS, OPAQUE_FIELDS, SINGLE_FIELDS, shown
 from .transfer import BLOCK_BYTES, base64_lines, crlf, quoted_printable
 
-__all__ = ["ReadyMade", "ascii_headers", "canonical", "has_long_line", "seven_bit"]
+__all__ = ["ReadyMade", "ascii_headers", "canonical", "has_long_line", "mailboxes_of", "seven_bit"]
 
 _MAX_LINE = 998
 _MAX_DEPTH = 50  # parts within parts; deeper ones are refused rather than recursed into
@@ -210,6 +210,16 @@ def _read_mailboxes(entity: _Entity, name: str) -> list[Address]:
         if _ENCODED_WORD.search(mailbox.local):
             raise AddressError(f"an encoded-word is no address: {shown(mailbox.local)}", field=name)
     return mailboxes
+
+
+def mailboxes_of(data: bytes, name: str) -> list[Address]:
+    """Whom a header field of a mail with CRLF line ends names; nobody if it is not there.
+
+    Raises:
+        AddressError: What stands there is no address.
+        HeaderError: The header is none.
+    """
+    return _read_mailboxes(_Entity.read(data), name)
 
 
 # --- for peers that take less -----------------------------------------------------------------------------------------

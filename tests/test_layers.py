@@ -43,6 +43,7 @@ LAYERS = {
     "verdict.py": 1,
     # 2: pure logic
     "allowed.py": 2,
+    "smime.py": 2,
     "dkim.py": 2,
     "dkim_key.py": 2,
     "dkim_relaxed.py": 2,

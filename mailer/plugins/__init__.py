@@ -25,4 +25,5 @@ BUILT_IN: dict[str, str] = {
     "subject_prefix": "SubjectPrefix",
     "allow_list": "AllowList",
     "circuit": "CircuitBreaker",
+    "smime": "Smime",
 }
