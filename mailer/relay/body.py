@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import MessageError
@@ -11,11 +11,12 @@ from ..field import shown
 __all__ = ["merged"]
 
 
-def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
     """The body with ``provider_options`` laid over it, mappings within mappings.
 
     Args:
-        taken: Keys that options must not name, in lower case: they would change who gets the mail.
+        taken: Keys that options must not name, in lower case: they would change who gets the mail. Of one within
+            another "outer.inner".
 
     Raises:
         MessageError: They do.
@@ -26,8 +27,10 @@ def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Iterable[str
                 f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
             )
         below = body.get(key)
-        if isinstance(below, dict) and isinstance(value, Mapping):
-            body[key] = merged(dict(below), value, ())
+        start = f"{key.lower()}."
+        within = [path.removeprefix(start) for path in taken if path.startswith(start)]
+        if isinstance(value, Mapping) and (isinstance(below, dict) or within):
+            body[key] = merged(dict(below) if isinstance(below, dict) else {}, value, within)
         else:
             body[key] = value
     return body

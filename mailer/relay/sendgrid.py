@@ -35,7 +35,7 @@ _RESERVED = frozenset(
     "x-sg-id x-sg-eid received dkim-signature content-type content-transfer-encoding"
     " to from subject reply-to cc bcc".split()
 )
-_TAKEN = ("personalizations", "to", "cc", "bcc")
+_TAKEN = ("personalizations", "to", "cc", "bcc", "mail_settings.bcc")
 _PERSONALIZATION = re.compile(r"personalizations\.([0-9]{1,4})(?:\.|$)", re.ASCII)
 _MAX_CATEGORY = 255
 _MAX_ARGS_BYTES = 10_000

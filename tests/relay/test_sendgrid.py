@@ -81,6 +81,14 @@ class TestSendGrid(ProviderChecks):
         )
         assert sandbox.receipt(answer(200), sent).results[0].outcome is U
 
+    def test_options_add_no_recipient_in_a_setting_of_mails(self) -> None:
+        for sandbox in (False, True):
+            for key in ("bcc", "BCC"):
+                options = {"mail_settings": {key: {"enable": True, "email": "more@example.net"}}}
+                mail = mail_of(message_of("plain").with_(provider_options=options))
+                with pytest.raises(MessageError, match="says who gets the mail"):
+                    SendGrid(TOKEN, sandbox=sandbox).request(mail)
+
     def test_what_it_writes_itself_no_header_may_name(self) -> None:
         backend = RelayBackend(self.provider)
         mail = mail_of(message_of("plain").with_(headers={"X-SG-EID": "1", "X-Mine": "2"}))
