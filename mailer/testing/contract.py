@@ -49,6 +49,7 @@ __all__ = ["FORMS", "BackendContract"]
 
 _AT_ONCE = 8
 _MANY_RECIPIENTS = 100
+_ODD = ("-oQx", "o'neil&co", "a/b|c", "%s{x}", "$HOME", "`x`")
 _PICTURE = bytes(range(256)) * 3
 _SHOWN = 40  # octets before and after the first one that differs
 
@@ -275,6 +276,16 @@ class BackendContract:
                     assert receipt.ok, f"{form}: {receipt}"
                     sent.append(mailer.mails[-1])
         self._check_arrived(*sent)
+
+    def test_no_address_is_taken_for_anything_else(self, face: Face) -> None:
+        """An option, a path, a command, a format: legal local parts, which go as they are (RFC 5322 section 3.2.3)."""
+        to = [self.recipient.format(name) for name in _ODD]
+        with face.mailer(self.make_backend()) as mailer:
+            most = mailer.backend.limits.recipients or len(to)
+            receipt = mailer.send(self.message(to=to[:most], subject="--help $(x) `x` %s {0} ; | &"))
+        assert [result.address.addr_spec for result in receipt.results] == to[:most]
+        assert receipt.ok, receipt
+        self._check_arrived(*mailer.mails)
 
     def test_bcc_is_in_nothing_that_arrives(self, face: Face) -> None:
         hidden = self.recipient.format("hidden-7f3a")

@@ -173,6 +173,16 @@ class TestGarblesLargeMails(Case):
             return Receipt.for_all(mail, Outcome.ACCEPTED)
 
 
+class TestTakesAnAddressForAnOption(Case):
+    """test_no_address_is_taken_for_anything_else"""
+
+    class Kind(Sound):
+        def send(self, mail):
+            receipt = super().send(mail)
+            options = [result for result in receipt.results if result.address.local.startswith("-")]
+            return receipt.with_(results=tuple(result for result in receipt.results if result not in options))
+
+
 class TestWritesBcc(Case):
     """test_bcc_is_in_nothing_that_arrives"""
 
