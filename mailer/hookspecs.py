@@ -72,7 +72,7 @@ ACTIONS: dict[str, str] = {
     "deferred": "some recipients DEFERRED",
     "rejected": "some recipients REJECTED",
     "unknown": "some recipients UNKNOWN",
-    "skipped": "a filter kept it from being sent",
+    "skipped": "a filter, or a plug-in before the backend, kept it from being sent",
     "failed": "it could not be composed or carried: an exception before any receipt",
     "event": "a provider's webhook told what became of a mail later",
     "queued": "the outbox has taken it, and it is on disk",

@@ -410,6 +410,10 @@ class Pipeline:
 
 def _told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
     """Log the outcome; the result actions of the receipt, and what their contexts know beside the mail."""
+    if receipt.skipped is not None:  # by a backend: the results are those of another mail
+        if SKIPPED.wanted():
+            SKIPPED(mail_id=receipt.id)
+        return [("skipped", {"receipt": receipt})]
     results = receipt.results
     outcomes = [result.outcome for result in results]
     told = []

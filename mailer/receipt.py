@@ -173,7 +173,8 @@ class Receipt:
         results: One for each recipient of the envelope, in its order.
         attempts: What was tried, oldest first.
         notes: What the backend could not carry and left out, a line each.
-        skipped: Why it was not sent at all, if a filter decided so; else None.
+        skipped: Why it was not sent at all, if a filter decided so, or a plug-in that stands before the backend: then
+            the results are those of the mail that it names. Else None.
         error: Why it could not be composed (``send_many`` only); else None. Not compared.
         message_index: Its place in ``send_many``'s input, from 0; else None.
     """

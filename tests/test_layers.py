@@ -121,6 +121,7 @@ LAYERS = {
     "rate.py": 3,
     "circuit.py": 3,
     "rate_table.py": 3,
+    "seen.py": 3,
     "stream.py": 3,
     "tls.py": 3,
     "dns.py": 3,

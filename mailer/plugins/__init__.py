@@ -11,6 +11,7 @@ BUILT_IN: dict[str, str] = {
     "redirect": "Redirect",
     "list_unsubscribe": "ListUnsubscribe",
     "rate_limit": "RateLimit",
+    "dedupe": "Dedupe",
     "archive": "Archive",
     "log": "Log",
     "alerts": "Alerts",

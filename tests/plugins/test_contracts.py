@@ -24,6 +24,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"url": "https://example.com/u", "secret": SECRET, "mailto": "u@example.com", "several": "skip"},
         {"secrets": [SECRET]},
     ),
+    "dedupe": ({"by": "key"}, {}),  # the contract sends the same again and again
     "rate_limit": ({"rate": "100000/s", "per_domain": "100000/s", "count": "mails"}, {}),
     "archive": ({"url": "null:", "to": "archive@example.com"}, {}),
     "alerts": ({"url": "null:", "to": ["ops@example.com"], "sender": "alerts@example.com", "every_s": 0}, {}),
