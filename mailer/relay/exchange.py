@@ -38,12 +38,13 @@ class Request:
         """A POST of a JSON body (RFC 8259).
 
         Raises:
-            MessageError: The body holds what JSON cannot, from ``provider_options`` or ``context``.
+            MessageError: The body holds what JSON cannot, from ``provider_options``, ``metadata`` or ``context``.
         """
         try:
             content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise MessageError(f"or context: holds what JSON cannot: {error}", field="provider_options") from error
+            text = f"or metadata or context: holds what JSON cannot: {error}"
+            raise MessageError(text, field="provider_options") from error
         fixed = (("Accept", "application/json"), ("Content-Type", "application/json"))
         return cls(url, (*fixed, *headers.items()), content)
 

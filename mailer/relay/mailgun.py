@@ -65,7 +65,8 @@ class Mailgun(Provider):
         amp_html=True, send_at=True, provider_template=True, tags=True, metadata=True, tracking=True
     )
     has_unique_headers = True
-    limits = Limits(recipients=1000, size_bytes=25_000_000)
+    # How far ahead is three days or seven, by the plan.
+    limits = Limits(recipients=1000, size_bytes=25_000_000, schedule_s=7 * 24 * 3600)
     statuses = {404: SETTINGS}  # there is no such domain, or not in this region
     mime = replace(MIME, send_at=True, tags=True, metadata=True, tracking=True, provider_options=True)
     options = {"domain": _domain, "sandbox": yes_no, "api": api}
