@@ -220,7 +220,7 @@ class Mailjet(Provider):
         errors = _errors(item)
         status = errors[0].get("StatusCode") if errors else None
         if not isinstance(status, int) or not 400 <= status <= 599:
-            status = 400
+            status = response.status if response.status >= 400 else 400
         receipt = self.refused(item, mail, replace(response, status=status))
         bad = _named_bad(errors, copy)
         if not bad or any(error.get("ErrorCode") != _BAD_ADDRESS for error in errors):

@@ -76,6 +76,7 @@ class TestMailjet(ProviderChecks):
         "too few items": (items(), [U, U], ProtocolError, "an item for each mail"),
         "too many items": (items(BOTH, BOTH), [U, U], ProtocolError, "an item for each mail"),
         "too many items inside a 400": (items(BOTH, BOTH, status=400), [U, U], None, "an item for each mail"),
+        "an error without a status of its own": (items({"Status": "error"}, status=429), [D, D], None, "HTTP 429"),
         "refused inside a 200": (items(failed(fault("mj-0006", text="too\r\nlong"))), [R, R], None, "mj-0006 too long"),
         "refused": (items(failed(fault("send-0010", text="bad template")), status=400), [R, R], None, "send-0010 bad template"),
         "one address is bad": (items(failed(fault("mj-0013", related=["To[1].Email"])), status=400), [D, R], None, "mj-0013 no (To[1].Email)"),
