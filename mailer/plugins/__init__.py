@@ -27,4 +27,5 @@ BUILT_IN: dict[str, str] = {
     "allow_list": "AllowList",
     "circuit": "CircuitBreaker",
     "smime": "Smime",
+    "mjml": "Mjml",
 }
