@@ -59,6 +59,10 @@ class Health:
         }
 
 
+#: Feature that a backend lacks -> the header field that is then another's.
+_REWRITTEN = {"message_id": "message-id", "date": "date"}
+
+
 class Backend(Unpickled):
     """Carries mails. Subclass it and write ``send``, plain or async; everything else has a default.
 
@@ -97,6 +101,11 @@ class Backend(Unpickled):
         if bound is None:
             self.runtime = runtime
         self.unsupported = unsupported
+
+    @property
+    def rewrites(self) -> frozenset[str]:
+        """Header fields, in lower case, that it writes anew whatever the mail has: signatures leave them out."""
+        return frozenset(field for feature, field in _REWRITTEN.items() if not getattr(self.features, feature))
 
     @property
     def wants_tokens(self) -> bool:

@@ -98,6 +98,11 @@ class GroupBackend(Backend):
             member.attach(runtime, unsupported)
 
     @property
+    def rewrites(self) -> frozenset[str]:
+        """What any member does, for any may carry it."""
+        return frozenset().union(*[member.rewrites for member in self.members])
+
+    @property
     def wants_tokens(self) -> bool:
         """Whether a member does."""
         return any(member.wants_tokens for member in self.members)

@@ -69,6 +69,11 @@ class WrappingBackend(Backend):
         """The inner one's."""
         return str(self.inner)
 
+    @property
+    def rewrites(self) -> frozenset[str]:
+        """What the inner one does."""
+        return self.inner.rewrites
+
     def attach(self, runtime: Runtime, unsupported: Unsupported = "default") -> None:
         """Bind both."""
         super().attach(runtime, unsupported)

@@ -11,7 +11,6 @@ from pydantic import Field, InstanceOf, PlainValidator, PrivateAttr, SecretStr, 
 from ..dkim import DkimKey, DkimSigner
 from ..envelope import Envelope
 from ..errors import ConfigError, MessageError
-from ..features import Features
 from ..hooks import Hooks
 from ..hookspecs import Context
 from ..mail import Content, Mail
@@ -24,8 +23,6 @@ __all__ = ["Dkim", "DkimKeySettings", "DkimSettings"]
 
 #: Larger ones are hashed in a thread, where there is an event loop to be kept going: some milliseconds, and files.
 _AT_ONCE_BYTES = 256 * 1024
-#: Feature that a backend lacks -> the header field that it replaces.
-_REPLACED = {"message_id": "message-id", "date": "date"}
 #: Behind signers of a body (S/MIME), whose work is signed too.
 _PRIORITY = 100
 
@@ -137,9 +134,8 @@ class Dkim(Plugin[DkimSettings]):
 
     def _signed(self, mail: Mail, context: Context) -> Mail:
         content = lasting(mail.content, mail.envelope)
-        features = Features() if context.backend is None else context.backend.features
-        replaced = [field for name, field in _REPLACED.items() if not getattr(features, name)]
-        signed = self.settings.signer().signed(content, now=int(self.clock()), unsigned=replaced)
+        rewritten = () if context.backend is None else context.backend.rewrites
+        signed = self.settings.signer().signed(content, now=int(self.clock()), unsigned=rewritten)
         if signed is not None:
             return mail.with_(content=signed)
         if self.settings.unmatched == "skip":

@@ -25,6 +25,7 @@ from mailer import (
     Settings,
     UnsupportedFeature,
 )
+from mailer.backends.wrapping import WrappingBackend
 from mailer.dkim import DkimKey
 from mailer.mailbox.server import EXTENSIONS
 from mailer.plugins.dkim import Dkim
@@ -244,12 +245,16 @@ def test_an_api_that_takes_whole_mails_carries_it(world: World) -> None:
 
 def test_what_a_service_replaces_is_not_signed(world: World) -> None:
     """SES writes Date and Message-ID anew: signed, they would break the signature."""
-    with FakeRelay("ses") as relay, world.mailer(f"{relay.url}&api=mime", plugins=[signing()]) as mailer:
-        assert mailer.send(hello()).ok
-        content = b64decode(relay.requests[0].json["Content"]["Raw"]["Data"])
-        replaced = re.sub(rb"\r\n(Date|Message-ID): [^\r]*", rb"\r\n\1: another", content)
-        assert replaced != content
-        taken(replaced)
+    with FakeRelay("ses") as relay:
+        url = f"{relay.url}&api=mime"
+        for backend in (url, f"failover({url} null:)", f"roundrobin(failover({url} null:))"):  # any member may carry it
+            with world.mailer(backend, plugins=[signing()]) as mailer:
+                assert mailer.send(hello()).ok
+                assert WrappingBackend(mailer.backend).rewrites == {"date", "message-id"}
+            content = b64decode(relay.requests[-1].json["Content"]["Raw"]["Data"])
+            replaced = re.sub(rb"\r\n(Date|Message-ID): [^\r]*", rb"\r\n\1: another", content)
+            assert replaced != content
+            taken(replaced)
 
 
 # --- which mails ------------------------------------------------------------------------------------------------------
