@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smime_certificates import certificate, key_of, pem
 
 from mailer import ConfigError
 from mailer.plugins import BUILT_IN
@@ -33,6 +34,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "css_inline": ({"keep_style_tags": True}, {}),
     "footer": ({"text": "The shop", "html": "<p>The shop</p>", "separator": "-- "}, {}),
     "subject_prefix": ({"prefix": "[shop]"}, {}),
+    "smime": (
+        {"certificate": certificate("ec", "shop@example.com"), "key": pem(key_of("ec")), "unmatched": "skip"},
+        {"secrets": [pem(key_of("ec"))]},
+    ),
     "allow_list": ({"allow": ["@example.org", "@example.com"]}, {}),
 }
 
