@@ -39,12 +39,15 @@ class Plan:
     Attributes:
         results: Of recipients to whom nothing is sent.
         shares: Who carries the mail, and to whom; the mail itself where it is another than was given.
+        uncarried: Of recipients to whom the mail cannot be carried by the share's backend. Else that is an error, or,
+            where others got it, they are REJECTED.
         notes: What the receipt is to say beside.
         skipped: Why nothing is sent at all, if it is no failure; then the results are those of another mail.
     """
 
     results: Sequence[RecipientResult] = ()
     shares: Sequence[tuple[Backend, Mail]] = ()
+    uncarried: Sequence[RecipientResult] = ()
     notes: Sequence[str] = ()
     skipped: str | None = None
 
@@ -164,6 +167,7 @@ class _Carrying:
     def __init__(self, name: str) -> None:
         self._name = name
         self._unsupported: dict[Tally, UnsupportedFeature] = {}
+        self._uncarried: dict[Tally, Sequence[RecipientResult]] = {}
         self._carried: set[Tally] = set()
         self.tallies: list[Tally] = []
         self.jobs: dict[int, tuple[Backend, list[tuple[Tally, Mail]]]] = {}
@@ -172,17 +176,22 @@ class _Carrying:
         tally = Tally(mail)
         self.tallies.append(tally)
         tally.notes += plan.notes
+        self._uncarried[tally] = plan.uncarried
         if plan.results or plan.skipped is not None:
             tally.add(Receipt(mail.id, self._name, tuple(plan.results), skipped=plan.skipped))
         for backend, part in plan.shares:
             self.jobs.setdefault(id(backend), (backend, []))[1].append((tally, part))
 
     def end(self, tally: Tally, mail: Mail, said: Receipt | UnsupportedFeature) -> None:
-        if isinstance(said, Receipt):
-            self._carried.add(tally)
-        else:
-            self._unsupported[tally] = said
-            said = Receipt.for_all(mail, Outcome.REJECTED, text=str(said), scope=Scope.MESSAGE)
+        if isinstance(said, UnsupportedFeature):
+            keys = {address.key for address in mail.envelope.recipients}
+            instead = tuple([result for result in self._uncarried[tally] if result.address.key in keys])
+            if len(instead) < len(keys):
+                self._unsupported[tally] = said
+                tally.add(Receipt.for_all(mail, Outcome.REJECTED, text=str(said), scope=Scope.MESSAGE))
+                return
+            said = Receipt(mail.id, self._name, instead)
+        self._carried.add(tally)
         tally.add(said)
 
     def said(self, tally: Tally) -> Receipt | UnsupportedFeature:

@@ -12,6 +12,7 @@ BUILT_IN: dict[str, str] = {
     "list_unsubscribe": "ListUnsubscribe",
     "rate_limit": "RateLimit",
     "dedupe": "Dedupe",
+    "quiet_hours": "QuietHours",
     "archive": "Archive",
     "log": "Log",
     "alerts": "Alerts",

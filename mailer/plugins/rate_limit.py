@@ -13,7 +13,7 @@ from pydantic import Field, InstanceOf, PrivateAttr, field_validator, model_vali
 from ..address import Address
 from ..backends.base import Backend, called
 from ..backends.wrapping import Plan, Wrapped, WrappingBackend, part_of
-from ..errors import AddressError, ConfigError, Outcome, UnsupportedFeature
+from ..errors import AddressError, ConfigError, Outcome
 from ..features import Unsupported
 from ..hooks import Hooks
 from ..hookspecs import ONE_EACH, Context
@@ -213,11 +213,12 @@ class RateLimitedBackend(WrappingBackend):
         over = [address for address in recipients if address.key[1] in late]
         if not over:
             return Plan(shares=shares)
-        if self._plugin.overflow is not None and self._overflows(mail):
-            note = f"over the rate, so carried by {self._plugin.overflow}: {len(over)} of {len(recipients)}"
-            return Plan(shares=[*shares, (self._plugin.overflow, part_of(mail, over))], notes=[note])
         now = self.runtime.now()
-        return Plan(shares=shares, results=[self._deferred(one, late[one.key[1]] - now, mail) for one in over])
+        deferred = [self._deferred(one, late[one.key[1]] - now, mail) for one in over]
+        if self._plugin.overflow is None:
+            return Plan(shares=shares, results=deferred)
+        note = f"over the rate, so for {self._plugin.overflow}: {len(over)} of {len(recipients)}"
+        return Plan(shares=[*shares, (self._plugin.overflow, part_of(mail, over))], uncarried=deferred, notes=[note])
 
     async def _wait(self, claims: Claims[_Counted], deadline: float) -> float:
         """Wait for a turn and take it; or return at once when it would come, if that is after the deadline."""
@@ -232,13 +233,6 @@ class RateLimitedBackend(WrappingBackend):
                 now = self.runtime.now()
                 when = self._table.take(claims, now)
         return deadline if when <= now else when
-
-    def _overflows(self, mail: Mail) -> bool:
-        """Whether the other backend can carry it; else it waits for this one."""
-        try:
-            return self._plugin.overflow is not None and self._plugin.overflow.left_out(mail) is not None
-        except UnsupportedFeature:
-            return False
 
     def _deferred(self, address: Address, wait_s: float, mail: Mail) -> RecipientResult:
         wait_s = max(math.ceil(wait_s), 1)

@@ -229,7 +229,7 @@ def test_what_is_over_goes_by_another_backend(world):
         assert [one.recipients for one in server.mails] == [("b@d.test",)]
         assert first.notes == ()
         assert second.ok
-        assert second.notes == (f"over the rate, so carried by {server.url}: 1 of 1",)
+        assert second.notes == (f"over the rate, so for {server.url}: 1 of 1",)
         assert second.attempts[-1].backend == server.url
 
 
