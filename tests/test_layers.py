@@ -154,6 +154,7 @@ LAYERS = {
     "cli/": 5,
     "contrib/": 5,
     "mailbox/": 5,
+    "smtplib/": 5,
     "testing/": 5,
 }
 
