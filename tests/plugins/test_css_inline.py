@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from counting_server import counting
 from worlds import World
 
 from mailer import ConfigError, HookError, Mailer, Message
@@ -33,31 +32,6 @@ def inlined(html: str, **settings: object) -> str:
 
 def styles(html: str, name: str) -> list[str | None]:
     return [t.attributes.get("style") for t in tokens(html) if isinstance(t, Tag) and t.name == name and not t.is_end]
-
-
-@contextmanager
-def counting() -> Iterator[tuple[str, list[str]]]:
-    """A web server that has a style sheet for everybody, and counts who asks."""
-    hits: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hits.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"p{color:teal}")
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", hits
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_by_smtp_and_by_a_relay(world: World) -> None:
@@ -91,7 +65,7 @@ def test_a_long_one_is_done_in_a_thread_and_is_the_same(world: World) -> None:
 
 def test_nothing_is_fetched_from_the_network_or_from_disk(tmp_path: Path) -> None:
     (tmp_path / "x.css").write_text("p{color:teal}")
-    with counting() as (url, hits):
+    with counting(b"p{color:teal}") as (url, hits):
         for href in (
             url,
             f"{url}/a.css",
@@ -108,6 +82,8 @@ def test_nothing_is_fetched_from_the_network_or_from_disk(tmp_path: Path) -> Non
             assert "teal" not in html
             assert html.count("<link") == 2
         assert hits == []
+        urlopen(f"{url}/a.css").close()
+        assert hits == ["/a.css"]  # it would have been seen
 
 
 def test_the_settings() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from counting_server import counting
 from worlds import World
 
 from mailer import ConfigError, HookError, Mailer, Message
@@ -80,23 +80,8 @@ def test_what_is_mjml() -> None:
 
 
 def test_nothing_is_loaded_from_the_network_or_from_disk(tmp_path: Path) -> None:
-    hits: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hits.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<mj-text>loaded</mj-text>")
-
-        def log_message(self, *_: object) -> None: ...
-
     (tmp_path / "x.mjml").write_text("<mj-text>loaded</mj-text>")
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
+    with counting(b"<mj-text>loaded</mj-text>") as (url, hits):
         for path in (f"{url}/x.mjml", url, str(tmp_path / "x.mjml"), f"file://{tmp_path}/x.mjml", "x.mjml"):
             for kind in ("", ' type="html"', ' type="css"'):
                 for text in (
@@ -109,10 +94,6 @@ def test_nothing_is_loaded_from_the_network_or_from_disk(tmp_path: Path) -> None
         html = made(mjml(f'<img src="{url}/i" />', head), fonts={"G": f"{url}/g"}, social_icons=url)
         assert f"{url}/s" in html
         assert hits == []
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_the_settings() -> None:
