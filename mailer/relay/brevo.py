@@ -14,9 +14,8 @@ from typing import Any
 
 from .. import header
 from ..address import Address
-from ..errors import MessageError, Outcome
+from ..errors import Outcome
 from ..features import Features, Limits
-from ..field import shown
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt, RecipientResult
@@ -27,6 +26,7 @@ from .exchange import Request, Response
 from .letter import Letter, base64_text, inert, named, shown_as_html, text_bytes, unfolded
 from .meaning import SETTINGS, UNKNOWN
 from .provider import Junk, Provider, merged, yes_no
+from .template_number import template_number
 
 __all__ = ["Brevo"]
 
@@ -86,6 +86,12 @@ class Brevo(Provider):
             )
         if message.provider_template is None and message.html is None and message.text:
             yield "text", f"is carried by {self.name} with html that shows it", True
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: a stored template that is no number."""
+        super().refuse(letter)
+        if letter.message.provider_template is not None:
+            template_number(letter.message.provider_template, self.name)
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -225,7 +231,7 @@ def _said(message: Message) -> dict[str, Any]:
     if message.subject:
         body["subject"] = message.subject
     if message.provider_template is not None:
-        body["templateId"] = _template_id(message.provider_template)
+        body["templateId"] = template_number(message.provider_template, Brevo.name)
         if message.context:
             body["params"] = dict(message.context)
     else:
@@ -247,9 +253,3 @@ def _name(address: Address) -> str:
         return name
     encoded = " ".join(header.phrase(name))
     return encoded if len(encoded) <= _MAX_NAME else " ".join(_SPECIAL.sub(" ", name).split())
-
-
-def _template_id(name: str) -> int:
-    if not (name.isascii() and name.isdigit() and len(name) < 19):
-        raise MessageError(f"brevo's templates have whole numbers, not {shown(name)}", field="provider_template")
-    return int(name)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..address import Address
 from ..attachment import Attachment
-from ..errors import ConfigError, MessageError, Outcome
+from ..errors import ConfigError, Outcome
 from ..features import Features, Limits
-from ..field import shown
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
 from ..verdict import Scope
@@ -25,6 +24,7 @@ from .exchange import Request, Response
 from .letter import Copy, Letter, base64_text
 from .meaning import ACCOUNT, UNKNOWN
 from .provider import Junk, Provider, base_url, items_of, merged, packed, size_of, yes_no
+from .template_number import template_number
 
 if TYPE_CHECKING:
     from typing import Self
@@ -97,6 +97,12 @@ class Mailjet(Provider):
         own = [name for name, _ in letter.headers if _RESERVED.fullmatch(name)]
         if own:
             yield "headers", f"{', '.join(own)} are {self.name}'s own", False
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: a stored template that is no number."""
+        super().refuse(letter)
+        if letter.message.provider_template is not None:
+            template_number(letter.message.provider_template, self.name)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -274,7 +280,7 @@ def _message(letter: Letter) -> dict[str, Any]:
     if message.subject or message.provider_template is None:
         body["Subject"] = message.subject
     if message.provider_template is not None:
-        body |= {"TemplateID": _template_id(message.provider_template), "TemplateLanguage": True}
+        body |= {"TemplateID": template_number(message.provider_template, Mailjet.name), "TemplateLanguage": True}
         if message.context:
             body["Variables"] = dict(message.context)
     else:
@@ -311,9 +317,3 @@ def _file(attachment: Attachment) -> dict[str, str]:
         "Filename": attachment.name,
         "Base64Content": base64_text(attachment),
     }
-
-
-def _template_id(name: str) -> int:
-    if not (name.isascii() and name.isdigit() and len(name) < 19):
-        raise MessageError(f"mailjet's templates have whole numbers, not {shown(name)}", field="provider_template")
-    return int(name)

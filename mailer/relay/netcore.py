@@ -10,9 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import MessageError, Outcome
+from ..errors import Outcome
 from ..features import Features, Limits
-from ..field import shown
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
@@ -20,6 +19,7 @@ from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, base64_text, named, shown_as_html, whole_second
 from .provider import Junk, Provider, merged
+from .template_number import template_number
 
 __all__ = ["Netcore"]
 
@@ -48,6 +48,12 @@ class Netcore(Provider):
         elif message.provider_template is None and message.text:
             yield "text", f"is carried by {self.name} as html", True
 
+    def refuse(self, letter: Letter) -> None:
+        """Also: a stored template that is no number."""
+        super().refuse(letter)
+        if letter.message.provider_template is not None:
+            template_number(letter.message.provider_template, self.name)
+
     # --- request ------------------------------------------------------------------------------------------------------
 
     def request(self, mail: Mail) -> Request:
@@ -62,7 +68,7 @@ class Netcore(Provider):
         if message.reply_to:
             body["reply_to"] = message.reply_to[0].ascii
         if message.provider_template is not None:
-            body["template_id"] = _template_id(message.provider_template)
+            body["template_id"] = template_number(message.provider_template, self.name)
         else:
             body["content"] = _content(message)
         if message.attachments:
@@ -144,9 +150,3 @@ def _content(message: Message) -> list[dict[str, str]]:
     if message.amp_html is not None:
         content.append({"type": "amp", "value": message.amp_html})
     return content
-
-
-def _template_id(name: str) -> int:
-    if not (name.isascii() and name.isdigit() and len(name) < 19):
-        raise MessageError(f"netcore's templates have whole numbers, not {shown(name)}", field="provider_template")
-    return int(name)

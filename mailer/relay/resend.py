@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome, ProtocolError
+from ..errors import Outcome, ProtocolError, UnsupportedFeature
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
@@ -64,6 +64,12 @@ class Resend(Provider):
         if odd := [shown(file.name) for file in letter.message.attachments if _is_misnamed(file)]:
             text = f"named with the ending of another type ({', '.join(odd)}) may be lost by {self.name}, mail and all"
             yield "attachments", text, True
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: variables of a stored template that are neither text nor numbers."""
+        super().refuse(letter)
+        if letter.message.provider_template is not None:
+            _variables(letter.message)
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -207,7 +213,8 @@ def _in_doubt(receipt: Receipt) -> Receipt:
 def _variables(message: Message) -> dict[str, Any]:
     for key, value in message.context.items():
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise MessageError(f"{key!r} must be text or a number for a template of resend", field="context")
+            text = f"{key!r} must be text or a number for a template of resend"
+            raise UnsupportedFeature(text, field="context")
     return dict(message.context)
 
 

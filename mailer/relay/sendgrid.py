@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..errors import Outcome, UnsupportedFeature
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
@@ -69,12 +69,16 @@ class SendGrid(Provider):
             yield "tags", f"of more than {_MAX_CATEGORY} characters are not carried by {self.name}", True
 
     def refuse(self, letter: Letter) -> None:
-        """Also: more metadata than it takes."""
+        """Also: more metadata than it takes, and variables of an older template."""
         super().refuse(letter)
         size = sum(len(key.encode()) + len(value.encode()) for key, value in _args(letter.message.metadata).items())
         if size > _MAX_ARGS_BYTES:
             text = f"has {size} bytes, {self.name} takes {_MAX_ARGS_BYTES}"
             raise UnsupportedFeature(text, field="metadata")
+        name = letter.message.provider_template
+        if name is not None and letter.message.context and not name.startswith("d-"):
+            text = f"{shown(name)} has no variables at {self.name}, whose templates with variables are named d-..."
+            raise UnsupportedFeature(text, field="provider_template")
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -156,11 +160,6 @@ class SendGrid(Provider):
         if args := _args(letter.metadata):
             more["custom_args"] = args
         if message.provider_template is not None and message.context:
-            if not message.provider_template.startswith("d-"):
-                name = shown(message.provider_template)
-                raise MessageError(
-                    f"{self.name}'s templates with variables are named d-..., not {name}", field="provider_template"
-                )
             more["dynamic_template_data"] = dict(message.context)
         for group in letter.copies:
             named_ones = zip(("to", "cc", "bcc"), group, strict=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from relay_cases import message_of
 from worlds import World
 
-from mailer import DeliveryDeferred, DeliveryUnknown, Outcome
+from mailer import DeliveryDeferred, DeliveryUnknown, Mailer, Outcome, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
 from mailer.relay import PROVIDERS
 from mailer.testing import Answer, FakeRelay
@@ -65,3 +66,22 @@ def check_faults(scheme: str, relay: FakeRelay, mailer: Any) -> None:
     relay.next(Answer(status=429, headers={"Retry-After": "7"}, body="slow down"))
     [slow] = mailer.send_many([message_of("plain")])
     assert [(r.outcome, r.retry_after_s) for r in slow.results] == [(Outcome.DEFERRED, 7)], scheme
+
+
+def test_what_a_stored_template_cannot_be_goes_to_who_has_it() -> None:
+    """A name where they have numbers, variables where it has none: said before the request, and another's to send."""
+    for scheme, field, template, context in (
+        ("brevo", "provider_template", "welcome", {}),
+        ("mailjet", "provider_template", "welcome", {}),
+        ("netcore", "provider_template", "1" * 19, {}),
+        ("sendgrid", "provider_template", "welcome", {"name": "Ann"}),
+        ("resend", "context", "welcome", {"is_new": True}),
+    ):
+        message = message_of("template").with_(provider_template=template, context=context)
+        with FakeRelay(scheme, token=TOKEN) as first, FakeRelay("postmark", token=TOKEN) as second:
+            with Mailer(first.url) as mailer, pytest.raises(UnsupportedFeature) as refused:
+                mailer.send(message)
+            assert refused.value.field == field, scheme
+            with Mailer(f"failover({first.url} {second.url})") as mailer:
+                assert mailer.send(message).ok, scheme
+            assert (len(first.requests), len(second.requests)) == (0, 1), scheme
