@@ -131,7 +131,6 @@ class RateLimit(Plugin[RateLimitSettings]):
 
     def register(self, hooks: Hooks) -> None:
         """Stand before the backend."""
-        self._table: RateTable[_Counted] = RateTable(self.settings.burst)
         self._wrapped = Wrapped(lambda inner: RateLimitedBackend(inner, self, self._table))
         hooks.add_filter("backend", self.wrap, _PRIORITY)
         if self.settings.overflow is not None:  # which may not merge, where the other does
@@ -140,6 +139,11 @@ class RateLimit(Plugin[RateLimitSettings]):
     def wrap(self, backend: Backend, context: Context) -> Backend:
         """The backend behind the rates."""
         return self._wrapped.of(backend)
+
+    @cached_property
+    def _table(self) -> RateTable[_Counted]:
+        """The count, one for all mailers that have this plug-in."""
+        return RateTable(self.settings.burst)
 
     @cached_property
     def overflow(self) -> Backend | None:

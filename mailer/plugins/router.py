@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, field_validator, model_validator
@@ -154,10 +155,14 @@ class Router(Plugin[RouterSettings]):
 
     def register(self, hooks: Hooks) -> None:
         """Choose before others wrap."""
-        self._targets = [[_Target(one) for one in (*rule.backend, *rule.mailer)] for rule in self.settings.rules]
         self._split = Wrapped(lambda inner: RoutingBackend(inner, self))
         hooks.add_filter("backend", self.route, _PRIORITY)
         hooks.add_filter(ONE_EACH, self.route)  # a merge's recipients may go by several, which may not merge
+
+    @cached_property
+    def _targets(self) -> list[list[_Target]]:
+        """Of each rule; one for all mailers that have this plug-in."""
+        return [[_Target(one) for one in (*rule.backend, *rule.mailer)] for rule in self.settings.rules]
 
     def route(self, backend: Backend, context: Context) -> Backend:
         """The backend that carries it to all its recipients; or one that parts it."""

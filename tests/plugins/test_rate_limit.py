@@ -220,6 +220,14 @@ def test_a_mailer_waits_for_its_turn(world):
         assert time.monotonic() - begun >= 0.055  # the fourth turn comes after 60 ms
 
 
+def test_mailers_that_share_a_plug_in_share_its_count():
+    plugin = RateLimit(rate="1/h", over="defer")
+    with Mailer("memory:", plugins=[plugin]) as one, Mailer("memory:", plugins=[plugin]) as other:
+        assert one.send(hello("a@d.test")).ok
+        with pytest.raises(DeliveryDeferred, match="over the rate"):
+            other.send(hello("a@d.test"))
+
+
 def test_what_is_over_goes_by_another_backend(world):
     with SmtpServer() as server, FakeRelay("postmark") as relay:
         settings = {"rate": "1/h", "over": "overflow", "overflow": server.url}
