@@ -241,7 +241,7 @@ class SMTP(std.SMTP):
         verb = line.partition(" ")[0].upper()
         check_line(line, is_secret=self._is_secret or verb == "AUTH")
         if verb == "AUTH":
-            if self._line is not None and not (self._line.is_private or self.auth_in_clear):
+            if self._line is not None and not (self._line.is_private(self._host) or self.auth_in_clear):
                 raise SMTPNotSupportedError(
                     f"{self._host}: there is no TLS, so the password is not sent: call starttls() first, use SMTP_SSL,"
                     " or set auth_in_clear = True"

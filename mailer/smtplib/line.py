@@ -62,15 +62,17 @@ class Line:
         self.stream = _Given(sock, f"{self._ip}:{name[1]}" if self._ip else str(name))
         self._read = b""
 
-    @property
-    def is_private(self) -> bool:
-        """Whether nobody on the way can read what is said: TLS, or it never leaves the machine."""
+    def is_private(self, host: str) -> bool:
+        """Whether nobody on the way can read what is said: TLS, or it never leaves the machine.
+
+        Args:
+            host: Who was asked for; "": nobody by name. Behind a proxy on this machine it is another one.
+        """
         if self.stream.is_secure or self.stream.socket.family == getattr(socket, "AF_UNIX", None):
             return True
-        try:
-            return ipaddress.ip_address(self._ip.partition("%")[0]).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self._ip) and (
+            host.lower().rstrip(".") in ("", "localhost", socket.gethostname().lower()) or _is_loopback(host)
+        )
 
     @property
     def has_spoken(self) -> bool:
@@ -116,6 +118,13 @@ class Line:
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Do the handshake. Raises TlsError or DeadlineExceeded, and is closed then."""
         drive(self.stream.start_tls(context, host, deadline=self.until("STARTTLS")))
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 class Sock:

@@ -123,7 +123,7 @@ def test_clear_text_behind_the_220_to_starttls_is_an_attack():
     assert smtp.sock is None
 
 
-def test_no_password_goes_out_in_clear_but_on_this_machine(monkeypatch):
+def test_no_password_goes_out_in_clear_but_on_this_machine():
     offer = "C: ehlo *\nS: 250-x\nS: 250 AUTH PLAIN\n"
     stack, smtp = played(offer + "C: AUTH PLAIN *\nS: 235 ok\nS: hold")
     with stack:
@@ -144,6 +144,24 @@ def test_no_password_goes_out_in_clear_but_on_this_machine(monkeypatch):
         assert smtp.docmd("NOOP")[0] == 250
         smtp.auth_in_clear = True
         assert smtp.login("ann", "secret") == (235, b"ok")
+
+
+def test_a_proxy_on_this_machine_is_not_the_server():
+    class Tunnelled(ours.SMTP):
+        def _get_socket(self, host, port, timeout):
+            return super()._get_socket("127.0.0.1", port, timeout)
+
+    script = "C: ehlo *\nS: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN *\nS: 235 ok\nS: hold"
+    for host, is_here in (("smtp.example.com", False), ("192.0.2.1", False), ("localhost", True), ("127.0.0.2", True)):
+        with (
+            ScriptedServer(f"S: 220 hi\n{script}") as server,
+            contextlib.closing(Tunnelled(host, server.port, "client.test", timeout=10)) as smtp,
+        ):
+            if is_here:
+                assert smtp.login("ann", "secret") == (235, b"ok")
+            else:
+                with pytest.raises(ours.SMTPNotSupportedError, match=f"{host}: there is no TLS"):
+                    smtp.login("ann", "secret")
 
 
 def test_a_wrong_password_is_said_by_one_mechanism_of_each_kind(tls_server):
