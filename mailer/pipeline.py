@@ -293,7 +293,10 @@ class Pipeline:
         if backend is not self.backend:
             backend.transcript = backend.transcript or self.backend.transcript
             backend.attach(self.runtime, self.backend.unsupported)
-            self._others[id(backend)] = backend
+            given: Backend | None = backend
+            while given is not None and given is not self.backend:  # a plug-in may keep no wrapper of it by then
+                self._others[id(given)] = given
+                given = getattr(given, "inner", None)
         return backend
 
     # --- sending ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from mailer.address import Address
 from mailer.backends.base import Backend
 from mailer.backends.memory import MemoryBackend
+from mailer.backends.wrapping import WrappingBackend
 from mailer.envelope import Envelope
 from mailer.errors import (
     ConfigError,
@@ -162,6 +163,25 @@ def test_what_a_backend_filter_gave_is_closed_with_the_mailer(world):
         for subject in ("Hi", "Other", "Other"):
             mailer.send(hello(subject=subject))
     assert (first.closed, other.closed) == (1, 1), "each once, whatever another does"
+
+
+def test_what_a_backend_filter_gave_is_closed_behind_the_wrapper_of_another(world):
+    class Closing(MemoryBackend):
+        closed = 0
+
+        async def close(self):
+            self.closed += 1
+
+    first, other = Closing(), Closing()
+    with world.mailer(first, plugins=["suppression"]) as mailer:
+        mailer.hooks.add_filter("backend", lambda b, c: other if c.message.subject == "Other" else b)
+        for subject in ("Other", "Hi"):  # the plug-in wraps the one, then the other
+            mailer.send(hello(subject=subject))
+    assert first.closed
+    assert other.closed
+    with world.mailer(WrappingBackend(first)):
+        first.closed = 0
+    assert first.closed == 1
 
 
 def test_a_backend_filter_s_choice_is_to_carry_what_is_needed_and_has_batches_of_its_own(world):

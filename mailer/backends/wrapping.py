@@ -21,7 +21,7 @@ from ..receipt import Attempt, Receipt, RecipientResult
 from ..runtime import Lock
 from ..tally import Tally
 from ..verdict import Scope
-from .base import Backend, Health, carry_many, examine
+from .base import Backend, Health, called, carry_many, examine
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -155,6 +155,10 @@ class WrappingBackend(Backend):
     async def check(self) -> Health:
         """The inner one's."""
         return await examine(self.inner)
+
+    async def close(self) -> None:
+        """Close the inner one, which its mailer may do too."""
+        await called(self.runtime, self.inner.close)
 
 
 class _Carrying:
