@@ -314,7 +314,7 @@ def test_no_two_files_of_the_tests_are_one_module():
     """pytest imports a test and what stands beside it by name alone: of two, the whole suite has only one."""
     files = [
         path
-        for path in Path(__file__).parent.rglob("*.py")
+        for path in [*Path(__file__).parent.rglob("*.py"), *(ROOT.parent / "examples").rglob("test_*.py")]
         if path.name != "conftest.py" and not (path.parent / "__init__.py").exists()
     ]
     assert [name for name, times in Counter(path.name for path in files).items() if times > 1] == []
