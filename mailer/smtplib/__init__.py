@@ -218,7 +218,7 @@ class SMTP(std.SMTP):
         line = self._line
         if line is None:
             raise SMTPServerDisconnected("please run connect() first")
-        data = s.encode(self.command_encoding) if isinstance(s, str) else bytes(s)
+        data = s.encode(self.command_encoding) if isinstance(s, str) else bytes(memoryview(s))
         sys.audit("smtplib.send", self, data)
         try:
             line.send(data, "the mail")

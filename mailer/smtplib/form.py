@@ -54,5 +54,5 @@ def check_headers(message: Message[Any, Any]) -> None:
 
 
 def content_of(msg: Any) -> bytes:
-    """The mail in CRLF lines, dots as they are. UnicodeEncodeError: it is text that is not ASCII."""
-    return crlf(msg.encode("ascii") if isinstance(msg, str) else bytes(msg))
+    """The mail in CRLF lines, dots as they are. UnicodeEncodeError: it is text beyond ASCII; TypeError: neither."""
+    return crlf(msg.encode("ascii") if isinstance(msg, str) else bytes(memoryview(msg)))

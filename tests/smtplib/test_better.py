@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from email.mime.text import MIMEText
 
 import pytest
@@ -416,6 +417,25 @@ def test_the_sock_is_a_socket_to_its_users(server):
     with contextlib.closing(smtp):
         assert smtp.getreply()[0] == 220
         assert smtp.sock.gettimeout() == 7
+
+
+def test_nothing_waits_for_ever_unless_it_is_asked_to(server):
+    for timeout, most in ((10.0, 10), (None, float("inf"))):
+        with connected(server, timeout=timeout) as smtp:
+            assert smtp._line.until("MAIL") - time.monotonic() == pytest.approx(most, abs=5)
+    with contextlib.closing(ours.SMTP(server.host, server.port, "client.test")) as smtp:
+        for step, most in (("MAIL", 300), ("DATA", 120), ("the final dot", 600)):  # RFC 5321 section 4.5.3.2
+            assert smtp._line.until(step) - time.monotonic() == pytest.approx(most, abs=5)
+
+
+def test_a_mail_is_text_or_bytes(server):
+    for mail in (5, [1, 2], None, object()):
+        with connected(server) as smtp, pytest.raises(TypeError):
+            smtp.sendmail("me@example.com", "ann@example.org", mail)
+    for mail in (bytearray(TEXT.encode()), memoryview(TEXT.encode())):
+        with connected(server) as smtp:
+            assert smtp.sendmail("me@example.com", "ann@example.org", mail) == {}
+    assert [mail.content for mail in server.mails] == [TEXT.encode()] * 2
 
 
 def test_connecting_again_begins_anew(server):
