@@ -7,13 +7,14 @@ mail as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..address import Address
 from ..attachment import Attachment
-from ..errors import MessageError, Outcome
+from ..errors import MessageError, Outcome, UnsupportedFeature
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt, RecipientResult
@@ -31,6 +32,9 @@ __all__ = ["Mandrill"]
 # Who gets the mail, and who sees whom, is not an option's to say; nor which account sends.
 _TAKEN = ("key", "to", "cc", "bcc", "raw_message")
 _TAKEN_WITHIN = ("to", "cc", "bcc", "bcc_address", "preserve_recipients")
+# The same in header fields, which it takes for instructions, by SMTP and so in content as it is:
+# https://mailchimp.com/developer/transactional/docs/smtp-integration/
+_INSTRUCTS = re.compile(rb"^(X-MC-(?:BccAddress|PreserveRecipients))[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _MAX_TAG = 50
 _ACCEPTED = ("sent", "queued", "scheduled")
 _REFUSED = ("rejected", "invalid")
@@ -76,6 +80,17 @@ class Mandrill(PerRecipient):
             )
         if not all(map(_is_image, letter.inline)):
             yield "inline", f"is carried by {self.name} for images alone", False
+
+    def refuse(self, letter: Letter) -> None:
+        """Also: header fields by which it would send to others, or show them."""
+        super().refuse(letter)
+        if letter.content is None:
+            head = "".join([f"{name}:\n" for name, _ in letter.headers]).encode()
+        else:
+            head = bytes(letter.content).partition(b"\r\n\r\n")[0]
+        if found := _INSTRUCTS.search(head):
+            text = f"{found[1].decode()} tells {self.name} who gets or sees the mail, and only to, cc and bcc do"
+            raise UnsupportedFeature(text, field="headers")
 
     # --- request ------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from relay_cases import FILES, mail_of, message_of
 from relay_checks import PAIR, TOKEN, A, D, ProviderChecks, R, U, answer
 from worlds import new_world
 
-from mailer import Attachment, AuthError, ConfigError, MessageError, ProtocolError, UnsupportedFeature
+from mailer import Attachment, AuthError, ConfigError, Content, MessageError, ProtocolError, UnsupportedFeature
 from mailer.backends.relay import RelayBackend
 from mailer.backends.url import backend_from_url
 from mailer.relay.exchange import Request
@@ -113,6 +113,19 @@ class TestMandrill(ProviderChecks):
         )
         assert (body["ip_pool"], body["message"]["subaccount"]) == ("p", "s")
         assert body["message"]["headers"] == {"X-A": "1", "X-B": "2"}
+
+    def test_nor_can_header_fields(self) -> None:
+        """Its SMTP reads them as instructions, and content as it is goes the same way."""
+        whole = Mandrill(TOKEN, api="mime")
+        for name in ("X-MC-BccAddress", "x-mc-preserverecipients"):
+            mail = mail_of(message_of("plain").with_(headers={name: "eve@example.org"}))
+            content = Content.of(f"Subject: x\r\n{name} : eve@example.org\r\n\r\nx\r\n".encode())
+            for provider, one in ((self.provider, mail), (whole, mail.with_(message=None, content=content))):
+                with pytest.raises(UnsupportedFeature, match=r"(?i)x-mc-.* only to, cc and bcc do") as refused:
+                    RelayBackend(provider).left_out(one)
+                assert refused.value.field == "headers"
+        harmless = Content.of(b"X-MC-Tags: a\r\n\r\nX-MC-BccAddress: told of\r\n")
+        RelayBackend(whole).left_out(PAIR.with_(message=None, content=harmless))
 
     def test_what_is_shown_inside_is_an_image(self) -> None:
         pdf = Attachment.from_bytes("r.pdf", b"%PDF-", content_id="r", inline=True)
