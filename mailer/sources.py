@@ -350,6 +350,8 @@ def _leaves(table: Mapping[Any, Any], tree: Tree, before: str, above: _Path = ()
             known = [name for name in tree if name not in _MARKS]
             raise ConfigError(f"{named}: there is no such setting; {nearest(setting, known)}")
         below = tree[ANY] if ANY in tree else tree[setting]
+        if below and PRESENT in below and (value is None or value is True):  # that it is there is all that is said
+            value = {}
         if below is OPAQUE:
             yield (*above, setting), Found(value, named)
         elif isinstance(value, Mapping):

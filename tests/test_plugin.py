@@ -333,6 +333,7 @@ def test_a_folder_that_is_not_there_is_named():
         (' ["a", "b-c"]', ["a", "b_c"], {}),
         (["a", "b"], ["a", "b"], {}),
         ({"a": {}, "b": {"x": 1}}, ["a", "b"], {"a": {}, "b": {"x": 1}}),
+        ({"a": None, "b": True}, ["a", "b"], {"a": {}, "b": {}}),
     ],
 )
 def test_the_setting_is_names_or_tables(plugins, wanted, tables):
