@@ -25,7 +25,7 @@ from .unsubscribe import UnsubscribeLinks, Unsubscription
 if TYPE_CHECKING:
     from .mailer import AsyncMailer, Mailer
 
-__all__ = ["Page", "UnsubscribeApp"]
+__all__ = ["Page", "UnsubscribeApp", "told"]
 
 #: The name in events: nobody but us tells them.
 PROVIDER = "list_unsubscribe"
@@ -108,7 +108,7 @@ class UnsubscribeApp:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._links = links
-        self._then = _told(then)
+        self._then = told(then, "unsubscribe")
         self._render = render
         self._clock = clock
 
@@ -235,8 +235,12 @@ _REASONS = {
 }
 
 
-def _told(then: Any) -> Callable[[Event], Any]:
-    """A function of the event; its failure raises."""
+def told(then: Any, what: str) -> Callable[[Event], Any]:
+    """A function of the event, which raises if it fails: for what an endpoint is given to tell.
+
+    Raises:
+        ConfigError: It is none of these; ``what`` begins the text.
+    """
     if isinstance(then, SuppressionList):
 
         def add(event: Event) -> Any:
@@ -249,7 +253,7 @@ def _told(then: Any) -> Callable[[Event], Any]:
     publish = getattr(then, "publish", None)
     if publish is None:
         if not callable(then):
-            raise ConfigError(f"unsubscribe: then must be a mailer, a list or a function, not {type(then).__name__}")
+            raise ConfigError(f"{what}: then must be a mailer, a list or a function, not {type(then).__name__}")
         return then  # type: ignore[no-any-return]
     if inspect.iscoroutinefunction(publish):
 

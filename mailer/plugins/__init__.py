@@ -18,6 +18,7 @@ BUILT_IN: dict[str, str] = {
     "alerts": "Alerts",
     "metrics": "Metrics",
     "otel": "Otel",
+    "tracking": "Tracking",
     "router": "Router",
     "inline_images": "InlineImages",
     "css_inline": "CssInline",
