@@ -12,7 +12,7 @@ It answers so that a provider tries again when that can help, and not otherwise:
 413     larger than anything that a provider sends
 415     neither JSON nor what else the provider sends
 500     a callback raised: tried again
-503     Amazon's or Scaleway's certificate could not be had: tried again
+503     Amazon's or Scaleway's certificate could not be had, or the same call is being told just now: tried again
 ======  ========================================================================================================
 """
 
@@ -131,6 +131,7 @@ class _Webhooks(Unpickled):
         self._clock = clock
         self._certificates: dict[str, bytes] = {}
         self._seen: dict[tuple[str, str], None] = {}
+        self._at_work: dict[tuple[str, str], object] = {}
         self._runtime: Runtime = AsyncRuntime() if isinstance(mailer, AsyncMailer) else BlockingRuntime()
 
     def __repr__(self) -> str:
@@ -188,11 +189,19 @@ class _Webhooks(Unpickled):
             call = Call.of(asked.headers, body, url)
             if (seen := (name, webhook.call_id(call))) in self._seen:
                 return _Answer(200)
-            if self._confirms and (confirmation := webhook.confirmation_url(call)) is not None:
-                await self._fetched(confirmation)
-            said = self._mailer.publish(events)
-            failed = said if isinstance(said, int) else await said
             reply = webhook.reply(call)
+            mine = object()
+            if seen[1] and self._at_work.setdefault(seen, mine) is not mine:
+                return _Answer(503)  # whether it will have been told is not known yet
+            try:
+                if self._confirms and (confirmation := webhook.confirmation_url(call)) is not None:
+                    await self._fetched(confirmation)
+                said = self._mailer.publish(events)
+                failed = said if isinstance(said, int) else await said
+                if not failed:
+                    self._remember(seen)
+            finally:
+                self._at_work.pop(seen, None)
         except AuthError as error:
             return self._refused(name, error, _UNBELIEVED)
         except ProtocolError as error:
@@ -201,7 +210,6 @@ class _Webhooks(Unpickled):
             return self._refused(name, error, _Answer(503))
         if failed:
             return _Answer(500)
-        self._remember(seen)
         if reply is None:
             return _Answer(200)
         return _Answer(200, content=json.dumps(reply).encode(), content_type="application/json")

@@ -189,6 +189,24 @@ def test_a_call_that_comes_again_is_told_once() -> None:
         assert len(app._seen) == webhook_app._MAX_SEEN
 
 
+def test_a_call_that_comes_again_while_it_is_told_is_told_once() -> None:
+    """Its provider had no answer in time: it is to ask again, as what is at work may fail yet."""
+    stamp, answers = str(int(NOW.timestamp())), []
+    digest = hmac.new(b"key-signing", (stamp + "a" * 50).encode(), "sha256").hexdigest()
+    signature = {"timestamp": stamp, "token": "a" * 50, "signature": digest}
+    body = json.dumps({"signature": signature, "event-data": {"event": "opened"}}).encode()
+    with Mailer("null:") as mailer:
+        app = make(WsgiWebhooks, mailer)
+
+        def ask(context: Any = None) -> None:
+            answers.append(ask_wsgi(app, "POST", "/mailgun", JSON, body)[0])
+
+        mailer.hooks.add_action("event", ask)
+        ask()
+        ask()
+    assert answers == [503, 200, 200]
+
+
 def test_a_refusal_is_logged_without_the_secret(caplog: pytest.LogCaptureFixture) -> None:
     with Mailer("null:") as mailer:
         ask_wsgi(make(WsgiWebhooks, mailer), "POST", "/postmark", {**JSON, "Authorization": "Basic aG9vazphbnk="}, OPEN)
