@@ -115,6 +115,13 @@ SHOWS = {
         "  Order 7 went to ann@example.org, books@example.com\n",
         "  Order 9 went to test+1@example.org, bob@example.net, books@example.com\n",
     ],
+    "production_stack/production_stack.py": [
+        "order: accepted\norder: accepted\nnews: accepted as <1@example.com>\n",
+        "to one domain: 10 accepted, 2 deferred\nto nobody: rejected\n",
+        "the log has 16 entries, 1 of them rejected\n",
+        "the second server has 12 mails, 12 signed\nthe provider has 1, 1 signed\n",
+        "the operators were told: mail rejected\n",
+    ],
     "environments.py": [
         "test:\nthe order is accepted by memory:\nthe news are accepted by memory:\n",
         "staging:\nthe order is accepted by file:staging\nthe news are accepted by file:staging\n",
@@ -156,4 +163,5 @@ def test_the_environment_swaps_the_backend(tmp_path, warm):
 
 
 def test_every_example_is_tested():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SHOWS)
+    files = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*/*.py")]
+    assert {path.relative_to(EXAMPLES).as_posix() for path in files} == set(SHOWS)
