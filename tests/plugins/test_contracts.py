@@ -25,6 +25,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"url": "https://example.com/u", "secret": SECRET, "mailto": "u@example.com", "several": "skip"},
         {"secrets": [SECRET]},
     ),
+    "tracking": (
+        {"url": "https://example.com/t", "secret": SECRET, "opens": True, "clicks": True},
+        {"secrets": [SECRET]},
+    ),
     "dedupe": ({"by": "key"}, {}),  # the contract sends the same again and again
     "rate_limit": ({"rate": "100000/s", "per_domain": "100000/s", "count": "mails"}, {}),
     "archive": ({"url": "null:", "to": "archive@example.com"}, {}),
