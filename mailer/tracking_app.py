@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, MailerError, ProtocolError
+from .errors import ProtocolError
 from .event import Event, EventKind
-from .log import ACTION_FAILED
+from .teller import Teller
 from .tracking import TrackingLinks
-from .unsubscribe_app import told
 
 if TYPE_CHECKING:
     from .mailer import AsyncMailer, Mailer
@@ -31,7 +30,6 @@ _SAFE = {
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
 }
-_REASONS = {200: "OK", 302: "Found", 404: "Not Found", 405: "Method Not Allowed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class TrackingApp:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._links = links
-        self._then = told(then, PROVIDER)
+        self._teller = Teller(then, PROVIDER)
         self._clock = clock
 
     def looked_at(self, method: str, path: str, user_agent: str = "") -> Answer:
@@ -109,43 +107,19 @@ class TrackingApp:
         fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": fields})
         await send({"type": "http.response.body", "body": answer.body})
-        event = answer.event
-        if event is None:
-            return
-        try:
-            if inspect.iscoroutinefunction(self._then):
-                await self._then(event)
-            else:
-                from .runtime import AsyncRuntime
-
-                said = await AsyncRuntime().run(lambda: self._then(event))
-                if inspect.isawaitable(said):
-                    await said
-        except Exception as error:  # noqa: BLE001 - anybody's code
-            _failed(error)
+        if answer.event is not None:
+            await self._teller.tell(answer.event)
 
     def wsgi(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The WSGI app."""
         agent = environ.get("HTTP_USER_AGENT", "")
         answer = self.looked_at(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), agent)
         if answer.event is not None:
-            try:
-                said = self._then(answer.event)
-                if inspect.isawaitable(said):
-                    if inspect.iscoroutine(said):
-                        said.close()
-                    raise ConfigError("what is told of opens and clicks is async: mount app.asgi, or give a Mailer")
-            except Exception as error:  # noqa: BLE001 - anybody's code
-                _failed(error)
-        start_response(f"{answer.status} {_REASONS[answer.status]}", list(answer.headers))
+            self._teller.tell_now(answer.event)
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers))
         return [answer.body]
 
 
 def _answer(status: int, body: bytes, headers: Mapping[str, str], event: Event | None = None) -> Answer:
     fields = {**_SAFE, **headers, "Content-Length": str(len(body))}
     return Answer(status, tuple(fields.items()), body, event)
-
-
-def _failed(error: Exception) -> None:
-    reason = str(error) if isinstance(error, MailerError) else type(error).__name__
-    ACTION_FAILED(hook="event", owner=PROVIDER, reason=reason, exc_info=error)

@@ -7,25 +7,25 @@ A GET, as scanners make it of every link, shows a page with a button and changes
 from __future__ import annotations
 
 import html
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.parser import BytesParser
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .errors import ConfigError, MailerError, ProtocolError
+from .errors import ProtocolError
 from .event import Event, EventKind
-from .log import ACTION_FAILED
-from .suppression import Suppressed, SuppressionList
+from .suppression import SuppressionList
+from .teller import Teller
 from .unsubscribe import UnsubscribeLinks, Unsubscription
 
 if TYPE_CHECKING:
     from .mailer import AsyncMailer, Mailer
 
-__all__ = ["Page", "UnsubscribeApp", "told"]
+__all__ = ["Page", "UnsubscribeApp"]
 
 #: The name in events: nobody but us tells them.
 PROVIDER = "list_unsubscribe"
@@ -108,7 +108,7 @@ class UnsubscribeApp:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._links = links
-        self._then = told(then, "unsubscribe")
+        self._teller = Teller(then, PROVIDER)
         self._render = render
         self._clock = clock
 
@@ -150,11 +150,6 @@ class UnsubscribeApp:
             tags=(asked.list_name,) if asked.list_name else (),
         )
 
-    def _failed(self, page: Page, error: Exception) -> Page:
-        reason = str(error) if isinstance(error, MailerError) else type(error).__name__
-        ACTION_FAILED(hook="event", owner=PROVIDER, reason=reason, exc_info=error)
-        return self._page("failed", page.unsubscription)
-
     # --- mounted ------------------------------------------------------------------------------------------------------
 
     async def asgi(
@@ -176,19 +171,9 @@ class UnsubscribeApp:
                 break
         kinds = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"content-type"]
         page = self.looked_at(scope["method"], scope["path"], kinds[0] if kinds else "", body)
-        if page.name == "done" and page.unsubscription is not None:
-            event = self._event(page.unsubscription)
-            try:
-                if inspect.iscoroutinefunction(self._then):
-                    await self._then(event)
-                else:
-                    from .runtime import AsyncRuntime
-
-                    answer = await AsyncRuntime().run(lambda: self._then(event))
-                    if inspect.isawaitable(answer):
-                        await answer
-            except Exception as error:  # noqa: BLE001 - anybody's code
-                page = self._failed(page, error)
+        asked = page.unsubscription
+        if page.name == "done" and asked is not None and not await self._teller.tell(self._event(asked)):
+            page = self._page("failed", asked)
         fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in page.fields]
         await send({"type": "http.response.start", "status": page.status, "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})
@@ -198,16 +183,10 @@ class UnsubscribeApp:
         method = environ["REQUEST_METHOD"]
         body = _body(environ) if method == "POST" else b""
         page = self.looked_at(method, environ.get("PATH_INFO", ""), environ.get("CONTENT_TYPE", ""), body)
-        if page.name == "done" and page.unsubscription is not None:
-            try:
-                answer = self._then(self._event(page.unsubscription))
-                if inspect.isawaitable(answer):
-                    if inspect.iscoroutine(answer):
-                        answer.close()
-                    raise ConfigError("what is told of unsubscriptions is async: mount app.asgi, or give a Mailer")
-            except Exception as error:  # noqa: BLE001 - anybody's code
-                page = self._failed(page, error)
-        start_response(f"{page.status} {_REASONS[page.status]}", page.fields)
+        asked = page.unsubscription
+        if page.name == "done" and asked is not None and not self._teller.tell_now(self._event(asked)):
+            page = self._page("failed", asked)
+        start_response(f"{page.status} {HTTPStatus(page.status).phrase}", page.fields)
         return [b"" if method == "HEAD" else page.body]
 
 
@@ -222,51 +201,6 @@ def _body(environ: Mapping[str, Any]) -> bytes:
     while left > len(body) and (part := environ["wsgi.input"].read(left - len(body))):
         body += part
     return body
-
-
-_REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    410: "Gone",
-    413: "Content Too Large",
-    500: "Internal Server Error",
-}
-
-
-def told(then: Any, what: str) -> Callable[[Event], Any]:
-    """A function of the event, which raises if it fails: for what an endpoint is given to tell.
-
-    Raises:
-        ConfigError: It is none of these; ``what`` begins the text.
-    """
-    if isinstance(then, SuppressionList):
-
-        def add(event: Event) -> Any:
-            assert event.recipient is not None  # noqa: S101 - for type checkers
-            text = ", ".join(event.tags)
-            entry = Suppressed(address=event.recipient, kind=event.kind, since=event.time, provider=PROVIDER, text=text)
-            return then.add(entry)
-
-        return add
-    publish = getattr(then, "publish", None)
-    if publish is None:
-        if not callable(then):
-            raise ConfigError(f"{what}: then must be a mailer, a list or a function, not {type(then).__name__}")
-        return then  # type: ignore[no-any-return]
-    if inspect.iscoroutinefunction(publish):
-
-        async def publish_async(event: Event) -> None:
-            _check_count(await publish([event]))
-
-        return publish_async
-    return lambda event: _check_count(publish([event]))
-
-
-def _check_count(failed: int) -> None:
-    if failed:
-        raise ProtocolError("an event action failed; the log says which")
 
 
 def _is_one_click(content_type: str, body: bytes) -> bool:

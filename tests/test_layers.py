@@ -145,6 +145,7 @@ LAYERS = {
     "settings.py": 4,
     "sources.py": 4,
     "tracking_app.py": 4,
+    "teller.py": 4,
     "unsubscribe_app.py": 4,
     "webhooks/__init__.py": 4,
     "webhooks/app.py": 4,
