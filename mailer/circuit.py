@@ -18,6 +18,7 @@ from typing import Any
 from .errors import ConfigError
 from .field import printable
 from .runtime import Lock
+from .store_file import store_file
 
 __all__ = ["Circuit", "CircuitPolicy", "CircuitStore", "MemoryCircuits", "RedisCircuits", "SqliteCircuits"]
 
@@ -152,12 +153,10 @@ class SqliteCircuits(CircuitStore):
         """Name the file, which is made when it is first used; ``wait_s``: for how long it may be locked by others.
 
         Raises:
-            ConfigError: The name is blank.
+            ConfigError: The name is none; see :func:`~mailer.store_file.store_file`.
         """
-        self.path = os.fspath(path)
+        self.path = store_file(path, "circuits need")
         self._wait_s = wait_s
-        if not self.path.strip():
-            raise ConfigError("circuits need the name of a file")
 
     def look(self, name: str) -> Circuit:
         """See :class:`CircuitStore`."""

@@ -16,6 +16,7 @@ from typing import Any
 from .errors import ConfigError
 from .field import printable
 from .redaction import Unpickled
+from .store_file import store_file
 
 __all__ = ["COLUMNS", "Logged", "MailLog", "SqliteMailLog"]
 
@@ -219,9 +220,7 @@ class SqliteMailLog(MailLog):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        if not self.path.strip():
-            raise ConfigError("a mail log needs the name of a file")
+        self.path = store_file(path, "a mail log needs")
 
     def _insert(self, rows: Sequence[Mapping[str, Any]], bodies: Mapping[str, tuple[int, bytes]]) -> None:
         with self._opened() as db, db:

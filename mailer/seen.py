@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .errors import ConfigError, Outcome
+from .errors import Outcome
 from .runtime import Lock
+from .store_file import store_file
 
 __all__ = ["Ended", "MemorySeen", "Seen", "SeenStore", "SqliteSeen"]
 
@@ -145,13 +146,11 @@ class SqliteSeen(SeenStore):
         """Name the file, which is made when it is first used; ``wait_s``: for how long it may be locked by others.
 
         Raises:
-            ConfigError: The name is blank.
+            ConfigError: The name is none; see :func:`~mailer.store_file.store_file`.
         """
-        self.path = os.fspath(path)
+        self.path = store_file(path, "what was sent needs")
         self._wait_s = wait_s
         self._pruned_at = float("-inf")
-        if not self.path.strip():
-            raise ConfigError("what was sent needs the name of a file")
 
     def claim(self, begun: Sequence[tuple[bytes, Seen]], window_s: float, lease_s: float) -> list[Seen | None]:
         """See :class:`SeenStore`."""

@@ -18,6 +18,7 @@ from .address import Address
 from .errors import ConfigError
 from .event import EventKind
 from .field import printable, reads_json
+from .store_file import store_file
 
 __all__ = ["MemorySuppressionList", "SqliteSuppressionList", "Suppressed", "SuppressionList"]
 
@@ -155,11 +156,9 @@ class SqliteSuppressionList(SuppressionList):
         """Name the file, which is made when it is first used.
 
         Raises:
-            ConfigError: The name is blank.
+            ConfigError: The name is none; see :func:`~mailer.store_file.store_file`.
         """
-        self.path = os.fspath(path)
-        if not self.path.strip():
-            raise ConfigError("a suppression list needs the name of a file")
+        self.path = store_file(path, "a suppression list needs")
 
     def among(self, addresses: Iterable[Address]) -> list[Suppressed]:
         """See :class:`SuppressionList`."""

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..address import Address
-from ..errors import MailerError, Outcome, UnsupportedFeature
+from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported
 from ..mail import Mail
 from ..receipt import Attempt, Receipt, RecipientResult
+from ..redaction import words_of
 from ..runtime import Lock
 from ..tally import Tally
 from ..verdict import Scope
@@ -86,7 +87,7 @@ class WrappingBackend(Backend):
         """A plan for each of these mails, in their order. May wait.
 
         Raises:
-            MailerError: Nobody is sent to: all are DEFERRED.
+            Exception: Whatever it is, nobody is sent to: all are DEFERRED.
         """
         raise NotImplementedError(f"{type(self).__name__} has no plan")
 
@@ -121,7 +122,13 @@ class WrappingBackend(Backend):
 
         What one stage became is known, to ``learn``, before the next is asked for. Raises as :meth:`plan`.
         """
-        yield mails, await self.plan(mails)
+        try:
+            plans = await self.plan(mails)
+        except MailerError:
+            raise
+        except Exception as error:  # before anybody was sent to: that is no unknown outcome
+            raise ConfigError(f"{type(self).__name__}: its plan raised {words_of(error)}: nothing is sent") from error
+        yield mails, plans
 
     async def _carry_out(self, mails: Sequence[Mail], plans: Sequence[Plan]) -> list[Receipt | UnsupportedFeature]:
         carrying = _Carrying(str(self.inner))

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import cached_property
 
-from pydantic import Field, InstanceOf, SecretStr, model_validator
+from pydantic import Field, InstanceOf, SecretStr, field_validator, model_validator
 
 from ..backends.base import Backend
 from ..backends.wrapping import Plan, Wrapped, WrappingBackend
@@ -21,6 +21,7 @@ from ..plugin import Plugin, PluginSettings
 from ..receipt import Receipt, RecipientResult
 from ..redaction import words_of
 from ..runtime import Runtime
+from ..store_file import checked_path
 from ..verdict import Scope
 
 __all__ = ["CircuitBackend", "CircuitBreaker", "CircuitSettings"]
@@ -52,6 +53,7 @@ class CircuitSettings(PluginSettings):
     wait_s: float = Field(
         0.5, gt=0, le=60, description="How long a locked file, or Redis, is waited for; then it goes on without."
     )
+    _path = field_validator("path")(checked_path)
 
     @model_validator(mode="after")
     def _one_store(self) -> CircuitSettings:

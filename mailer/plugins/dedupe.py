@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal, TypeVar
 
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, InstanceOf, field_validator, model_validator
 
 from ..address import Address
 from ..backends.base import Backend
@@ -24,6 +24,8 @@ from ..plugin import Plugin, PluginSettings
 from ..receipt import Receipt, RecipientResult
 from ..redaction import words_of
 from ..seen import Ended, MemorySeen, Seen, SeenStore, SqliteSeen
+from ..signed_token import timeless
+from ..store_file import checked_path
 from ..verdict import Scope
 
 __all__ = ["Dedupe", "DedupeSettings"]
@@ -68,6 +70,7 @@ class DedupeSettings(PluginSettings):
     without_store: Literal["send", "defer"] = Field(
         "send", description="If the store fails: `send`, with a note on the receipt, or `defer`."
     )
+    _path = field_validator("path")(checked_path)
 
     @model_validator(mode="after")
     def _one_store(self) -> DedupeSettings:
@@ -90,11 +93,14 @@ class DedupeSettings(PluginSettings):
             return b"key\0" + message.idempotency_key.encode()
         if self.by == "key":
             return None
-        return b"content\0" + (_of_content(mail.content) if message is None else _of_message(message))
+        return b"content\0" + (_of_content(mail.content) if message is None else _of_message(message, mail.id))
 
 
-def _of_message(message: Message) -> bytes:
-    """What it says, and who says it. Not to whom, when, nor what is about it: headers, tags, metadata."""
+def _of_message(message: Message, mail_id: str) -> bytes:
+    """What it says, and who says it. Not to whom, when, nor what is about it: headers, tags, metadata.
+
+    Links that are signed for this mail, to track or to unsubscribe, say what they say in each.
+    """
     attachments = []
     for one in message.attachments:
         content = hashlib.sha256()
@@ -103,7 +109,8 @@ def _of_message(message: Message) -> bytes:
         attachments.append([one.name, one.content_type, one.inline, content.hexdigest()])
     said = [
         [address.to_dict() for address in (*message.from_, *message.reply_to)],
-        *(message.subject, message.text, message.html, message.amp_html),
+        message.subject,
+        [text and timeless(text, mail_id) for text in (message.text, message.html, message.amp_html)],
         [[kind, _digest(text)] for kind, text in message.alternatives],
         attachments,
         [message.provider_template, message.provider_options],
@@ -202,7 +209,8 @@ class DedupingBackend(WrappingBackend):
         plans = []
         for mail, own in zip(mails, keys, strict=True):
             seen = {address: one for address in own if (one := next(found)) is not None and _is_of_another(mail, one)}
-            self._claimed[mail.id] = own
+            if len(seen) < len(own):  # else nothing is carried, so nothing would be learnt
+                self._claimed[mail.id] = {address: key for address, key in own.items() if address not in seen}
             plans.append(self._planned(mail, seen, now) if seen else Plan(shares=[(self.inner, mail)]))
         return plans
 

@@ -7,6 +7,7 @@ from html import escape
 
 from pydantic import Field, model_validator
 
+from ..field import has_surrogate
 from ..hooks import Hooks
 from ..hookspecs import Context
 from ..html_to_text import html_to_text
@@ -32,7 +33,7 @@ class FooterSettings(PluginSettings):
 
     @model_validator(mode="after")
     def _check(self) -> FooterSettings:
-        if not (self.text or self.html):
+        if not ((self.text or "").strip() or (self.html or "").strip()):
             raise ValueError("give text or html")
         for name in ("text", "html", "separator"):
             said = getattr(self, name) or ""
@@ -40,6 +41,8 @@ class FooterSettings(PluginSettings):
                 raise ValueError(f"{name}: has {{{{ in it: a footer has no variables")
             if "\0" in said:
                 raise ValueError(f"{name}: has a NUL in it")
+            if has_surrogate(said):
+                raise ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry")
         if len(self.separator.splitlines()) > 1:
             raise ValueError("separator: must be one line")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from functools import cached_property
 
-from pydantic import Field, InstanceOf
+from pydantic import Field, InstanceOf, field_validator
 
 from ..backends.base import Backend, called
 from ..backends.suppressing import SuppressingBackend
@@ -14,6 +14,7 @@ from ..event import Event, EventKind
 from ..hooks import Hooks
 from ..hookspecs import Context
 from ..plugin import Plugin, PluginSettings
+from ..store_file import checked_path
 from ..suppression import MemorySuppressionList, SqliteSuppressionList, Suppressed, SuppressionList
 
 __all__ = ["Suppression", "SuppressionSettings"]
@@ -35,6 +36,7 @@ class SuppressionSettings(PluginSettings):
     list: InstanceOf[SuppressionList] | None = Field(
         None, description="A `SuppressionList` of your own in the place of both."
     )
+    _path = field_validator("path")(checked_path)
 
 
 class Suppression(Plugin[SuppressionSettings]):

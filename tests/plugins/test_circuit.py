@@ -357,6 +357,7 @@ def test_wrong_settings_and_states_are_refused():
         ({"failures": 0}, "failures"),
         ({"open_s": 4000}, "open_s"),
         ({"path": "a", "store": MemoryCircuits()}, "one of them"),
+        ({"path": ""}, "path: needs the name of a file"),
         ({"redis": "http://hunter2@x"}, "Redis"),
         ({"probe": 1}, "did you mean 'probe_s'"),
     ):

@@ -5,18 +5,33 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import time
+from base64 import urlsafe_b64encode
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer import Attachment, ConfigError, DeliveryDeferred, DeliveryRefused, DeliveryUnknown, Mailer, Message, Outcome
+from mailer import (
+    Address,
+    Attachment,
+    ConfigError,
+    DeliveryDeferred,
+    DeliveryRefused,
+    DeliveryUnknown,
+    Mailer,
+    Message,
+    Outcome,
+)
 from mailer.backends.base import Backend
 from mailer.plugins.dedupe import Dedupe
+from mailer.plugins.list_unsubscribe import ListUnsubscribe
+from mailer.plugins.tracking import Tracking
 from mailer.receipt import Receipt
 from mailer.seen import Ended, MemorySeen, Seen, SeenStore, SqliteSeen
+from mailer.signed_token import timeless
 from mailer.testing import FakeRelay, SmtpServer
+from mailer.unsubscribe import UnsubscribeLinks
 
 A, D, R, U = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.UNKNOWN
 
@@ -134,6 +149,44 @@ def test_what_is_the_same():
             receipt = mailer.send(hello(**{**base, **changes}))
             assert ("a@x.test" not in sum(backend.sent[1:], [])) is is_same, changes  # noqa: RUF017
             assert receipt.ok
+
+
+def test_links_that_are_signed_for_each_mail_make_no_two_of_it():
+    secret = "s3cret-" * 6
+    times = iter(range(1_000_000, 2_000_000))
+    tracking = Tracking(url="https://e.test/t", secret=secret, clicks=True, opens=True)
+    tracking.clock = lambda: next(times)
+    leaving = ListUnsubscribe(url="https://e.test/u", secret=secret)
+    leaving.clock = lambda: next(times)
+    html = '<a href="https://q.test/{}">it</a>'
+    for plugins in ([Dedupe(), tracking, leaving], [leaving, tracking, Dedupe()]):
+        with Mailer("memory:", plugins=plugins) as mailer:
+            assert mailer.send(hello(html=html.format(1))).skipped is None
+            assert mailer.send(hello(html=html.format(1))).skipped is not None
+            assert mailer.send(hello(html=html.format(2))).skipped is None  # it leads elsewhere
+            assert mailer.send(hello("b@x.test", html=html.format(1))).skipped is None
+    links = UnsubscribeLinks("https://e.test/u", secret)
+    said = [
+        timeless(f"Leave: {links.link(Address.parse(who), name, now_s=at)}.", "id")
+        for who, name, at in (("a@x.test", "", 1), ("a@x.test", "", 2), ("b@x.test", "", 1), ("a@x.test", "news", 1))
+    ]
+    assert said[0] == said[1]
+    assert len(set(said)) == 3
+
+
+def test_text_that_looks_like_a_signed_link_is_text():
+    for payload in (b"[" * 3000, b"{}", b'"x"', b"\xff", b"x", b"[1e999999]", b"9" * 5000):
+        text = f"1.01234567.{urlsafe_b64encode(payload).decode().rstrip('=')}.{'A' * 22}"
+        assert timeless(text, "id").startswith("1." if payload[:2] != b"[1" else "[")
+
+
+def test_of_duplicates_nothing_is_kept():
+    plugin = Dedupe()
+    with Mailer("memory:", plugins=[plugin]) as mailer:
+        for number in range(20):
+            assert (mailer.send(hello()).skipped is None) == (number == 0)
+        mailer.send(hello("a@x.test", "b@x.test"))
+        assert [backend._claimed for _, backend in plugin._wrapped._made.values()] == [{}]
 
 
 def test_a_key_counts_for_itself():
@@ -391,6 +444,8 @@ def test_wrong_settings_are_told():
         ({"window_s": 40 * 86400}, "window_s"),
         ({"by": "moon"}, "by"),
         ({"path": "a", "store": MemorySeen()}, "one of them"),
+        ({"path": " "}, "path: needs the name of a file"),
+        ({"path": "a\0b"}, "path: needs the name of a file"),
         ({"window": 1}, "did you mean 'window_s'"),
     ):
         with pytest.raises(ConfigError, match=said):

@@ -67,6 +67,8 @@ def test_tags_and_a_footer_once_for_each_recipient() -> None:
     [
         ({}, "give text or html"),
         ({"text": "", "html": ""}, "give text or html"),
+        ({"text": " \n"}, "give text or html"),
+        ({"html": "a\ud800"}, "html: holds a lone surrogate"),
         ({"text": "a {{ b }}"}, "text: has {{ in it"),
         ({"html": "a\0"}, "html: has a NUL"),
         ({"text": "a", "separator": "a\nb"}, "separator: must be one line"),

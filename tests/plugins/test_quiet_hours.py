@@ -208,6 +208,14 @@ def test_a_function_that_raises_sends_nothing():
         assert mailer.backend.mails == []
 
 
+def test_what_it_cannot_plan_was_sent_to_nobody():
+    """At the end of the calendar no night ends; and whatever a plan raises, the outcome is not unknown."""
+    with Mailer("memory:", plugins=[sleeping("2026-06-01T21:00+00:00", zone="Asia/Tokyo")]) as mailer:
+        with pytest.raises(DeliveryDeferred, match="its plan raised OverflowError"):
+            mailer.send(hello(send_at=datetime(9999, 12, 31, 23, tzinfo=UTC)))
+        assert mailer.backend.mails == []
+
+
 def test_wrong_settings_are_told():
     for settings, said in (
         ({"start": "24:00"}, "start: must be a time"),

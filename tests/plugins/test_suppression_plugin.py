@@ -193,6 +193,12 @@ def test_events_are_told_with_our_mails_id_and_a_raising_callback_stops_nobody(w
     assert seen == [("ab" * 16, "sent"), ("", "opened")]
 
 
+def test_a_path_that_is_none_is_told_at_the_start():
+    for path in (" ", "a\0b"):
+        with pytest.raises(ConfigError, match="path: needs the name of a file"):
+            Suppression(path=path)
+
+
 def _file():
     from mailer import Attachment
 
