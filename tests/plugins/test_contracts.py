@@ -29,6 +29,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"url": "https://example.com/t", "secret": SECRET, "opens": True, "clicks": True},
         {"secrets": [SECRET]},
     ),
+    "quiet_hours": ({"zone": "Europe/Berlin", "tags": ["news"]}, {}),  # what the contract sends has to go by night, too
     "dedupe": ({"by": "key"}, {}),  # the contract sends the same again and again
     "rate_limit": ({"rate": "100000/s", "per_domain": "100000/s", "count": "mails"}, {}),
     "archive": ({"url": "null:", "to": "archive@example.com"}, {}),
