@@ -107,7 +107,7 @@ class SqlalchemyMailLog(MailLog):
         """A transaction; the tables are there."""
         try:
             engine = self._engine()
-            _tables()[0].metadata.create_all(engine)
+            _make_tables(engine)
             with engine.begin() as db:
                 yield db
         except ConfigError:
@@ -133,6 +133,17 @@ def _engine(url: str, process: int) -> sqlalchemy.Engine:
     import sqlalchemy
 
     return sqlalchemy.create_engine(url, pool_pre_ping=True)
+
+
+def _make_tables(engine: sqlalchemy.Engine) -> None:
+    """Those that are not there; several processes may be at it at once, and to all but one they are there then."""
+    from sqlalchemy.exc import DBAPIError
+
+    metadata = _tables()[0].metadata
+    try:
+        metadata.create_all(engine)
+    except DBAPIError:
+        metadata.create_all(engine)
 
 
 @functools.cache

@@ -173,3 +173,30 @@ def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     other.close()
     log.add([entry(1)])
     assert len(log.search()) == 2
+
+
+def test_tables_that_another_process_makes_at_the_same_time(tmp_path: Path) -> None:
+    import sqlalchemy
+
+    from mailer.mail_log_sql import _tables
+
+    url = f"sqlite:///{tmp_path}/log.db"
+    table, _ = _tables()
+    calls = []
+
+    def other_is_quicker(*_: object, **__: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            other = sqlalchemy.create_engine(url)
+            table.metadata.create_all(other)
+            other.dispose()
+
+    sqlalchemy.event.listen(table, "before_create", other_is_quicker)
+    try:
+        log = SqlalchemyMailLog(url)
+        log.add([entry(1)], {entry(1).mail_id: (T0, b"body")})
+    finally:
+        sqlalchemy.event.remove(table, "before_create", other_is_quicker)
+    assert len(calls) == 2
+    assert log.body(entry(1).mail_id) == b"body"
+    log.close()

@@ -10,6 +10,7 @@ from ..address import Address
 from ..allowed import Allowed
 from ..backends.base import Backend
 from ..backends.suppressing import SuppressingBackend
+from ..backends.wrapping import Wrapped
 from ..hooks import Hooks
 from ..hookspecs import Context
 from ..plugin import Plugin, PluginSettings
@@ -52,15 +53,12 @@ class AllowList(Plugin[AllowListSettings]):
 
     def register(self, hooks: Hooks) -> None:
         """Around the backend."""
-        self._wrapped: SuppressingBackend | None = None
+        self._wrapped = Wrapped(lambda inner: SuppressingBackend(inner, _Others(self.settings.allowed)))
         hooks.add_filter("backend", self.wrap, _PRIORITY)
 
     def wrap(self, backend: Backend, context: Context) -> Backend:
         """The backend behind the list."""
-        wrapped = self._wrapped
-        if wrapped is None or wrapped.inner is not backend:
-            wrapped = self._wrapped = SuppressingBackend(backend, _Others(self.settings.allowed))
-        return wrapped
+        return self._wrapped.of(backend)
 
 
 class _Others(SuppressionList):

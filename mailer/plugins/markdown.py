@@ -28,7 +28,9 @@ _HEAD = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"></head><body>\n'
 _END = "</body></html>\n"
 # What every reader of URLs takes for the same host: nothing to be skipped, no user name, no backslash.
 _WEB = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]{1,5})?(?:[/?#][!-\[\]-~]*)?", re.IGNORECASE)
-_MAILTO = re.compile(r"mailto:[^@\s?&%,;]+@([a-z0-9.-]+)(?:\?[!-\[\]-~]*)?", re.IGNORECASE)
+# RFC 6068 section 2: `to`, `cc` and `bcc` would lead elsewhere than to the host, and `attach` takes files along.
+_SAID = r"(?:subject|body)=[!-%'-:<-\[\]-~]*"
+_MAILTO = re.compile(rf"mailto:[^@\s?&%,;]+@([a-z0-9.-]+)(?:\?{_SAID}(?:&{_SAID})*)?", re.IGNORECASE)
 _CID = re.compile(r"cid:[!-~]+", re.IGNORECASE)
 _HOST = re.compile(r"\*|(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")

@@ -73,6 +73,9 @@ https://shop%E3%80%82example.com mailto:a@evil.test mailto:a@shop.example.com,b@
 mailto:a%40evil.test,b@shop.example.com cid: https://shop.example.com{{x}} https://{{x}} {{x}}
 ftp://shop.example.com https://shop.example.com&#64;evil.test java&#x0A;script:alert(1)
 &#106;avascript:alert(1) https://shop.example.com&bsol;@evil.test
+mailto:a@shop.example.com?bcc=b@evil.test mailto:a@shop.example.com?subject=x&CC=b@evil.test
+mailto:a@shop.example.com?subject=x&amp;to=b@evil.test mailto:a@shop.example.com?%62cc=b@evil.test
+mailto:a@shop.example.com?attach=/etc/passwd mailto:a@shop.example.com?subject=x;bcc=b@evil.test
 """.split()
 
 
@@ -99,6 +102,9 @@ def test_links_and_images_to_the_hosts_that_are_named() -> None:
         assert urlsplit(start.attributes["href"]).hostname == host
         [image] = [tag for tag in body_tags(html_of(f"![a](<{url}>)")) if tag.name == "img"]
         assert urlsplit(image.attributes["src"]).hostname == host
+    written = "mailto:a@shop.example.com?subject=Hi%20you&body=x%26bcc=y"
+    [start, _] = [tag for tag in body_tags(html_of(f"[a]({written})")) if tag.name == "a"]
+    assert start.attributes["href"] == written
     assert '<img src="cid:logo.png" alt="a">' in html_of("![a](cid:logo.png)")
     assert "<img" not in html_of("![a](cid:logo.png) ![b](https://x.test/)", Markdown(link_hosts="*"))
     assert '<a href="https://anything.test/x">' in html_of("[b](https://anything.test/x)", Markdown(link_hosts="*"))
