@@ -21,8 +21,8 @@ from ..plugin import Plugin, PluginSettings
 
 __all__ = ["InlineImages", "InlineImagesSettings"]
 
-#: Behind filters that make or change the html.
-_PRIORITY = 50
+#: Behind what writes html (`mjml`, `markdown`, `footer`), before what reads it (`css_inline`, `text_part`).
+_PRIORITY = 60
 _MOST_KEPT = 50
 
 # A value with "<" in it is no URL; to stop there keeps this linear whatever is broken.

@@ -81,6 +81,14 @@ def test_a_file_that_is_not_there_or_not_for_mail_is_an_error(folder: str) -> No
             inlined('<img src="logo.png"><img src="deep/logo.png">', folders=folder, **most)
 
 
+def test_images_of_a_footer_go_along_in_whatever_order_the_plugins_are(folder: str) -> None:
+    plugins = {"footer": {"html": '<img src="logo.png">'}, "inline_images": {"folders": [folder]}, "text_part": {}}
+    for names in (list(plugins), list(plugins)[::-1]):
+        with Mailer("memory:", plugins={name: plugins[name] for name in names}) as mailer:
+            made = mailer.render(message("<p>Hi</p>"))
+            assert (made.html, len(made.attachments)) == ('<p>Hi</p><img src="cid:logo.png">', 1)
+
+
 def test_a_private_address_is_refused_whatever_the_settings_allow() -> None:
     with Site() as site:
         with pytest.raises(HookError, match="not public"):
