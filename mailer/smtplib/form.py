@@ -16,8 +16,9 @@ __all__ = ["check_headers", "check_line", "check_path", "content_of"]
 _BREAKS_LINE = re.compile(r"[\r\n\0]")
 #: A header line's end that is no fold: what follows would be a header, or the body.
 _BREAKS_HEADER = re.compile(r"(?:\r\n|[\r\n])(?![ \t])|\0")
-#: Ends where it seems to: beyond its bracket there would be a parameter.
-_PATH = re.compile(r'\s*<(?:"(?:[^"\\]|\\.)*"|[^<>"])*>')
+#: Ends where it seems to: beyond its bracket there would be a parameter. Commas stand in a source route alone; of two
+#: mailboxes newer Pythons put both into the brackets.
+_PATH = re.compile(r'\s*<(?:@[^<>":]*:)?(?:"(?:[^"\\]|\\.)*"|[^<>",])*>')
 #: What may stand beside an address and is no part of it.
 _BLANKS = re.compile(r"\([^()]*\)|\s")
 _ESCAPES = str.maketrans({"\r": "\\r", "\n": "\\n", "\0": "\\0"})
