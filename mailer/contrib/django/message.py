@@ -1,21 +1,4 @@
-"""Django's mail, sent by a :class:`~mailer.Mailer`.
-
-::
-
-    EMAIL_BACKEND = "mailer.contrib.django.EmailBackend"                        # Django 5.2 and 6.0
-    MAILER_URL = "smtp://user:secret@smtp.example.com"
-
-    MAILERS = {                                                                 # Django 6.1
-        "default": {
-            "BACKEND": "mailer.contrib.django.EmailBackend",
-            "OPTIONS": {"url": "smtp://user:secret@smtp.example.com"},
-        }
-    }
-
-The URL is the ``url`` option, else Django's setting ``MAILER_URL``; with neither it is a mailer of
-:class:`~mailer.Settings`: the environment with ``MAILER_URL_FILE``, ``.env``, ``mailer.toml``. No ``EMAIL_`` setting is
-read, and the From is Django's (``DEFAULT_FROM_EMAIL``). All backends of one URL in a process share one mailer, so
-``send_mail()`` after ``send_mail()`` goes over one connection.
+"""From Django's message to ours.
 
 ======================================  ================================================================================
 a Django message                        what is sent
@@ -29,37 +12,27 @@ that builds itself in its own way
 ======================================  ================================================================================
 
 Texts are sent as UTF-8 whatever ``encoding`` says. Of an attached MIME part type, name, Content-ID and disposition are
-kept, X- fields are not. A message's receipt stands on it afterwards: ``message.mailer_receipt``.
+kept, X- fields are not.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import django.core.mail.message
-from django.conf import settings
 from django.core.mail import EmailMessage
-from django.core.mail.backends.base import BaseEmailBackend
 
-from ..address import Address
-from ..attachment import Attachment
-from ..envelope import Envelope
-from ..errors import ConfigError, DeliveryError, HeaderError, MessageError
-from ..mailer import Mailer
-from ..message import Message
+from ...address import Address
+from ...attachment import Attachment
+from ...errors import HeaderError, MessageError
 
-if TYPE_CHECKING:
-    from ..receipt import Receipt
-
-__all__ = ["EmailBackend", "InvalidMessageError"]
+__all__ = ["InvalidMessageError", "address_of", "addresses_of", "fields_of"]
 
 # Django 6 has it as another name of ValueError, and will drop it.
 _BadHeaderError: Any = getattr(django.core.mail.message, "BadHeaderError", ValueError)
@@ -73,122 +46,21 @@ class InvalidMessageError(MessageError, _BadHeaderError):  # type: ignore[misc]
     """
 
 
-class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
-    """What ``EMAIL_BACKEND`` and ``MAILERS`` name. Threads may share it.
-
-    Attributes:
-        fail_silently: Leave out messages that nobody accepted, rather than raise. Wrong messages and settings raise
-            all the same, as under Django's own backends.
-        mailer: The mailer behind it, for its ``hooks`` and ``backend``.
-    """
-
-    def __init__(self, *, url: str | None = None, fail_silently: bool = False, **options: Any) -> None:
-        """Made by Django. Opens no connection.
-
-        Raises:
-            ConfigError: There is no URL, it is wrong, or there are other options (a login stands in the URL).
-        """
-        # Django up to 6.0 gives username=None, password=None, and ignores what it does not know.
-        given = {name: value for name, value in options.items() if value is not None}
-        if given and "alias" not in given:
-            raise ConfigError(f"{__name__}.EmailBackend takes url and fail_silently, not {', '.join(given)}")
-        super().__init__(**given)
-        self.fail_silently = fail_silently
-        self.mailer = _mailer_of(url)
-
-    def send_messages(self, email_messages: Iterable[Any]) -> int:
-        """Send Django's messages one after the other, over one connection.
-
-        Args:
-            email_messages: Read lazily, once. Those without recipients are passed over.
-
-        Returns:
-            How many were accepted for at least one recipient.
-
-        Raises:
-            DeliveryError: Nobody accepted a message, unless ``fail_silently``; those behind it are not sent.
-            InvalidMessageError: A message cannot be built.
-            MailerError: As :meth:`mailer.Mailer.send`.
-        """
-        count = 0
-        for message in email_messages:
-            if not message.recipients():
-                continue
-            try:
-                message.mailer_receipt = self._sent(message)
-            except DeliveryError as error:
-                message.mailer_receipt = error.receipt
-                if not self.fail_silently:
-                    raise
-            count += bool(message.mailer_receipt.accepted)
-        return count
-
-    def close(self) -> None:
-        """Let go of the connection; the next message opens a new one."""
-        self.mailer.close()
-
-    def _sent(self, message: Any) -> Receipt:
-        try:
-            fields = _fields(message)
-            if fields is None:
-                envelope = Envelope(
-                    _address(message.from_email, "from_email"), _addresses(message.recipients(), "recipients")
-                )
-            else:
-                ours = Message(**fields)
-        except MessageError as error:
-            invalid = InvalidMessageError(str(error))
-            invalid.field = error.field
-            raise invalid from error
-        if fields is None:
-            return self.mailer.send_raw(message.message().as_bytes(), envelope)
-        return self.mailer.send(ours)
-
-
-# --- the mailers of this process --------------------------------------------------------------------------------------
-
-_mailers: dict[object, Mailer] = {}  # by URL, or by the environment where that says it
-
-
-def _mailer_of(url: str | None) -> Mailer:
-    named = "OPTIONS['url']" if url else "MAILER_URL"
-    url = url or getattr(settings, "MAILER_URL", None)
-    key: object = url or frozenset(item for item in os.environ.items() if item[0].startswith("MAILER_"))
-    if key not in _mailers:
-        try:
-            # One of two threads that come first may make one in vain: it has no connection yet. No lock, so none to be
-            # held at a fork.
-            _mailers.setdefault(key, Mailer(url) if url else Mailer())
-        except ConfigError as error:
-            if not url:  # it names the place itself
-                raise
-            raise ConfigError(f"{named}: {error}") from error
-    return _mailers[key]
-
-
-@atexit.register
-def _close() -> None:
-    for mailer in _mailers.values():
-        mailer.close()
-
-
-# --- from Django's message to ours ------------------------------------------------------------------------------------
-
 _FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
 _KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 
 
-def _fields(message: Any) -> dict[str, Any] | None:
+def fields_of(message: Any) -> dict[str, Any] | None:
     """The arguments of our Message; None for one that our fields cannot say."""
     if _builds_itself(message):
         return None
-    sender = _address(message.from_email, "from_email")
+    sender = address_of(message.from_email, "from_email")
     fields: dict[str, Any] = {
         "from_": sender,
-        "to": _addresses(message.to, "to"),
-        "cc": _addresses(message.cc, "cc"),
-        "bcc": _addresses(message.bcc, "bcc"),
-        "reply_to": _addresses(message.reply_to, "reply_to"),
+        "to": addresses_of(message.to, "to"),
+        "cc": addresses_of(message.cc, "cc"),
+        "bcc": addresses_of(message.bcc, "bcc"),
+        "reply_to": addresses_of(message.reply_to, "reply_to"),
         "subject": str(message.subject),
         "headers": [],
         "alternatives": [],
@@ -203,9 +75,9 @@ def _fields(message: Any) -> dict[str, Any] | None:
                 fields["from_"] = _mailboxes(value)
             case "sender":
                 fields.setdefault("return_path", sender)
-                fields["sender"] = _address(value, name)
+                fields["sender"] = address_of(value, name)
             case "return-path":
-                fields["return_path"] = _address(value, name)
+                fields["return_path"] = address_of(value, name)
             case "reply-to":
                 fields["reply_to"] = _mailboxes(value)
             case "message-id":
@@ -244,12 +116,12 @@ def _builds_itself(message: Any) -> bool:
     )
 
 
-def _address(value: Any, field: str) -> Address:
+def address_of(value: Any, field: str) -> Address:
     return _decoded(Address.of(str(value), field=field))
 
 
-def _addresses(values: Iterable[Any], field: str) -> list[Address]:
-    return [_address(value, field) for value in values if value]
+def addresses_of(values: Iterable[Any], field: str) -> list[Address]:
+    return [address_of(value, field) for value in values if value]
 
 
 def _mailboxes(value: Any) -> list[Address]:

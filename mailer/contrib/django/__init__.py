@@ -1,0 +1,29 @@
+"""Django's mail, sent by a :class:`~mailer.Mailer`.
+
+::
+
+    EMAIL_BACKEND = "mailer.contrib.django.EmailBackend"                        # Django 5.2 and 6.0
+    MAILER_URL = "smtp://user:secret@smtp.example.com"
+
+    MAILERS = {                                                                 # Django 6.1
+        "default": {
+            "BACKEND": "mailer.contrib.django.EmailBackend",
+            "OPTIONS": {"url": "smtp://user:secret@smtp.example.com"},
+        }
+    }
+
+The URL is the ``url`` option, else Django's setting ``MAILER_URL``; with neither it is a mailer of
+:class:`~mailer.Settings`: the environment with ``MAILER_URL_FILE``, ``.env``, ``mailer.toml``. No ``EMAIL_`` setting is
+read, and the From is Django's (``DEFAULT_FROM_EMAIL``). All backends of one URL in a process share one mailer, so
+``send_mail()`` after ``send_mail()`` goes over one connection.
+
+What becomes of a Django message is said in :mod:`mailer.contrib.django.message`. Its receipt stands on it afterwards:
+``message.mailer_receipt``.
+"""
+
+from __future__ import annotations
+
+from .backend import EmailBackend
+from .message import InvalidMessageError
+
+__all__ = ["EmailBackend", "InvalidMessageError"]

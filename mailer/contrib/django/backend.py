@@ -1,0 +1,91 @@
+"""Django's backend, which hands its messages to a :class:`~mailer.Mailer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.core.mail.backends.base import BaseEmailBackend
+
+from ...envelope import Envelope
+from ...errors import ConfigError, DeliveryError, MessageError
+from ...message import Message
+from .mailers import mailer_of
+from .message import InvalidMessageError, address_of, addresses_of, fields_of
+
+if TYPE_CHECKING:
+    from ...receipt import Receipt
+
+__all__ = ["EmailBackend"]
+
+
+class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
+    """What ``EMAIL_BACKEND`` and ``MAILERS`` name. Threads may share it.
+
+    Attributes:
+        fail_silently: Leave out messages that nobody accepted, rather than raise. Wrong messages and settings raise
+            all the same, as under Django's own backends.
+        mailer: The mailer behind it, for its ``hooks`` and ``backend``.
+    """
+
+    def __init__(self, *, url: str | None = None, fail_silently: bool = False, **options: Any) -> None:
+        """Made by Django. Opens no connection.
+
+        Raises:
+            ConfigError: There is no URL, it is wrong, or there are other options (a login stands in the URL).
+        """
+        # Django up to 6.0 gives username=None, password=None, and ignores what it does not know.
+        given = {name: value for name, value in options.items() if value is not None}
+        if given and "alias" not in given:
+            raise ConfigError(f"{__package__}.EmailBackend takes url and fail_silently, not {', '.join(given)}")
+        super().__init__(**given)
+        self.fail_silently = fail_silently
+        self.mailer = mailer_of(url)
+
+    def send_messages(self, email_messages: Iterable[Any]) -> int:
+        """Send Django's messages one after the other, over one connection.
+
+        Args:
+            email_messages: Read lazily, once. Those without recipients are passed over.
+
+        Returns:
+            How many were accepted for at least one recipient.
+
+        Raises:
+            DeliveryError: Nobody accepted a message, unless ``fail_silently``; those behind it are not sent.
+            InvalidMessageError: A message cannot be built.
+            MailerError: As :meth:`mailer.Mailer.send`.
+        """
+        count = 0
+        for message in email_messages:
+            if not message.recipients():
+                continue
+            try:
+                message.mailer_receipt = self._sent(message)
+            except DeliveryError as error:
+                message.mailer_receipt = error.receipt
+                if not self.fail_silently:
+                    raise
+            count += bool(message.mailer_receipt.accepted)
+        return count
+
+    def close(self) -> None:
+        """Let go of the connection; the next message opens a new one."""
+        self.mailer.close()
+
+    def _sent(self, message: Any) -> Receipt:
+        try:
+            fields = fields_of(message)
+            if fields is None:
+                envelope = Envelope(
+                    address_of(message.from_email, "from_email"), addresses_of(message.recipients(), "recipients")
+                )
+            else:
+                ours = Message(**fields)
+        except MessageError as error:
+            invalid = InvalidMessageError(str(error))
+            invalid.field = error.field
+            raise invalid from error
+        if fields is None:
+            return self.mailer.send_raw(message.message().as_bytes(), envelope)
+        return self.mailer.send(ours)
