@@ -22,13 +22,12 @@ from urllib.parse import urlsplit
 from .. import header
 from ..address import Address
 from ..attachment import Attachment
-from ..errors import ConfigError, Outcome
+from ..errors import ConfigError
 from ..features import Features, Limits
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
 from ..redaction import forgets_arguments
-from ..verdict import Scope
 from .exchange import Request, Response, with_host
 from .letter import Letter, base64_text, unfolded
 from .meaning import SETTINGS, UNKNOWN
@@ -168,8 +167,7 @@ class Azure(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"id": "...", "status": "Running"}``: an operation that is under way, or has failed at once."""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         status = data.get("status")
         if not isinstance(status, str):
             raise Junk("it has no status")
@@ -178,14 +176,7 @@ class Azure(Provider):
         if status not in _UNDER_WAY or data.get("error"):
             raise Junk("it does not say that the mail is under way")
         found = _OPERATION.search(response.headers.get("operation-location", ""))
-        return Receipt.for_all(
-            mail,
-            Outcome.ACCEPTED,
-            code=response.code,
-            text=f"queued: {status}",
-            provider_id=self.id_of(data.get("id") or (found and found[1])),
-            scope=Scope.MESSAGE,
-        )
+        return self.taken(mail, response, self.id_of(data.get("id") or (found and found[1])), text=f"queued: {status}")
 
     def refused(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """The error's code may stand in a header alone."""

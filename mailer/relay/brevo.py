@@ -187,8 +187,7 @@ class Brevo(Provider):
         return self.receipts(data, mails, response, accepted)
 
     def _ids(self, data: Any, count: int) -> list[str]:
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         several = data.get("messageIds", [data.get("messageId")])
         if not isinstance(several, list) or len(several) != count:
             raise Junk("it has not an id for each version")

@@ -14,19 +14,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..errors import Outcome
 from ..features import Limits
 from ..mail import Mail
 from ..receipt import Receipt
 from ..retry import MAX_RETRY_AFTER_S
-from ..verdict import Scope
 from .addressed import addressed
 from .exchange import Request, Response
 from .form import absent_boundary
 from .letter import Letter
 from .mailbox import Mailbox
 from .meaning import ACCOUNT, DEFERRED, SETTINGS
-from .provider import Junk, merged
+from .provider import merged
 from .raw import MIME
 
 __all__ = ["Gmail"]
@@ -101,12 +99,11 @@ class Gmail(Mailbox):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"id": "18c...", "threadId": "...", "labelIds": ["SENT"]}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         if data.get("error"):
             return self.refused(data, mail, response)
         given = self.id_of(data.get("id"))
-        return Receipt.for_all(mail, Outcome.ACCEPTED, code=response.code, provider_id=given, scope=Scope.MESSAGE)
+        return self.taken(mail, response, given)
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"error": {"message", "status", "errors": [{"reason"}], "details": [{"reason"}]}}``: the first we know."""

@@ -237,7 +237,7 @@ class HttpJson(Provider):
         item = _said(data).get(mail.id)
         if item is None:
             if response.status in (202, 204) and not response.content.strip():
-                return Receipt.for_all(mail, Outcome.ACCEPTED, code=response.code, scope=Scope.MESSAGE)
+                return self.taken(mail, response)
             raise Junk("it says nothing of this mail")
         results = item.get("results", [])
         if not isinstance(results, list):

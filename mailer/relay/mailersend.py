@@ -175,13 +175,10 @@ class MailerSend(Provider):
         return self.receipts(response.json(), mails, response, self._taken_in_bulk)
 
     def _taken_in_bulk(self, data: Any, mail: Mail, response: Response) -> Receipt:
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         given = self.id_of(data.get("bulk_email_id"))
         text = f"taken to be processed: GET /bulk-email/{given} tells what is refused there"
-        return Receipt.for_all(
-            mail, Outcome.ACCEPTED, code=response.code, text=text, provider_id=given, scope=Scope.MESSAGE
-        )
+        return self.taken(mail, response, given, text=text)
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"message": "... #MS42207", "errors": {"from.email": ["..."]}}``"""

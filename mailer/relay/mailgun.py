@@ -17,13 +17,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ..address import Address
-from ..errors import MessageError, Outcome, UnsupportedFeature
+from ..errors import MessageError, UnsupportedFeature
 from ..event import MAIL_ID_KEY
 from ..features import Features, Limits
 from ..field import shown
 from ..mail import Mail
 from ..receipt import Receipt
-from ..verdict import Scope
 from .batch import Alike, address_of, each_its_own, gathered, packed, to_all
 from .exchange import Request, Response
 from .form import Field, form_data
@@ -31,7 +30,7 @@ from .letter import Letter, as_text, mailbox, whole_second
 from .meaning import SETTINGS
 from .option import api
 from .places import Places
-from .provider import Junk, Provider, yes_no
+from .provider import Provider, yes_no
 from .raw import MIME
 
 __all__ = ["Mailgun"]
@@ -228,16 +227,8 @@ class Mailgun(Provider):
         if data is None and "mailgun" in response.prose().lower():
             text = "it answers with a banner, not for a mail: check the host in the URL"
             return self.settled(SETTINGS, mail, response, text)
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
-        return Receipt.for_all(
-            mail,
-            Outcome.ACCEPTED,
-            code=response.code,
-            text=self.words(self.error_of(data)[1]),
-            provider_id=self.id_of(data.get("id")),
-            scope=Scope.MESSAGE,
-        )
+        data = self.fields_of(data)
+        return self.taken(mail, response, self.id_of(data.get("id")), text=self.words(self.error_of(data)[1]))
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
         """One answer, and one id, for them all."""

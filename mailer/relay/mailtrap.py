@@ -174,8 +174,7 @@ class Mailtrap(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"success": true, "message_ids": ["0c7fd939-...", ...]}``, an id for each recipient in the order asked."""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         is_fault = bool(self.error_of(data)[1])
         if data.get("success") is False or (is_fault and "success" not in data):
             return self.refused(data, mail, response)

@@ -15,11 +15,10 @@ from typing import Any
 from .. import header
 from ..address import Address
 from ..attachment import Attachment
-from ..errors import ConfigError, MessageError, Outcome, UnsupportedFeature
+from ..errors import ConfigError, MessageError, UnsupportedFeature
 from ..features import Features, Limits
 from ..mail import Mail
 from ..receipt import Receipt
-from ..verdict import Scope
 from .addressed import addressed
 from .exchange import Request, Response
 from .letter import Letter, base64_text, unfolded
@@ -144,7 +143,7 @@ class MicrosoftGraph(Mailbox):
             raise Junk("it has a body, where none is documented")
         asked = response.headers.get("request-id", "")
         text = self.words(f"request-id {asked}") if asked else ""
-        return Receipt.for_all(mail, Outcome.ACCEPTED, code=response.code, text=text, scope=Scope.MESSAGE)
+        return self.taken(mail, response, text=text)
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:
         """``{"error": {"code": "ErrorAccessDenied", "message": "...", "innerError": {...}}}``"""

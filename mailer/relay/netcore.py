@@ -10,12 +10,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import Outcome
 from ..features import Features, Limits
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
-from ..verdict import Scope
 from .exchange import Request, Response
 from .letter import Letter, base64_text, named, shown_as_html, whole_second
 from .provider import Junk, Provider, merged
@@ -109,20 +107,14 @@ class Netcore(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"status": "success", "message": "OK", "data": {"message_id": "..."}}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         if data.get("status") == "error":
             return self.refused(data, mail, response)
         inner = data.get("data")
         if data.get("status") != "success" or not isinstance(inner, dict):
             raise Junk("it says neither success nor error")
-        return Receipt.for_all(
-            mail,
-            Outcome.ACCEPTED,
-            code=response.code,
-            text=self.words(_first_text(data.get("message"))),
-            provider_id=self.id_of(inner.get("message_id")),
-            scope=Scope.MESSAGE,
+        return self.taken(
+            mail, response, self.id_of(inner.get("message_id")), text=self.words(_first_text(data.get("message")))
         )
 
     def error_of(self, data: Any) -> tuple[int | str | None, str]:

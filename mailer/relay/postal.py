@@ -62,8 +62,7 @@ class Postal(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"status": "success", "data": {"message_id", "messages": {"a@b": {"id": 12, "token": "abc"}}}}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         if data.get("status") in ("error", "parameter-error"):
             return self.refused(data, mail, response)
         inner = data.get("data")

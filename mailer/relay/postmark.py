@@ -134,8 +134,7 @@ class Postmark(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """One mail's answer: its ErrorCode decides, whatever the HTTP status."""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         code = data.get("ErrorCode")
         if isinstance(code, bool) or not isinstance(code, int):
             raise Junk("it has no ErrorCode")

@@ -20,7 +20,6 @@ from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
 from ..retry import retry_after_seconds
-from ..verdict import Scope
 from .batch import packed
 from .exchange import Request, Response
 from .letter import Letter, base64_text, mailbox, size_of
@@ -127,15 +126,8 @@ class Resend(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"id": "49a3999c-..."}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
-        return Receipt.for_all(
-            mail,
-            Outcome.ACCEPTED,
-            code=response.code,
-            provider_id=self.id_of(data.get("id")),
-            scope=Scope.MESSAGE,
-        )
+        data = self.fields_of(data)
+        return self.taken(mail, response, self.id_of(data.get("id")))
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
         """``{"data": [{"id"}, ...], "errors": [{"index", "message"}]}``: ids of those that are sent, in their order.

@@ -21,7 +21,6 @@ from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
 from ..retry import MAX_RETRY_AFTER_S
-from ..verdict import Scope
 from .batch import Alike, gathered, packed
 from .exchange import Request, Response
 from .letter import Letter, as_text, base64_text, named, whole_second
@@ -177,13 +176,11 @@ class SendGrid(Provider):
         if response.status != 202 and not is_checked:
             raise Junk("it is no 202")
         given = response.headers.get("x-message-id")
-        return Receipt.for_all(
+        return self.taken(
             mail,
-            Outcome.ACCEPTED,
-            code=response.code,
+            response,
+            None if is_checked and given is None else self.id_of(given),
             text="the sandbox has checked it, nothing is sent" if is_checked else "",
-            provider_id=None if is_checked and given is None else self.id_of(given),
-            scope=Scope.MESSAGE,
         )
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ..address import Address
 from ..aws.credentials import AwsCredentials
 from ..envelope import NULL_SENDER
-from ..errors import ConfigError, MessageError, Outcome, UnsupportedFeature
+from ..errors import ConfigError, MessageError, UnsupportedFeature
 from ..features import Features, Limits
 from ..mail import Mail
 from ..message import Message
 from ..receipt import Receipt
 from ..redaction import forgets_arguments
-from ..verdict import Scope
 from .batch import Alike, gathered, packed
 from .exchange import Request, Response
 from .letter import Letter
@@ -288,15 +287,8 @@ class Ses(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"MessageId": "0102018f..."}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
-        return Receipt.for_all(
-            mail,
-            Outcome.ACCEPTED,
-            code=response.code,
-            provider_id=self.id_of(data.get("MessageId")),
-            scope=Scope.MESSAGE,
-        )
+        data = self.fields_of(data)
+        return self.taken(mail, response, self.id_of(data.get("MessageId")))
 
     def batch_receipts(self, response: Response, mails: Sequence[Mail]) -> list[Receipt]:
         """``{"BulkEmailEntryResults": [{"Status": "SUCCESS", "MessageId": "..."}, ...]}``, in the order asked."""

@@ -180,8 +180,7 @@ class SparkPost(PerRecipient):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"results": {"id", "total_accepted_recipients", "total_rejected_recipients", "rcpt_to_errors"}}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         results = data.get("results")
         if not isinstance(results, dict):
             if data.get("errors"):

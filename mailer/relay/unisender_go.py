@@ -140,8 +140,7 @@ class UnisenderGo(PlainWords):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"status": "success", "job_id": "1ZymBc-...", "emails": [...], "failed_emails": {"a@b": "invalid"}}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         if data.get("status") == "error":
             return self.refused(data, mail, response)
         taken, failed = data.get("emails"), _failed(data)

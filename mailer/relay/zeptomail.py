@@ -133,20 +133,17 @@ class ZeptoMail(PlainWords):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"data": [{"code": "EM_104", "message": "Email request received"}], "message": "OK", "request_id"}``"""
-        if not isinstance(data, dict):
-            raise Junk("it is no JSON object")
+        data = self.fields_of(data)
         if data.get("error"):
             return self.refused(data, mail, response)
         items = data.get("data")
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             raise Junk("it has no list of data")
-        return Receipt.for_all(
+        return self.taken(
             mail,
-            Outcome.ACCEPTED,
-            code=response.code,
+            response,
+            self.id_of(data.get("request_id")),
             text=self.words("; ".join(item["message"] for item in items if isinstance(item.get("message"), str))),
-            provider_id=self.id_of(data.get("request_id")),
-            scope=Scope.MESSAGE,
         )
 
     def refused(self, data: Any, mail: Mail, response: Response) -> Receipt:

@@ -71,8 +71,7 @@ class Pigeon(Provider):
 
     def accepted(self, data: Any, mail: Mail, response: Response) -> Receipt:
         """``{"id": "...", "refused": [{"who": "bob@example.org", "why": "..."}]}``."""
-        if not isinstance(data, dict):
-            raise Junk
+        data = self.fields_of(data)
         provider_id, refused = self.id_of(data.get("id")), data.get("refused", [])
         if not isinstance(refused, list):
             raise Junk("those refused are no list")
