@@ -275,6 +275,50 @@ class Plugins:
                 raise ConfigError(f"plug-in {name!r} requires {needed!r}: activate that first")
         self._register(plugin)
 
+    def add(
+        self, plugin: str | Plugin[Any] | type[Plugin[Any]], settings: Mapping[str, Any] | None = None
+    ) -> Plugin[Any]:
+        """Load one more and register it, behind those that are there: what an app's users switch on while it runs.
+
+        Args:
+            plugin: A plug-in, its class, or the name of one that is built in or that a package offers.
+            settings: Those of a class or a name.
+
+        Returns:
+            The plug-in, which is on. A mail that is being sent meanwhile may go with it or without it.
+
+        Raises:
+            ConfigError: It cannot be loaded, or there is one of its name; the text names it, and nothing has changed.
+        """
+        choice = PluginChoice.of([plugin])
+        if settings is not None and isinstance(plugin, Plugin):
+            raise ConfigError(f"plug-in {plugin.name!r} has its settings already: give its class, or leave them out")
+        choice = PluginChoice(choice.wanted, {choice.names[0]: settings or {}})
+        attempt = self._attempt("raise")
+        [made] = _made(choice, None, attempt).values()
+        if made.name in self._loaded:
+            raise ConfigError(f"this mailer has a plug-in {made.name!r}: remove it first, or activate it")
+        for needed in made.requires:
+            if needed not in self._active:
+                raise ConfigError(f"plug-in {made.name!r} requires {needed!r}: add or activate that first")
+        attempt(made.name, partial(self._register, made))
+        return made
+
+    def remove(self, name: str) -> Plugin[Any]:
+        """Deactivate a plug-in, if it is on, and forget it: another of its name may be added.
+
+        Returns:
+            It; to ``close`` it is the caller's now.
+
+        Raises:
+            ConfigError: As :meth:`deactivate`.
+        """
+        if self.is_active(name):
+            self.deactivate(name)
+        plugin = self[name]
+        del self._loaded[name]
+        return plugin
+
     def is_active(self, name: str) -> bool:
         """Whether a plug-in of this name is on."""
         return name in self._active

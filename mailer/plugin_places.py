@@ -22,7 +22,7 @@ from .sources import nearest
 if TYPE_CHECKING:
     from .plugin import Plugin
 
-__all__ = ["GROUP", "found_plugin", "known_names", "offered", "plugins_in_folder"]
+__all__ = ["GROUP", "found_plugin", "known_names", "offered", "plugins_in_folder", "source_of"]
 
 #: The entry points that packages offer plug-ins by; an entry's name is the plug-in's.
 GROUP = "mailer.plugins"
@@ -108,9 +108,12 @@ def _check_folders(path: Path, what: str) -> None:
             raise ConfigError(f"{what}: anybody may write in {above}: chmod o-w it")
 
 
-def _loaded(file: Path) -> type[Plugin[Any]]:
-    from .plugin import Plugin
+def source_of(file: Path) -> bytes:
+    """What a plug-in's file says. Nothing of it is run.
 
+    Raises:
+        ConfigError: It is no file, anybody may write to it, or it is too large.
+    """
     try:
         if file.is_symlink():  # to what need not be under the folder that was looked at
             _check_folders(file.resolve(strict=True).parent, str(file))
@@ -125,7 +128,13 @@ def _loaded(file: Path) -> type[Plugin[Any]]:
         raise ConfigError(f"{file}: anybody may write to it: chmod o-w it")
     if len(source) > _MAX_FILE_BYTES:
         raise ConfigError(f"{file}: is larger than {_MAX_FILE_BYTES} bytes")
-    module = _module(file, source)
+    return source
+
+
+def _loaded(file: Path) -> type[Plugin[Any]]:
+    from .plugin import Plugin
+
+    module = _module(file, source_of(file))
     kinds = [
         kind
         for kind in vars(module).values()

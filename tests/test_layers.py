@@ -139,6 +139,7 @@ LAYERS = {
     "mailer.py": 4,
     "pipeline.py": 4,
     "plugin.py": 4,
+    "plugin_file.py": 4,
     "plugin_places.py": 4,
     "plugin_settings.py": 4,
     "sealing.py": 4,
