@@ -145,6 +145,7 @@ LAYERS = {
     "sealing.py": 4,
     "secret_url.py": 4,
     "settings.py": 4,
+    "smtp_options.py": 4,
     "sources.py": 4,
     "tracking_app.py": 4,
     "teller.py": 4,
