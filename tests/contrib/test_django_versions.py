@@ -1,4 +1,4 @@
-"""test_django.py under each Django release that is served, in an environment of its own.
+"""test_django.py and test_django_anymail.py under each Django release that is served, in an environment of its own.
 
 Their interpreters stand in ``MAILER_DJANGO_PYTHONS``, parted by os.pathsep; ``.ci/django-pythons`` makes them.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 RELEASES = ("5.2", "6.0", "6.1")
-TESTS = Path(__file__).with_name("test_django.py")
-ROOT = TESTS.parents[2]
+ROOT = Path(__file__).parents[2]
+TESTS = [str(Path(__file__).with_name(name)) for name in ("test_django.py", "test_django_anymail.py")]
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def test_the_shim_serves_django(release: str) -> None:
     python = pythons().get(release)
     if python is None:
         pytest.skip(f"Django {release}: not run: MAILER_DJANGO_PYTHONS names no Python that has it")
-    arguments = ["-q", "-ra", "--noconftest", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), str(TESTS)]
+    arguments = ["-q", "-ra", "--noconftest", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), *TESTS]
     done = subprocess.run([python, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     summary = done.stdout.strip().rpartition("\n")[2]
     assert done.returncode == 0, done.stdout + done.stderr
