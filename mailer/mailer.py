@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .plugin_settings import PluginChoice
     from .search_path import Places
     from .settings import Settings
-    from .templates import Templates
+    from .template_engine import TemplateEngine
 
 __all__ = ["AsyncMailer", "Mailer"]
 
@@ -63,7 +63,7 @@ class _Face(Unpickled):
         on_plugin_error: OnPluginError | None = None,
         trace_hooks: bool | None = None,
         retry: RetryPolicy | None = DEFAULT_RETRY,
-        templates: Templates | Places | None = None,
+        templates: TemplateEngine | Places | None = None,
         unsupported: Unsupported | None = None,
         transcript: bool = False,
         tokens: TokenSource | TokenCallable | None = None,
@@ -87,7 +87,7 @@ class _Face(Unpickled):
             trace_hooks: Keep what hooks are called, and how long each takes, in ``mailer.hooks.trace.calls``.
             retry: When a send tries again, within seconds; None tries once.
             templates: Where messages' templates are: a folder, "package:folder" or a list of them, or a
-                :class:`Templates`.
+                :class:`Templates`, or another engine.
             unsupported: What to do with what the backend cannot carry: "default" refuses what changes who gets what
                 and when and notes the rest on the receipt, "error" refuses everything, "degrade" notes everything.
             transcript: Receipts and errors are to have what was said with SMTP servers, without secrets.
@@ -178,7 +178,7 @@ class _Face(Unpickled):
         return self._from
 
     @property
-    def templates(self) -> Templates | None:
+    def templates(self) -> TemplateEngine | None:
         """Where messages' templates are, if it was given any."""
         return self._templates
 

@@ -26,11 +26,11 @@ from jinja2.utils import missing
 from .errors import ConfigError, TemplateError
 from .message import FrozenDict, FrozenList
 from .search_path import Found, SearchPath, localised, near
+from .template_engine import Refused
 
 __all__ = [
     "Files",
     "Origin",
-    "Refused",
     "Strict",
     "compiled",
     "environment_of",
@@ -39,10 +39,6 @@ __all__ = [
     "translations_of",
     "undefined_name",
 ]
-
-
-class Refused(Exception):
-    """What a function of ours refuses to a template. Its text holds no value."""
 
 
 # --- undefined variables ----------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from .twin import twin_of
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
-    from .templates import Templates
+    from .template_engine import TemplateEngine
 
 __all__ = ["Sealer", "knowing"]
 
@@ -33,7 +33,12 @@ class Sealer:
     """Runs the filters up to ``sign``, renders and composes."""
 
     def __init__(
-        self, hooks: Hooks, *, from_: tuple[Address, ...], clock: Callable[[], datetime], templates: Templates | None
+        self,
+        hooks: Hooks,
+        *,
+        from_: tuple[Address, ...],
+        clock: Callable[[], datetime],
+        templates: TemplateEngine | None,
     ) -> None:
         self._hooks = hooks
         self._from = from_
@@ -76,11 +81,11 @@ class Sealer:
         """
         if self._hooks.listens(*_SEALING):
             return await self._filtered(message, context, plan)
-        given, message = message, await self._rendered(message, context)
-        return _told(self._composed(message, Envelope.of(message), context, plan, given.template))
+        message = await self._rendered(message, context)
+        return _told(self._composed(message, Envelope.of(message), context, plan))
 
     async def _filtered(self, message: Message, context: Context, plan: Plan | None) -> Mail | Receipt:
-        given, message = message, await self.render(message, context)
+        message = await self.render(message, context)
         context = knowing(context, message=message)
         recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
         headers = await self._hooks.apply("headers", message.headers, context, _not_headers)
@@ -89,12 +94,10 @@ class Sealer:
             context = knowing(context, message=message)
         if (kept_back := await self._kept_back(recipients, context)) is not None:
             return kept_back
-        mail = self._composed(message, Envelope.of(message, recipients), context, plan, given.template)
+        mail = self._composed(message, Envelope.of(message, recipients), context, plan)
         return await self._finished(mail, context)
 
-    def _composed(
-        self, message: Message, envelope: Envelope, context: Context, plan: Plan | None, template: str | None
-    ) -> Mail:
+    def _composed(self, message: Message, envelope: Envelope, context: Context, plan: Plan | None) -> Mail:
         plan = plan or Plan(os.urandom(16).hex(), kept_bytes=0)
         mail = _MailTwin()
         mail.id = context.mail_id
@@ -104,7 +107,6 @@ class Sealer:
         is_late = context.backend is not None and not context.backend.features.raw
         mail.content = plan.content(message, message_id=_message_id(message.from_), date=self._clock(), is_late=is_late)
         mail.is_altered = False
-        mail.template = template
         mail.__class__ = Mail
         return mail  # type: ignore[no-any-return]  # it has become one
 

@@ -65,7 +65,7 @@ from .sources import (
 
 if TYPE_CHECKING:
     from .oauth2 import TokenProvider
-    from .templates import Templates
+    from .template_engine import TemplateEngine
 
 __all__ = ["MailerSettings", "OAuth2Settings", "RetrySettings", "Settings"]
 
@@ -113,7 +113,7 @@ def _shown_retry(policy: RetryPolicy | None) -> Any:
     return "none" if policy is None else {name: getattr(policy, name) for name in RetrySettings.model_fields}
 
 
-def _templates(value: Any) -> Templates | list[str] | None:
+def _templates(value: Any) -> TemplateEngine | list[str] | None:
     if isinstance(value, str):
         if "://" in value:
             raise ValueError("must be folders, not a URL")
@@ -125,9 +125,9 @@ def _templates(value: Any) -> Templates | list[str] | None:
             return list(SearchPath(value).labels)
         except ConfigError as error:
             raise ValueError(str(error).removeprefix("templates: ")) from None
-    from .templates import Templates
+    from .template_engine import TemplateEngine
 
-    if value is None or isinstance(value, Templates):
+    if value is None or isinstance(value, TemplateEngine):
         return value
     raise ValueError(f"must be a folder, a list of them or Templates, not {type(value).__name__}")
 
@@ -175,7 +175,7 @@ _Retry = Annotated[
     InstanceOf[RetryPolicy] | None, BeforeValidator(_retry), PlainSerializer(_shown_retry, when_used="json")
 ]
 _Templates = Annotated[
-    Any,  # list[str] | Templates | None; this file is to load without Jinja
+    Any,  # list[str] | TemplateEngine | None; this file is to load without Jinja
     BeforeValidator(_templates),
     PlainSerializer(_shown_templates, when_used="json-unless-none"),
 ]

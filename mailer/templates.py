@@ -12,50 +12,25 @@ Jinja2 is loaded when the first of them is rendered.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .attachment import Attachment, free_content_id, names_of
+from .attachment import Attachment
 from .errors import ConfigError, TemplateError
-from .field import has_surrogate
-from .html_to_text import html_to_text
-from .message import Message
-from .search_path import Found, Places, SearchPath, check_name, locale_tags, localised, near
+from .search_path import Found, Places, SearchPath, check_name, localised, near
+from .template_engine import ENDINGS, Refused, TemplateEngine, show_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from .rendering import Files
 
-__all__ = ["Templates", "checked_part", "with_parts"]
+__all__ = ["Templates"]
 
-# Field of the message -> how the names of its templates end, and what stands there when the message gives none itself.
-_PARTS = {"subject": (".subject.txt", ""), "text": (".txt", None), "html": (".html", None)}
-_ENDINGS = tuple(ending for ending, _ in _PARTS.values())
-_LINE_BREAK = re.compile(r"[\r\n]")
-# What no header may hold, but the line breaks above.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ENVIRONMENTS = 64  # locales times two, kept ready; a guard against locales that come from visitors
 
 
-@dataclass(slots=True)
-class _Images:
-    """The images that one rendering shows."""
-
-    templates: Templates
-    folder: str
-    tags: tuple[str, ...]
-    taken: set[str]
-    shown: dict[Found, Attachment] = field(default_factory=dict)
-
-
-_images: ContextVar[_Images] = ContextVar("mailer_template_images")
-
-
-class Templates:
+class Templates(TemplateEngine):
     """Templates on a search path. May be shared by threads and mailers.
 
     ``Mailer(templates=...)`` takes what ``places`` does, or one of these made by hand for the rest.
@@ -91,7 +66,7 @@ class Templates:
             raise ConfigError("templates: give at least one folder or 'package:folder'")
         self._translations = SearchPath(translations, setting="translations", reload=reload)
         self._domain = domain
-        self._derives_text = text
+        self.derives_text = text
         self._reload = reload
         self._filters = dict(filters or {})
         self._variables = dict(variables or {})
@@ -100,41 +75,12 @@ class Templates:
         self._attachments: dict[tuple[int, str], tuple[Found, Attachment]] = {}
 
     @classmethod
-    def of(cls, value: Templates | Places) -> Templates:
+    def of(cls, value: TemplateEngine | Places) -> TemplateEngine:
         """Templates as they are, or made from a place or a list of places."""
-        return value if isinstance(value, Templates) else cls(value)
+        return value if isinstance(value, TemplateEngine) else cls(value)
 
     def __repr__(self) -> str:
         return f"<Templates {', '.join(self._search.labels)}>"
-
-    def render(self, message: Message, context: Mapping[str, Any] | None = None) -> Message:
-        """Render a message's template into its subject, text and html.
-
-        What the message gives itself wins: that part's template is not looked at. The result has no ``template`` and
-        no ``context`` any more, and the images that its html shows behind its own attachments. A message without a
-        template is returned as it is.
-
-        Args:
-            context: The variables, in place of ``message.context``.
-
-        Raises:
-            TemplateError: There is none of this name, or it cannot be rendered. The text names template, line and
-                variable, never a value.
-        """
-        if message.template is None:
-            return message if message.text is None or isinstance(message.text, str) else message.with_(text=None)
-        variables = message.context if context is None else context
-        name, tags = message.template, locale_tags(message.locale)
-        check_name(name)
-        images = _Images(self, name.rpartition("/")[0], tags, names_of(message.attachments))
-        token = _images.set(images)
-        try:
-            parts = self._rendered(message, name, tags, variables)
-        finally:
-            _images.reset(token)
-        if images.shown:
-            parts["attachments"] = (*message.attachments, *images.shown.values())
-        return with_parts(message, parts, derives_text=self._derives_text)
 
     def sources(self, name: str) -> dict[str, bytes]:
         """The files of a template itself, of every part and locale, and not what they include: to tell it from another.
@@ -146,7 +92,7 @@ class Templates:
         names = [file for file in self._search.names() if file.startswith(f"{name}.")]
         found = {file: at for file in names if (at := self._search.find([file])) is not None}
         if not found:
-            raise TemplateError(self._nothing_found(name, ()), field="template")
+            raise TemplateError(self.nothing_found(name, ()), field="template")
         return {file: self._search.read(at) for file, at in found.items()}
 
     def check(self) -> tuple[str, ...]:
@@ -162,31 +108,26 @@ class Templates:
             loaded(self._environment((), name.endswith(".html")), name, self._ready())
         return tuple(names)
 
-    def _rendered(
-        self, message: Message, name: str, tags: tuple[str, ...], variables: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def rendered(
+        self, file: str, tags: tuple[str, ...], variables: Mapping[str, Any], *, is_html: bool
+    ) -> tuple[str, str] | None:
+        """See :class:`TemplateEngine`."""
         from .rendering import loaded, rendered
 
         files = self._ready()
-        parts: dict[str, Any] = {}
-        is_there = False
-        for part, (ending, not_given) in _PARTS.items():
-            if getattr(message, part) != not_given:
-                is_there = is_there or self._search.find(localised(name + ending, tags)) is not None
-                continue
-            template = loaded(self._environment(tags, part == "html"), name + ending, files)
-            if template is not None:
-                is_there = True
-                parts[part] = checked_part(rendered(template, variables, files), part, files.label(template.name or ""))
-        if not is_there:
-            raise TemplateError(self._nothing_found(name, tags), field="template")
-        return parts
+        template = loaded(self._environment(tags, is_html), file, files)
+        return None if template is None else (rendered(template, variables, files), files.label(template.name or ""))
 
-    def _nothing_found(self, name: str, tags: tuple[str, ...]) -> str:
-        wanted = [name + ending for ending in _ENDINGS]
-        stem = next((name.removesuffix(ending) for ending in _ENDINGS if name.endswith(ending)), name)
+    def has(self, file: str, tags: tuple[str, ...]) -> bool:
+        """See :class:`TemplateEngine`."""
+        return self._search.find(localised(file, tags)) is not None
+
+    def nothing_found(self, name: str, tags: tuple[str, ...]) -> str:
+        """See :class:`TemplateEngine`."""
+        wanted = [name + ending for ending in ENDINGS.values()]
+        stem = next((name.removesuffix(ending) for ending in ENDINGS.values() if name.endswith(ending)), name)
         files = self._search.names()
-        known = {file.removesuffix(ending) for ending in _ENDINGS for file in files if file.endswith(ending)}
+        known = {file.removesuffix(ending) for ending in ENDINGS.values() for file in files if file.endswith(ending)}
         hint = f"; give the name without its ending: {stem!r}" if stem != name and stem in known else near(name, known)
         also = f" (nor for the locale {tags[0]})" if tags else ""
         places = ", ".join(self._search.labels)
@@ -215,7 +156,7 @@ class Templates:
                 translations=translations_of(self._translations, tags, self._domain),
                 filters=self._filters,
                 variables={
-                    "image": _image if is_html else _no_image,
+                    "image": show_image if is_html else _no_image,
                     "locale": tags[0] if tags else None,
                     **self._variables,
                 },
@@ -223,9 +164,8 @@ class Templates:
             self._environments[key] = found
         return found
 
-    def _image(self, name: str, folder: str, tags: tuple[str, ...]) -> tuple[Found, Attachment]:
-        from .rendering import Refused
-
+    def image(self, name: str, folder: str, tags: tuple[str, ...]) -> tuple[Hashable, Attachment]:
+        """See :class:`TemplateEngine`."""
         names = localised(name, tags)
         if folder:
             names = (*localised(f"{folder}/{name}", tags), *names)
@@ -246,50 +186,5 @@ class Templates:
         return known
 
 
-def _image(name: str) -> str:
-    """Attach an image once, inline, and return the URL that shows it. A template calls it: ``image("logo.png")``."""
-    from .rendering import Refused
-
-    if not isinstance(name, str):
-        raise Refused(f"image() takes a file name, not {type(name).__name__}")
-    images = _images.get()
-    found, attachment = images.templates._image(name, images.folder, images.tags)
-    if found not in images.shown:
-        cid = free_content_id(attachment.name, images.taken)
-        # SparkPost, Mailgun, Mandrill and SMTP2GO take the file name for the content id: they are the same.
-        images.shown[found] = attachment.with_(name=cid, content_id=cid)
-    return f"cid:{images.shown[found].content_id}"
-
-
 def _no_image(name: object) -> str:
-    from .rendering import Refused
-
     raise Refused("image() is for the html part")
-
-
-def with_parts(message: Message, parts: dict[str, Any], *, derives_text: bool) -> Message:
-    """The message with what was rendered, and the text part that follows from it."""
-    given_text: object = message.text  # may be False as long as it is not rendered
-    html = parts.get("html", message.html)
-    if given_text is False:
-        parts["text"] = None
-    elif given_text is None and "text" not in parts and derives_text and html is not None:
-        parts["text"] = html_to_text(html)
-    return message.with_(template=None, context=None, **parts)
-
-
-def checked_part(text: str, part: str, label: str) -> str:
-    """What a template gave, if a message can hold it."""
-    if part == "subject":
-        text = text.strip()
-        if _LINE_BREAK.search(text):
-            raise TemplateError(
-                f"{label}: the subject is more than one line; a value with line breaks needs a filter, as in"
-                " {{ name | replace('\\n', ' ') }}",
-                field="template",
-            )
-        if _CONTROL.search(text):
-            raise TemplateError(f"{label}: the subject holds a control character or lone surrogate", field="template")
-    elif "\0" in text or has_surrogate(text):
-        raise TemplateError(f"{label}: the result holds a NUL or a lone surrogate", field="template")
-    return text

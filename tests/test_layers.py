@@ -71,6 +71,7 @@ LAYERS = {
     "sandbox/": 2,
     "search_path.py": 2,
     "tally.py": 2,
+    "template_engine.py": 2,
     "templates.py": 2,
     "text_lines.py": 2,
     "text_table.py": 2,
@@ -135,7 +136,6 @@ LAYERS = {
     "backends/": 3,
     # 4: assembly
     "__init__.py": 4,
-    "background.py": 4,
     "default.py": 4,
     "mailer.py": 4,
     "pipeline.py": 4,
@@ -169,7 +169,6 @@ LAYERS = {
 WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "select", "selectors", "socket", "ssl"}
 WORLDLY = {
     "aside.py": {"threading"},  # beside sends, whichever world they are in
-    "background.py": {"anyio"},  # tasks that live as long as the app
     "http_given.py": {"anyio"},
     "race.py": {"socket"},
     "registered.py": {"threading"},  # a lock, never held over a call
@@ -183,7 +182,6 @@ WORLDLY = {
 LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}
 """Loaded on first use: at the top of no file below the edges, but where that file is itself loaded on first use."""
 LOADED_ON_FIRST_USE = {
-    "background.py",
     "plugin.py",
     "plugin_settings.py",
     "plugins/",

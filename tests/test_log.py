@@ -26,7 +26,6 @@ LOGGERS = (
     "mailer.http",
     "mailer.hooks",
     "mailer.settings",
-    "mailer.background",
     "mailer.plugins",
     "mailer.webhooks",
     "mailer.oauth2",

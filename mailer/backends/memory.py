@@ -28,7 +28,6 @@ class MemoryBackend(Backend):
 
     features = Features.everything()
     url = "memory:"
-    keeps_in_process = True
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -44,7 +43,6 @@ class NullBackend(Backend):
 
     features = Features.everything()
     url = "null:"
-    keeps_in_process = True
 
     async def send(self, mail: Mail) -> Receipt:
         """Do nothing."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
 import os
 import sys
 import warnings
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -22,7 +25,13 @@ from ..errors import (
     MessageError,
 )
 
-__all__ = ["exit_code", "main"]
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+__all__ = ["SettingsSource", "exit_code", "main"]
+
+#: The settings of a command, with keywords that count more: :class:`Settings` itself, or what a framework reads.
+SettingsSource = Callable[..., "Settings"]
 
 # Command -> what it does, for the list; the module of that name (with "_") holds it as ``command``.
 _COMMANDS = {
@@ -106,11 +115,22 @@ def _show_warning(message: Warning | str, *where: object, **more: object) -> Non
     click.echo(f"mailer: warning: {message}", err=True)
 
 
-def main() -> None:
-    """Run the command and exit."""
-    warnings.showwarning = _show_warning
+def main(
+    arguments: Sequence[str] | None = None, *, name: str = "mailer", settings: SettingsSource | None = None
+) -> None:
+    """Run the command and exit.
+
+    Args:
+        arguments: Those of the process by default.
+        name: What it is called by: "manage.py mailer".
+        settings: Where a framework has them; None reads environment, ``.env`` and ``mailer.toml``.
+
+    Raises:
+        SystemExit: What the command exits with, unless that is 0.
+    """
+    showed, warnings.showwarning = warnings.showwarning, _show_warning
     try:
-        cli.main(prog_name="mailer", standalone_mode=False)
+        cli.main(arguments, prog_name=name, standalone_mode=False, obj=settings)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -128,9 +148,13 @@ def main() -> None:
         _hush()
         click.echo(f"mailer: {error.filename or 'the output'}: {error.strerror or error}", err=True)
         sys.exit(_IO)
+    finally:
+        warnings.showwarning = showed
 
 
 def _hush() -> None:
     """Nothing more goes to standard output, so that Python does not stumble over what is left in its buffer."""
-    if sys.stdout is not None:
+    if sys.stdout is None:
+        return
+    with contextlib.suppress(io.UnsupportedOperation):  # a framework's tests have put a text in its place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

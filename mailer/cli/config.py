@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .backend import settings_of
 from .show import echo_json, echo_rows, plain
 
 __all__ = ["command"]
@@ -17,9 +18,7 @@ def command(as_json: bool) -> None:
     They are read from the environment (MAILER_URL ...), from .env and from mailer.toml in this folder. Sends and
     connects nothing; exits with 78 if a setting is wrong or there is no mailer.
     """
-    from ..settings import Settings
-
-    settings = Settings()
+    settings = settings_of()
     rows = settings.rows()
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})

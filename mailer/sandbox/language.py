@@ -14,7 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
-from ..rendering import Refused, Strict, undefined_name
+from ..rendering import Strict, undefined_name
+from ..template_engine import Refused
 from .meter import CHARS_A_STEP, MAX_WRITTEN, NUMBERS, current, listed, product
 from .vocabulary import FILTERS, TESTS, bounded_range
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..rendering import Refused
+from ..template_engine import Refused
 
 __all__ = ["CHARS_A_STEP", "MAX_WRITTEN", "NUMBERS", "Meter", "TemplateLimits", "current", "listed", "product"]
 

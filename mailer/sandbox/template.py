@@ -11,7 +11,7 @@ from jinja2 import Template
 from ..errors import TemplateError
 from ..message import Message
 from ..rendering import compiled, rendered
-from ..templates import checked_part, with_parts
+from ..template_engine import checked_part, with_parts
 from .language import environment_of
 from .meter import Meter, TemplateLimits
 

@@ -10,7 +10,8 @@ from jinja2 import Environment, filters, pass_eval_context, tests
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 
-from ..rendering import Refused, Strict
+from ..rendering import Strict
+from ..template_engine import Refused
 from .meter import MAX_WRITTEN, NUMBERS, current, listed, product
 
 __all__ = ["FILTERS", "TESTS", "bounded_range"]

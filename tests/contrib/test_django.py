@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import django_project  # noqa: F401 - configures the settings
 import pytest
 from aiosmtpd.controller import Controller
 from django.conf import settings
@@ -36,32 +37,6 @@ from mailer.contrib.django import EmailBackend, InvalidMessageError
 BACKEND = "mailer.contrib.django.EmailBackend"
 HAS_MAILERS = django.VERSION >= (6, 1)
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
-
-if not settings.configured:
-    settings.configure(
-        SECRET_KEY="-",
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-        DEFAULT_FROM_EMAIL="Shop <shop@example.com>",
-        SERVER_EMAIL="root@localhost",
-        EMAIL_SUBJECT_PREFIX="[shop] ",
-        ADMINS=["ann@example.org"] if django.VERSION >= (6, 0) else [("Ann", "ann@example.org")],
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "OPTIONS": {
-                    "loaders": [
-                        (
-                            "django.template.loaders.locmem.Loader",
-                            {"subject.txt": "Password\nreset", "reset.txt": "Hi {{ name }}", "reset.html": "<p>Hi"},
-                        )
-                    ]
-                },
-            }
-        ],
-    )
-    django.setup()
 
 
 @contextmanager

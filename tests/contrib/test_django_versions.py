@@ -1,4 +1,4 @@
-"""test_django.py and test_django_anymail.py under each Django release that is served, in an environment of its own.
+"""The tests of the shim, test_django*.py, under each Django release that is served, in an environment of its own.
 
 Their interpreters stand in ``MAILER_DJANGO_PYTHONS``, parted by os.pathsep; ``.ci/django-pythons`` makes them.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 RELEASES = ("5.2", "6.0", "6.1")
+TESTS = [str(path) for path in Path(__file__).parent.glob("test_django*.py") if path != Path(__file__)]
 ROOT = Path(__file__).parents[2]
-TESTS = [str(Path(__file__).with_name(name)) for name in ("test_django.py", "test_django_anymail.py")]
 
 
 @functools.cache

@@ -32,7 +32,7 @@ from .run import Run, stopped_by_signals
 from .table import Survey, Table
 
 if TYPE_CHECKING:
-    from ...templates import Templates
+    from ...template_engine import TemplateEngine
 
 __all__ = ["send_rows"]
 
@@ -119,7 +119,7 @@ def _made(options: BulkOptions, mail: Message, mailer: Mailer, table: Table, sur
         )
 
 
-def _digest(mail: Message, templates: Templates | None) -> str:
+def _digest(mail: Message, templates: TemplateEngine | None) -> str:
     """What tells this mail from another: its fields, and its template's own files."""
     digest = hashlib.sha256(json.dumps(mail.to_dict(), sort_keys=True).encode())
     if mail.template is not None and templates is not None:

@@ -24,6 +24,7 @@ What becomes of a Django message is said in :mod:`mailer.contrib.django.message`
 from __future__ import annotations
 
 from .backend import EmailBackend
+from .locmem import LocMemBackend
 from .message import InvalidMessageError
 
-__all__ = ["EmailBackend", "InvalidMessageError"]
+__all__ = ["EmailBackend", "InvalidMessageError", "LocMemBackend"]

@@ -1,0 +1,16 @@
+"""The app, for ``INSTALLED_APPS``: ``"mailer.contrib.django"``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+__all__ = ["MailerConfig"]
+
+
+class MailerConfig(AppConfig):  # type: ignore[misc]
+    """Registers the checks. The label is ``mailwright``, as apps of the name ``mailer`` have been there before."""
+
+    name = "mailer.contrib.django"
+    label = "mailwright"
+    verbose_name = "Mail"
+    default = True
