@@ -37,6 +37,8 @@ __all__ = [
     "ACTION_FAILED",
     "ACTION_NESTED",
     "ATTEMPT",
+    "BACKGROUND_FAILED",
+    "BACKGROUND_LEFT",
     "CIRCUIT",
     "CLOSED",
     "DIALOGUE",
@@ -203,6 +205,17 @@ WEBHOOK_REFUSED = Event(
     "webhooks", logging.WARNING, "webhook.refused", "a call of %(provider)s is answered %(status)d: %(reason)s"
 )
 
+# --- mailer.background ------------------------------------------------------------------------------------------------
+
+BACKGROUND_LEFT = Event(
+    "background",
+    logging.WARNING,
+    "background.left",
+    "%(mails)d mails were not sent within %(grace_s)g s of the shutdown: %(deferred)d recipients deferred,"
+    " %(unknown)d unknown",
+)
+BACKGROUND_FAILED = Event("background", logging.WARNING, "background.failed", "a send broke off: %(error)s")
+
 # --- mailer.plugins ---------------------------------------------------------------------------------------------------
 
 PLUGIN_DISABLED = Event("plugins", logging.ERROR, "plugin.disabled", "plug-in %(plugin)s is not on: %(reason)s")
@@ -248,6 +261,8 @@ EVENTS = (
     ACTION_FAILED,
     ACTION_NESTED,
     WEBHOOK_REFUSED,
+    BACKGROUND_LEFT,
+    BACKGROUND_FAILED,
     CLOSED,
 )
 

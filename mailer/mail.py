@@ -142,6 +142,7 @@ class Mail:
         message: What it was composed from; None for ready-made mail.
         content: What is sent; bytes become a :class:`Content`.
         is_altered: A ``mail`` filter or a signer changed it after it was composed.
+        template: The name of the template that the message was rendered from, if it was.
 
     Raises:
         MessageError: One of them is something else; ``.field`` names it.
@@ -152,6 +153,7 @@ class Mail:
     message: Message | None
     content: Content
     is_altered: bool = False
+    template: str | None = None
 
     def __post_init__(self) -> None:
         given: object = self.content
@@ -164,6 +166,7 @@ class Mail:
             and (type(self.message) is Message or self.message is None)
             and type(self.content) is Content
             and type(self.is_altered) is bool
+            and (self.template is None or type(self.template) is str)
         ):
             return  # as nearly all are; below, who is wrong
         for name, kind in _KINDS.items():
@@ -203,6 +206,7 @@ class Mail:
             "message": self.message.to_dict() if self.message else None,
             "content": base64.b64encode(bytes(self.content)).decode("ascii"),
             "is_altered": self.is_altered,
+            "template": self.template,
         }
 
     @classmethod
@@ -216,6 +220,7 @@ class Mail:
             message=Message.from_dict(message) if message is not None else None,
             content=Content.of(base64.b64decode(data["content"], validate=True)),
             is_altered=bool(data.get("is_altered", False)),
+            template=data.get("template"),
         )
 
 
@@ -225,6 +230,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "message": (Message, type(None)),
     "content": (Content,),
     "is_altered": (bool,),
+    "template": (str, type(None)),
 }
 
 

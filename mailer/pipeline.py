@@ -109,7 +109,12 @@ class _Order:
         self.is_merged = is_merged
         self.parts: list[tuple[Address | None, MailerError | _Unit]] = []
 
-    def receipt(self, index: int, backend: str) -> Receipt:
+    @property
+    def units(self) -> list[_Unit]:
+        """Its mails that are to be carried."""
+        return [part for _, part in self.parts if isinstance(part, _Unit) and part.mail is not None]
+
+    def receipt(self, index: int | None, backend: str) -> Receipt:
         """What became of it; its mails have all been told."""
         parts = [(to, part.said if isinstance(part, _Unit) else part) for to, part in self.parts]
         if self.is_merged:
@@ -154,6 +159,53 @@ class Pipeline:
                 raise receipt.error
             return receipt.with_(message_index=None).raise_if_none_accepted()
         return await self._sent(lambda context: self._sealer.seal(message, context), message)
+
+    async def hold(self, message: Message) -> _Order:
+        """Do all that comes before the backend now. What is returned is carried, or dropped, once.
+
+        Raises:
+            MailerError: It comes to no mail, or merge fields do not fit somebody. Whose own mail alone is at fault is
+                told to ``failed``, and the others get theirs.
+        """
+        order = _Order(self._is_merged(message))
+        plan = Plan(os.urandom(16).hex())
+        parts: list[tuple[Address | None, Message]] = []
+        for to, own in _expanded(message, order.is_merged):
+            if isinstance(own, MailerError):
+                raise own
+            parts.append((to, own))
+        errors = []
+        try:
+            for to, part in parts:
+                seal = functools.partial(self._sealer.seal, part, plan=plan)
+                unit = await self._prepared(seal, part, is_sending=False)
+                order.parts.append((to, unit))
+                if unit.error is not None:
+                    errors.append(unit.error)
+        except BaseException:
+            self.drop(order)
+            raise
+        if len(errors) == len(parts):
+            raise errors[0]
+        return order
+
+    async def carry_held(self, order: _Order) -> Receipt:
+        """Carry what was held. Its outcome is told as that of ``send``, and raises nothing."""
+        if units := order.units:
+            try:
+                for unit in units:
+                    await self._do("sending", unit)
+            except BaseException:
+                self.drop(order)
+                raise
+            await self._carry(units, self.backend.batch_size, 1)
+        return order.receipt(None, str(self.backend))
+
+    def drop(self, order: _Order) -> Receipt:
+        """Tell, of what was held and nobody began to carry, that it is deferred; to the hooks that need not wait."""
+        for unit in order.units:
+            self._tell_cut_short(unit)
+        return order.receipt(None, str(self.backend))
 
     async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None) -> Receipt:
         """See :meth:`mailer.Mailer.send_raw`."""
@@ -263,8 +315,8 @@ class Pipeline:
     def _context(self, message: Message | None) -> Context:
         return knowing(self._blank, mail_id=os.urandom(16).hex(), message=message)
 
-    async def _prepared(self, seal: _Seal, message: Message | None) -> _Unit:
-        """Seal, choose the backend and say that it is about to be sent; or why not."""
+    async def _prepared(self, seal: _Seal, message: Message | None, *, is_sending: bool = True) -> _Unit:
+        """Seal, choose the backend and, if it is sent now, say that it is about to be; or why not."""
         context = self._context(message if isinstance(message, Message) else None)
         unit = _Unit(context)
         try:
@@ -278,7 +330,7 @@ class Pipeline:
             unit.mail, unit.attempt = sealed, 1
             if self.hooks.listens("backend"):
                 unit.backend = await self._chosen(unit.context(attempt=None))
-            if self.hooks.listens("sending"):
+            if is_sending and self.hooks.listens("sending"):
                 await self.hooks.do("sending", unit.context())
         except MailerError as error:
             unit.mail, unit.error = None, error

@@ -81,11 +81,11 @@ class Sealer:
         """
         if self._hooks.listens(*_SEALING):
             return await self._filtered(message, context, plan)
-        message = await self._rendered(message, context)
-        return _told(self._composed(message, Envelope.of(message), context, plan))
+        given, message = message, await self._rendered(message, context)
+        return _told(self._composed(message, Envelope.of(message), context, plan, given.template))
 
     async def _filtered(self, message: Message, context: Context, plan: Plan | None) -> Mail | Receipt:
-        message = await self.render(message, context)
+        given, message = message, await self.render(message, context)
         context = knowing(context, message=message)
         recipients = await self._filtered_recipients((*message.to, *message.cc, *message.bcc), context)
         headers = await self._hooks.apply("headers", message.headers, context, _not_headers)
@@ -94,10 +94,12 @@ class Sealer:
             context = knowing(context, message=message)
         if (kept_back := await self._kept_back(recipients, context)) is not None:
             return kept_back
-        mail = self._composed(message, Envelope.of(message, recipients), context, plan)
+        mail = self._composed(message, Envelope.of(message, recipients), context, plan, given.template)
         return await self._finished(mail, context)
 
-    def _composed(self, message: Message, envelope: Envelope, context: Context, plan: Plan | None) -> Mail:
+    def _composed(
+        self, message: Message, envelope: Envelope, context: Context, plan: Plan | None, template: str | None
+    ) -> Mail:
         plan = plan or Plan(os.urandom(16).hex(), kept_bytes=0)
         mail = _MailTwin()
         mail.id = context.mail_id
@@ -107,6 +109,7 @@ class Sealer:
         is_late = context.backend is not None and not context.backend.features.raw
         mail.content = plan.content(message, message_id=_message_id(message.from_), date=self._clock(), is_late=is_late)
         mail.is_altered = False
+        mail.template = template
         mail.__class__ = Mail
         return mail  # type: ignore[no-any-return]  # it has become one
 

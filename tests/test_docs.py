@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import types
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - set((ROOT / "docs/relays").glob("*.md")))]
 NOT_RUN = 5
 """Blocks that cannot run here. One more needs a reason in the review, not only in the page."""
+
+#: Page -> the packages, beyond those that the library itself needs, without which it is not run.
+NEEDS = {"starlette.md": ("fastapi", "httpx2", "litestar")}
 
 _FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)^```$", re.M | re.S
@@ -129,13 +133,16 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 @pytest.mark.usefixtures("example_com", "empty_folder", "settings")
-def test_python_blocks_of_a_page_run_in_order(page):
+def test_python_blocks_of_a_page_run_in_order(page, monkeypatch):
+    for package in NEEDS.get(page.name, ()):
+        pytest.importorskip(package)
     if page.name == "django.md":  # settings.configure() cannot be undone in this process
         return run_apart(page)
-    namespace = {"__name__": "page"}
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # frameworks look annotations up there
     for block in Block.all_of(page):
         if block.language == "python" and block.reason is None:
-            exec(block.compiled(), namespace)
+            exec(block.compiled(), vars(module))
     return None
 
 

@@ -136,6 +136,7 @@ LAYERS = {
     "backends/": 3,
     # 4: assembly
     "__init__.py": 4,
+    "background.py": 4,
     "default.py": 4,
     "mailer.py": 4,
     "pipeline.py": 4,
@@ -169,6 +170,7 @@ LAYERS = {
 WORLD = {"asyncio", "anyio", "trio", "threading", "_thread", "concurrent", "select", "selectors", "socket", "ssl"}
 WORLDLY = {
     "aside.py": {"threading"},  # beside sends, whichever world they are in
+    "background.py": {"anyio"},  # tasks that live as long as the app
     "http_given.py": {"anyio"},
     "race.py": {"socket"},
     "registered.py": {"threading"},  # a lock, never held over a call
@@ -182,6 +184,7 @@ WORLDLY = {
 LAZY = {"anyio", "asyncio", "httpx", "jinja2", "pydantic", "pydantic_settings", "ssl", "trio"}
 """Loaded on first use: at the top of no file below the edges, but where that file is itself loaded on first use."""
 LOADED_ON_FIRST_USE = {
+    "background.py",
     "plugin.py",
     "plugin_settings.py",
     "plugins/",

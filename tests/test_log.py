@@ -26,6 +26,7 @@ LOGGERS = (
     "mailer.http",
     "mailer.hooks",
     "mailer.settings",
+    "mailer.background",
     "mailer.plugins",
     "mailer.webhooks",
     "mailer.oauth2",

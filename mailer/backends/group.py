@@ -51,6 +51,7 @@ class GroupBackend(Backend):
     """
 
     is_group = True
+    passes_on = True
     _name: ClassVar[str]
 
     def __init__(self, members: Sequence[Backend], *, resend_unknown: bool = False, rest_s: float = 0.0) -> None:

@@ -28,6 +28,7 @@ class MemoryBackend(Backend):
 
     features = Features.everything()
     url = "memory:"
+    keeps_in_process = True
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -43,6 +44,7 @@ class NullBackend(Backend):
 
     features = Features.everything()
     url = "null:"
+    keeps_in_process = True
 
     async def send(self, mail: Mail) -> Receipt:
         """Do nothing."""

@@ -61,6 +61,7 @@ class WrappingBackend(Backend):
     """
 
     is_group = True  # the attempts are the inner one's
+    passes_on = True
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner

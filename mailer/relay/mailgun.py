@@ -1,8 +1,9 @@
 """Mailgun: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages
 
 ``mailgun://API-KEY@default?domain=mg.example.com``, or ``@eu`` where the domain is Europe's; without ``domain`` it is
-From's. ``?sandbox=yes`` has everything checked and nothing sent; ``?api=mime`` gives it the mail as it is. Its requests
-are forms; the name of an inline file is its content id.
+From's, and ``provider_options={"domain": "mg.example.com"}`` says another for one mail. ``?sandbox=yes`` has everything
+checked and nothing sent; ``?api=mime`` gives it the mail as it is. Its requests are forms; the name of an inline file
+is its content id.
 """
 
 from __future__ import annotations
@@ -164,12 +165,14 @@ class Mailgun(Provider):
         Args:
             sender: Of the envelope: its domain sends where the content alone has a From.
         """
-        fields = _laid_over(fields, letter.message.provider_options)
+        options = dict(letter.message.provider_options)
+        domain = _asked_domain(options.pop("domain", self.domain))
+        fields = _laid_over(fields, options)
         content_type, content = form_data([*fields, *_files(letter)])
         whose = [*letter.message.from_, *filter(None, (sender,))]
-        if not self.domain and not whose:
+        if not domain and not whose:
             raise UnsupportedFeature("that is empty names no domain: give the URL ?domain=", field="return_path")
-        domain = quote(self.domain or whose[0].ascii.rpartition("@")[2], safe="")
+        domain = quote(domain or whose[0].ascii.rpartition("@")[2], safe="")
         headers = {"Accept": "application/json", "Content-Type": content_type, "Authorization": f"Basic {self._login}"}
         kind = "messages" if letter.content is None else "messages.mime"
         return Request(f"{self.base}/v3/{domain}/{kind}", tuple(headers.items()), content)
@@ -275,6 +278,13 @@ def _files(letter: Letter) -> Iterator[Field]:
         yield Field("attachment", bytes(attachment), attachment.name, attachment.content_type)
     for attachment in letter.inline:
         yield Field("inline", bytes(attachment), attachment.content_id, attachment.content_type)
+
+
+def _asked_domain(value: Any) -> str:
+    try:
+        return value and _domain(value)  # "" asks for From's
+    except (TypeError, ValueError) as error:
+        raise MessageError(f"domain: {shown(value)} is none: mg.example.com", field="provider_options") from error
 
 
 def _laid_over(fields: list[Field], options: Mapping[str, Any]) -> list[Field]:

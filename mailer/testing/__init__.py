@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asserting import assert_nothing_sent, assert_sent
     from .certificates import Authority
     from .dns import DnsServer
+    from .outbox import MailOutbox
     from .relay import Answer, FakeRelay, RelayRequest
     from .rules import Rule, SmtpCommand
     from .scripted import ScriptedServer
     from .secret_sweep import SecretSweep, sweep
+    from .sent import SentAttachment, SentMail, links, one_time_codes
     from .smtp_server import SmtpServer
 
 __all__ = ["Answer", "Authority", "DnsServer", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep"]
 __all__ += ["SmtpCommand", "SmtpServer", "sweep"]
+__all__ += ["MailOutbox", "SentAttachment", "SentMail", "assert_nothing_sent", "assert_sent", "links", "one_time_codes"]
 
 _MODULES = {
     "Answer": "relay",
@@ -27,6 +31,13 @@ _MODULES = {
     "SecretSweep": "secret_sweep",
     "SmtpCommand": "rules",
     "SmtpServer": "smtp_server",
+    "MailOutbox": "outbox",
+    "SentAttachment": "sent",
+    "SentMail": "sent",
+    "assert_nothing_sent": "asserting",
+    "assert_sent": "asserting",
+    "links": "sent",
+    "one_time_codes": "sent",
     "sweep": "secret_sweep",
 }
 

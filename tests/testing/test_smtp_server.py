@@ -9,11 +9,9 @@ import re
 import smtplib
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -712,28 +710,15 @@ def test_it_can_stop_and_start_again() -> None:
     assert len(server.mails) == len(server.sessions) == 2
 
 
-def test_the_fixture(smtp_server: SmtpServer) -> None:
-    assert smtp_server.hostname == "smtp.test"
-    with client(smtp_server) as smtp:
+def test_the_fixture(mailer_smtp_server: SmtpServer) -> None:
+    assert mailer_smtp_server.hostname == "smtp.test"
+    with client(mailer_smtp_server) as smtp:
         smtp.sendmail("a@b", ["c@d"], MAIL)
-    assert smtp_server.mails[0].content == MAIL
+    assert mailer_smtp_server.mails[0].content == MAIL
 
 
-@pytest.mark.smtp_server(hostname="x.test", users={"ann": "secret"})
-def test_the_fixture_with_options(smtp_server: SmtpServer) -> None:
-    with client(smtp_server) as smtp:
+@pytest.mark.mailer_smtp_server(hostname="x.test", users={"ann": "secret"})
+def test_the_fixture_with_options(mailer_smtp_server: SmtpServer) -> None:
+    with client(mailer_smtp_server) as smtp:
         assert smtp.ehlo()[1].startswith(b"x.test")
         assert smtp.login("ann", "secret")[0] == 235
-
-
-def test_the_plugin_loads_nothing_of_the_library() -> None:
-    """It is imported at the start of every pytest run of every app that has mailwright."""
-    code = "import sys, mailer.testing.pytest_plugin; print(*sorted(n for n in sys.modules if n.startswith('mailer')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["mailer", "mailer.testing", "mailer.testing.pytest_plugin"]
-
-
-def test_pytest_finds_the_fixture_by_itself() -> None:
-    """The entry point names a module of ours; its name is the module's, so that ``-p`` does not load it twice."""
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pytest11"] == {"mailer.testing.pytest_plugin": "mailer.testing.pytest_plugin"}

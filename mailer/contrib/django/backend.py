@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from django.core.mail.backends.base import BaseEmailBackend
 
 from ...envelope import Envelope
-from ...errors import ConfigError, DeliveryError, MessageError
+from ...errors import ConfigError, DeliveryError, MessageError, UnsupportedFeature
 from ...message import Message
+from .anymail import beside_content
+from .batch import send
 from .mailers import mailer_of
 from .message import InvalidMessageError, address_of, addresses_of, fields_of
+from .status import note, provider_of
 
 if TYPE_CHECKING:
     from ...receipt import Receipt
+    from ...relay.provider import Provider
 
 __all__ = ["EmailBackend"]
 
@@ -57,13 +61,14 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             MailerError: As :meth:`mailer.Mailer.send`.
         """
         count = 0
+        provider = provider_of(self.mailer.backend)
         for message in email_messages:
             if not message.recipients():
                 continue
             try:
-                message.mailer_receipt = self._sent(message)
+                note(message, self._sent(message, provider), provider)
             except DeliveryError as error:
-                message.mailer_receipt = error.receipt
+                note(message, error.receipt, provider)
                 if not self.fail_silently:
                     raise
             count += bool(message.mailer_receipt.accepted)
@@ -73,19 +78,23 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         """Let go of the connection; the next message opens a new one."""
         self.mailer.close()
 
-    def _sent(self, message: Any) -> Receipt:
+    def _sent(self, message: Any, provider: Provider | None) -> Receipt:
         try:
-            fields = fields_of(message)
+            fields = fields_of(message, provider)
             if fields is None:
+                sender, notes = beside_content(message, provider)
                 envelope = Envelope(
-                    address_of(message.from_email, "from_email"), addresses_of(message.recipients(), "recipients")
+                    address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients")
                 )
             else:
                 ours = Message(**fields)
+        except UnsupportedFeature:
+            raise
         except MessageError as error:
             invalid = InvalidMessageError(str(error))
             invalid.field = error.field
             raise invalid from error
         if fields is None:
-            return self.mailer.send_raw(message.message().as_bytes(), envelope)
-        return self.mailer.send(ours)
+            receipt = self.mailer.send_raw(message.message().as_bytes(), envelope)
+            return receipt.with_(notes=(*receipt.notes, *notes))
+        return send(self.mailer, ours)

@@ -23,14 +23,20 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django.core.mail.message
 from django.core.mail import EmailMessage
+from django.utils.functional import Promise
 
 from ...address import Address
 from ...attachment import Attachment
-from ...errors import HeaderError, MessageError
+from ...errors import AddressError, HeaderError, MessageError
+from .anymail import fields_with
+from .asked import asked_of
+
+if TYPE_CHECKING:
+    from ...relay.provider import Provider
 
 __all__ = ["InvalidMessageError", "address_of", "addresses_of", "fields_of"]
 
@@ -50,8 +56,13 @@ _FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_
 _KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 
 
-def fields_of(message: Any) -> dict[str, Any] | None:
-    """The arguments of our Message; None for one that our fields cannot say."""
+def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] | None:
+    """The arguments of our Message; None for one that our fields cannot say.
+
+    Args:
+        provider: What it goes by, if that is one relay: some attributes of :mod:`.anymail` mean what they do there.
+    """
+    message, asked = asked_of(message, provider)
     if _builds_itself(message):
         return None
     sender = address_of(message.from_email, "from_email")
@@ -61,7 +72,7 @@ def fields_of(message: Any) -> dict[str, Any] | None:
         "cc": addresses_of(message.cc, "cc"),
         "bcc": addresses_of(message.bcc, "bcc"),
         "reply_to": addresses_of(message.reply_to, "reply_to"),
-        "subject": str(message.subject),
+        "subject": "" if message.subject is None else str(message.subject),
         "headers": [],
         "alternatives": [],
         "attachments": [],
@@ -103,7 +114,7 @@ def fields_of(message: Any) -> dict[str, Any] | None:
         if attachment is None:
             return None
         fields["attachments"].append(attachment)
-    return fields
+    return fields_with(fields, asked, provider)
 
 
 def _builds_itself(message: Any) -> bool:
@@ -120,8 +131,10 @@ def address_of(value: Any, field: str) -> Address:
     return _decoded(Address.of(str(value), field=field))
 
 
-def addresses_of(values: Iterable[Any], field: str) -> list[Address]:
-    return [address_of(value, field) for value in values if value]
+def addresses_of(values: Iterable[Any] | None, field: str) -> list[Address]:
+    if isinstance(values, (str, Promise)):
+        raise AddressError("must be a list of addresses, not a text", field=field)
+    return [address_of(value, field) for value in values or () if value]
 
 
 def _mailboxes(value: Any) -> list[Address]:
