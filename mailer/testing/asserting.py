@@ -124,10 +124,9 @@ def _compared(criteria: Criteria, wrong: list[Mismatch]) -> list[str]:
         if name not in by_name:
             lines.append(f"    {name:<{width}}  as expected")
             continue
-        one = by_name[name]
-        indent = " " * (width + 6)
-        lines += [f"  ! {name:<{width}}  expected {one.expected}", f"{indent}is       {one.actual}"]
-        lines += [f"{indent}         {line}" for line in one.detail]
+        first, *rest = by_name[name].lines()
+        lines.append(f"  ! {name:<{width}}  {first}")
+        lines += [f"    {'':<{width}}  {line}" for line in rest]
     return lines
 
 

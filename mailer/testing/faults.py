@@ -8,7 +8,7 @@ from ..address import Address
 from ..errors import DeliveryError, MailerError, Outcome
 from ..receipt import RecipientResult
 from ..verdict import VERDICTS, Scope, event_of
-from .criteria import OneMailbox, check_mailbox, fits_mailbox
+from .expectation import OneMailbox, check_mailbox, fits_mailbox
 
 __all__ = ["OutboxFault"]
 

@@ -16,7 +16,8 @@ from ..mailbox.server import glob
 from ..receipt import Receipt, RecipientResult
 from ..verdict import VERDICTS, Scope, event_of
 from .asserting import assert_nothing_sent, assert_sent
-from .criteria import Expected, OneMailbox
+from .criteria import Expected
+from .expectation import OneMailbox
 from .faults import OutboxFault
 from .sent import SentMail
 

@@ -20,7 +20,7 @@ from ..mail import Content, Mail
 from ..receipt import Receipt
 from ..standard import bytes_of
 from .codes import codes_in
-from .links import links_in_html, links_in_text
+from .urls import links_in_html, links_in_text
 
 if TYPE_CHECKING:
     from ..message import Message
@@ -200,7 +200,7 @@ class SentMail:
         Raises:
             AssertionError: There is none, or several; the text names those that there are.
         """
-        return _only([link for link in self.links if _has(link, fitting)], self.links, f"link {_said(fitting)}", self)
+        return _only([link for link in self.links if _has(link, fitting)], self.links, f"link{_said(fitting)}", self)
 
     @cached_property
     def codes(self) -> list[str]:
@@ -263,9 +263,9 @@ def one_time_codes(mail: Any, pattern: str | re.Pattern[str] | None = None) -> l
 
 def _only(fitting: list[str], there: list[str], what: str, mail: SentMail) -> str:
     if len(fitting) != 1:
-        how_many = f"{len(fitting)} of them" if fitting else "none"
+        how_many = f"are {len(fitting)}" if fitting else "is none"
         listed = "".join(f"\n  {one}" for one in fitting or there) or " nothing like it"
-        raise AssertionError(f"one {what} was expected in {mail}, and there is {how_many}:{listed}")
+        raise AssertionError(f"exactly one {what} was expected in {mail}, and there {how_many}:{listed}")
     return fitting[0]
 
 
@@ -276,7 +276,7 @@ def _has(text: str, fitting: str | re.Pattern[str] | Callable[[str], bool]) -> b
 
 
 def _said(fitting: object) -> str:
-    return f"with {fitting!r}" if fitting != "" else ""
+    return f" with {fitting!r}" if fitting != "" else ""
 
 
 def _lines(text: str) -> str:

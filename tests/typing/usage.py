@@ -7,6 +7,7 @@ when it is none any more.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -24,6 +25,7 @@ from mailer import (
     AuthError,
     Backend,
     BackendURL,
+    ConnectError,
     Content,
     Context,
     DeliveryError,
@@ -56,7 +58,7 @@ from mailer.plugins.list_unsubscribe import ListUnsubscribe
 from mailer.plugins.redirect import Redirect
 from mailer.runtime import Runtime
 from mailer.smtp.reply import Reply
-from mailer.testing import SmtpCommand, SmtpServer
+from mailer.testing import MailOutbox, SentAttachment, SentMail, SmtpCommand, SmtpServer, assert_sent, one_time_codes
 from mailer.unsubscribe_app import UnsubscribeApp
 from mailer.webhooks import AsgiWebhooks, WsgiWebhooks, parse
 
@@ -276,6 +278,22 @@ def in_tests() -> None:
         server.on(".").delay(0.2).drop(after=10, reset=True)
         assert_type(server.mails[0].content, bytes)
         assert_type(server.sessions[0].received, bytes)
+
+
+def with_the_kit(mailer_outbox: MailOutbox, backend: MemoryBackend) -> None:
+    mailer_outbox.fail_with(Outcome.DEFERRED, to="*@gone.example", times=1, code=451, retry_after_s=60)
+    mailer_outbox.fail_with(ConnectError, to=lambda address: address.domain == "x.test")
+    mailer_outbox.fail_with("deferred")  # type: ignore[arg-type]
+    assert_type(mailer_outbox.assert_sent(to=["ann@x.test", Address.parse("b@x.test")], subject="Hi"), SentMail)
+    assert_type(mailer_outbox.assert_sent(count=2, headers={"X-A": None}, attachments=1), list[SentMail])
+    assert_type(assert_sent(backend, text=re.compile("Hi"), html=["a", "b"], template=None), SentMail)
+    mailer_outbox.assert_sent(too="ann@x.test")  # type: ignore[call-overload]
+    mailer_outbox.assert_nothing_sent(bcc=None)
+    mail = mailer_outbox[0]
+    assert_type(mail.link("/reset"), str)
+    assert_type(one_time_codes(mail, r"\d{4}"), list[str])
+    assert_type(mail.attachments, tuple[SentAttachment, ...])
+    assert_type(mail.receipt, Receipt | None)
 
 
 def on_webhook(mailer: Mailer, headers: Mapping[str, str], body: bytes) -> int:
