@@ -14,7 +14,7 @@ import gettext
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType, TracebackType
 from typing import Any, Protocol
 
@@ -224,6 +224,8 @@ def environment_of(
     reload: bool,
     translations: gettext.NullTranslations,
     filters: Mapping[str, Callable[..., Any]],
+    tests: Mapping[str, Callable[..., Any]],
+    extensions: Sequence[str | type[Extension]],
     variables: Mapping[str, Any],
 ) -> Environment:
     """An environment for one locale and either html, where all that is not marked safe is escaped, or plain text.
@@ -237,10 +239,11 @@ def environment_of(
         auto_reload=reload,
         keep_trailing_newline=True,
         cache_size=-1,  # as many as there are files
-        extensions=["jinja2.ext.i18n", *(() if is_html else (_StandaloneTags,))],
+        extensions=["jinja2.ext.i18n", *(() if is_html else (_StandaloneTags,)), *extensions],
     )
     environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(filters)
+    environment.tests.update(tests)
     environment.globals.update(variables)
     return environment
 

@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .errors import ConfigError, TemplateError
 from .field import shown
@@ -16,12 +16,12 @@ from .field import shown
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["Found", "Place", "Places", "SearchPath", "check_name", "locale_tags", "localised", "near"]
+__all__ = ["Found", "Place", "Places", "SearchPath", "Source", "check_name", "locale_tags", "localised", "near"]
 
-#: One folder, or "package:folder" for a folder inside an importable package.
-Place = str | os.PathLike[str]
+#: One folder, "package:folder" for a folder inside an importable package, or a source of another kind.
+Place: TypeAlias = "str | os.PathLike[str] | Source"
 #: One place or several.
-Places = Place | Iterable[Place]
+Places: TypeAlias = "Place | Iterable[Place]"
 
 # A package and a folder in it; one letter before the colon is a Windows drive.
 _IN_PACKAGE = re.compile(r"((?:[^\W\d]\w*\.)*[^\W\d]\w+):([^:]+)")
@@ -48,12 +48,21 @@ class Found:
     stamp: tuple[int, ...]
 
 
-class _Source(Protocol):
-    """What a place is made of."""
+@runtime_checkable
+class Source(Protocol):
+    """A place that is neither a folder nor in a package. Its ``str`` is what an error calls it."""
 
-    def stamp(self, name: str) -> tuple[int, ...] | None: ...
-    def read(self, name: str) -> bytes: ...
-    def names(self) -> Iterator[str]: ...
+    def stamp(self, name: str) -> tuple[int, ...] | None:
+        """What changes when the file does; None if there is none."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises OSError if it cannot be read."""
+        ...
+
+    def names(self) -> Iterator[str]:
+        """The files there are, for errors and to check them; none if nobody knows."""
+        ...
 
 
 class SearchPath:
@@ -69,10 +78,10 @@ class SearchPath:
     """
 
     def __init__(self, places: Places, *, setting: str = "templates", reload: bool = True) -> None:
-        is_one = isinstance(places, (str, bytes, os.PathLike)) or not isinstance(places, Iterable)
+        is_one = isinstance(places, (str, bytes, os.PathLike, Source)) or not isinstance(places, Iterable)
         listed: tuple[Any, ...] = (places,) if is_one else tuple(places)  # type: ignore[arg-type]
-        self._sources: tuple[_Source, ...] = tuple(_source(place, setting) for place in listed)
-        self.labels = tuple(os.fspath(place) for place in listed)
+        self._sources: tuple[Source, ...] = tuple(_source(place, setting) for place in listed)
+        self.labels = tuple(str(place) if isinstance(place, Source) else os.fspath(place) for place in listed)
         self._remembered: dict[tuple[object, ...], Found | None] | None = None if reload else {}
 
     def __repr__(self) -> str:
@@ -184,7 +193,9 @@ def check_name(name: str) -> None:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-def _source(place: Any, setting: str) -> _Source:
+def _source(place: Any, setting: str) -> Source:
+    if isinstance(place, Source):
+        return place
     if not isinstance(place, (str, os.PathLike)) or not isinstance(os.fspath(place), str):
         raise ConfigError(f"{setting}: a place is a path or 'package:folder', not {type(place).__name__}")
     in_package = _IN_PACKAGE.fullmatch(place) if isinstance(place, str) else None
@@ -196,7 +207,7 @@ def _source(place: Any, setting: str) -> _Source:
     return _Folder(root)
 
 
-def _in_package(package: str, folder: str, setting: str) -> _Source:
+def _in_package(package: str, folder: str, setting: str) -> Source:
     import importlib.resources
     from pathlib import Path
 

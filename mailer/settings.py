@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -376,6 +376,7 @@ class Settings(MailerSettings, BaseSettings):
         *,
         _env_file: str | os.PathLike[str] | None = ENV_FILE,
         _toml_file: str | os.PathLike[str] | None = TOML_FILE,
+        _places: Sequence[Place] | None = None,
         **keywords: Any,
     ) -> None:
         """Read and check the settings.
@@ -384,6 +385,7 @@ class Settings(MailerSettings, BaseSettings):
             mapping: Settings by name, as ``mailer.toml`` has them: "url", "from", "mailers", sections.
             _env_file: Read instead of ``.env``; it must exist then. None reads none.
             _toml_file: Read instead of ``mailer.toml``; it must exist then. None reads none.
+            _places: Read instead of all the others, see :meth:`from_config`.
             keywords: Settings, over all other sources.
 
         Raises:
@@ -393,9 +395,34 @@ class Settings(MailerSettings, BaseSettings):
         Warns:
             UserWarning: The environment or ``.env`` has a ``MAILER_`` variable that is no setting. Logged, too.
         """
-        problems = self._fill(mapping, keywords, _env_file, _toml_file)
+        problems = self._fill(mapping, keywords, _env_file, _toml_file, _places)
         if problems is not None:
             raise ConfigError(problems)  # a new one: the chain behind it has the values
+
+    @classmethod
+    @forgets_arguments
+    def from_config(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        mapping: Mapping[str, Any] | None = None,
+        below: Place | None = None,
+        others: Sequence[str] = (),
+    ) -> Self:
+        """Read the settings that a web app's own configuration has, and nothing else: no environment, no file.
+
+        Args:
+            config: ``MAILER_URL``, ``MAILER_MAILERS`` ... among other names; what begins so and is no setting is
+                refused. See :meth:`mailer.sources.Place.config`.
+            mapping: Settings by name, as ``mailer.toml`` has them, that count less: the value of ``MAILER``.
+            below: Settings that count less still.
+            others: Names in ``config`` that begin so and are for somebody else.
+
+        Raises:
+            ConfigError: As when they are made; the text names the name in the configuration.
+        """
+        places = [Place.config(config, _TREE, others), Place.table(mapping, _TREE, "MAILER."), below or Place()]
+        return cls(_places=places)
 
     def _fill(
         self,
@@ -403,21 +430,24 @@ class Settings(MailerSettings, BaseSettings):
         keywords: Mapping[str, Any],
         env_file: str | os.PathLike[str] | None,
         toml_file: str | os.PathLike[str] | None,
+        places: Sequence[Place] | None,
     ) -> str | None:
         """Read everything and take it. Returns what is wrong."""
         found: Mapping[tuple[str, ...], Found] = {}
+        stray: list[tuple[str, str]] = []
         try:
-            environment, stray = Place.variables(os.environ, _TREE)
-            variables, stray_too = Place.variables(read_env_file(env_file), _TREE, f" in {env_file}")
-            read = read_settings(
-                [
+            if places is None:
+                environment, stray = Place.variables(os.environ, _TREE)
+                variables, stray_too = Place.variables(read_env_file(env_file), _TREE, f" in {env_file}")
+                stray += stray_too
+                places = [
                     Place.table(keywords, _TREE),
                     Place.table(mapping, _TREE),
                     environment,
                     variables,
                     Place.table(read_toml_file(toml_file), _TREE, f"{toml_file}: "),
                 ]
-            )
+            read = read_settings(places)
             found = read.found
             super().__init__(**{**read.nested(), "origins": read.origins(), "sections": read.sections})
             self.plugins.origins = self._plugin_origins("plugins.")
@@ -427,7 +457,7 @@ class Settings(MailerSettings, BaseSettings):
             return str(error)
         except ValidationError as error:
             return _problems(error, found)
-        _warn([*stray, *stray_too])
+        _warn(stray)
         return None
 
     def _plugin_origins(self, start: str) -> dict[str, str]:

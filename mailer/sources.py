@@ -173,10 +173,42 @@ class Place:
             if is_file:
                 path = (*path[:-1], path[-1].removesuffix("_file"))
             if _is_leaf(path, tree) and name == name.upper():
-                pairs.append((_kept_at(path, tree), Found(value, name + suffix, is_file)))
+                pairs.append((_kept_at(path, _below(path, tree)), Found(value, name + suffix, is_file)))
             elif not _is_platforms(name, value):
                 unknown.append((_shown(name) + suffix, _variable_hint(name, tree)))
         return cls(_by_path(pairs), has_no_hyphens=True), unknown
+
+    @classmethod
+    def config(cls, config: Mapping[str, Any], tree: Tree, others: Sequence[str] = ()) -> Place:
+        """A web app's own configuration: ``MAILER_URL``, ``MAILER_RETRY__TRIES``, ``MAILER_MAILERS`` with a table.
+
+        A name means what it does in the environment. Values are strings as there, or what a table takes; None and empty
+        strings are none. Names in tables may be upper-case, as they are where they come from variables.
+
+        Args:
+            others: What begins so and is for somebody else to read.
+
+        Raises:
+            ConfigError: There is no such setting, or it is given twice: also by its file.
+        """
+        pairs: list[tuple[_Path, Found]] = []
+        for name in sorted(name for name in config if isinstance(name, str) and name.startswith(PREFIX)):
+            value = config[name]
+            if name in others or value is None or (isinstance(value, str) and not value.strip()):
+                continue
+            path = tuple(name[len(PREFIX) :].lower().split("__"))
+            below = _below(path, tree)
+            if below is _NOTHING and path[-1].endswith("_file"):
+                path = (*path[:-1], path[-1].removesuffix("_file"))
+                if _is_leaf(path, tree):
+                    if not isinstance(value, (str, os.PathLike)):
+                        raise ConfigError(f"{name}: must be a file's name, not {type(value).__name__}")
+                    pairs.append((_kept_at(path, _below(path, tree)), Found(value, name, is_file=True)))
+                    continue
+            if below is _NOTHING:
+                raise ConfigError(f"{_shown(name)}: there is no such setting; {_variable_hint(name, tree, others)}")
+            pairs += _at(path, _lowered(value, below, name), below, name)
+        return cls(_by_path(pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,21 +381,38 @@ def _leaves(table: Mapping[Any, Any], tree: Tree, before: str, above: _Path = ()
         elif setting not in tree or setting in _MARKS:
             known = [name for name in tree if name not in _MARKS]
             raise ConfigError(f"{named}: there is no such setting; {nearest(setting, known)}")
-        below = tree[ANY] if ANY in tree else tree[setting]
-        if below and PRESENT in below and (value is None or value is True):  # that it is there is all that is said
-            value = {}
-        if below is OPAQUE:
-            yield (*above, setting), Found(value, named)
-        elif isinstance(value, Mapping):
-            if below is None:
-                raise ConfigError(f"{named}: must be a value, not a table")
-            if PRESENT in below:
-                yield (*above, setting, PRESENT), Found(True, named)
-            yield from _leaves(value, below, f"{named}.", (*above, setting))
-        elif below is None or WHOLE in below or LISTED in below:
-            yield _kept_at((setting,), tree, above), Found(value, named)
-        else:
-            raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
+        yield from _at((*above, setting), value, tree[ANY] if ANY in tree else tree[setting], named)
+
+
+def _at(path: _Path, value: Any, below: Tree | None, named: str) -> Iterator[tuple[_Path, Found]]:
+    """What stands at one setting: its value, or each value of its table."""
+    if below and PRESENT in below and (value is None or value is True):  # that it is there is all that is said
+        value = {}
+    if below is OPAQUE:
+        yield path, Found(value, named)
+    elif isinstance(value, Mapping):
+        if below is None:
+            raise ConfigError(f"{named}: must be a value, not a table")
+        if PRESENT in below:
+            yield (*path, PRESENT), Found(True, named)
+        yield from _leaves(value, below, f"{named}.", path)
+    elif below is None or WHOLE in below or LISTED in below:
+        yield _kept_at(path, below), Found(value, named)
+    else:
+        raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
+
+
+def _lowered(value: Any, below: Tree | None, named: str) -> Any:
+    """A table with the names of settings in lower case."""
+    if not below or not isinstance(value, Mapping):
+        return value
+    table: dict[Any, Any] = {}
+    for key, inner in value.items():
+        setting = key.lower() if isinstance(key, str) and key.isupper() else key
+        if setting in table:
+            raise ConfigError(f"{named}: {_shown(key)} is there in upper and in lower case: leave one of them out")
+        table[setting] = _lowered(inner, below.get(ANY) if ANY in below else below.get(setting), f"{named}.{setting}")
+    return table
 
 
 def _by_path(pairs: Iterable[tuple[_Path, Found]]) -> dict[_Path, Found]:
@@ -424,10 +473,9 @@ def _below(path: _Path, tree: Tree) -> Tree | None:
 _NOTHING: Tree = dict[str, "Tree | None"]()
 
 
-def _kept_at(path: _Path, tree: Tree, above: _Path = ()) -> _Path:
+def _kept_at(path: _Path, below: Tree | None) -> _Path:
     """Where a single value is found: in the table that it stands for, if it may stand beside it."""
-    below = _below(path, tree)
-    return (*above, *path, LISTED) if below and LISTED in below else (*above, *path)
+    return (*path, LISTED) if below and LISTED in below else path
 
 
 def _is_platforms(name: str, value: str) -> bool:
@@ -451,11 +499,12 @@ def _variables(tree: Tree, names: Sequence[str], above: str) -> Iterator[str]:
             yield from _variables(below, names, f"{above}{setting.upper()}__")
 
 
-def _variable_hint(name: str, tree: Tree) -> str:
+def _variable_hint(name: str, tree: Tree, others: Sequence[str] = ()) -> str:
     usual = list(_variables(tree, (), ""))
     parts = name.removeprefix(PREFIX).upper().split("__")
     named = list(_variables(tree, parts[1:2], "")) if len(parts) > 2 and _SHOWABLE.fullmatch(name) else usual
-    near = difflib.get_close_matches("__".join(parts), [*named, *(f"{one}_FILE" for one in named)], 1)
+    known = [*named, *(f"{one}_FILE" for one in named), *(other.removeprefix(PREFIX) for other in others)]
+    near = difflib.get_close_matches("__".join(parts), known, 1)
     top = ", ".join(PREFIX + one for one in usual if "__" not in one)
     return f"did you mean {PREFIX}{near[0]}?" if near else f"there are: {top}, MAILER_MAILERS__NAME__..."
 

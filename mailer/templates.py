@@ -12,7 +12,7 @@ Jinja2 is loaded when the first of them is rendered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .attachment import Attachment
@@ -22,6 +22,7 @@ from .template_engine import ENDINGS, Refused, TemplateEngine, show_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from jinja2.ext import Extension
 
     from .rendering import Files
 
@@ -44,6 +45,8 @@ class Templates(TemplateEngine):
             off for one message.
         reload: Whether changed files are noticed; False saves a few microseconds and needs a restart.
         filters: More filters for the templates, by name.
+        tests: More tests (``is ...``) for them, by name.
+        extensions: More extensions of Jinja2, for further tags.
         variables: What every template sees beside ``image`` and ``locale``; a message's context goes before.
 
     Raises:
@@ -59,6 +62,8 @@ class Templates(TemplateEngine):
         text: bool = True,
         reload: bool = True,
         filters: Mapping[str, Callable[..., Any]] | None = None,
+        tests: Mapping[str, Callable[..., Any]] | None = None,
+        extensions: Iterable[str | type[Extension]] = (),
         variables: Mapping[str, Any] | None = None,
     ) -> None:
         self._search = SearchPath(places, reload=reload)
@@ -69,6 +74,8 @@ class Templates(TemplateEngine):
         self.derives_text = text
         self._reload = reload
         self._filters = dict(filters or {})
+        self._tests = dict(tests or {})
+        self._extensions = tuple(extensions)
         self._variables = dict(variables or {})
         self._files: Files | None = None
         self._environments: dict[tuple[tuple[str, ...], bool], Environment] = {}
@@ -155,6 +162,8 @@ class Templates(TemplateEngine):
                 reload=self._reload,
                 translations=translations_of(self._translations, tags, self._domain),
                 filters=self._filters,
+                tests=self._tests,
+                extensions=self._extensions,
                 variables={
                     "image": show_image if is_html else _no_image,
                     "locale": tags[0] if tags else None,

@@ -1,0 +1,273 @@
+"""What one app mails with: the mailers of its settings, each with one registry of hooks.
+
+A name stands for one registry and its plug-ins, and for as many mailers as there have to be on it: one that sends, one
+that keeps mails in memory while the app is ``TESTING``, and under Quart one for each event loop that is alive.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...backends.memory import MemoryBackend
+from ...backends.wrapping import WrappingBackend
+from ...errors import ConfigError
+from ...hooks import Hooks
+from ...mailer import AsyncMailer, Mailer
+from ...plugin_settings import PluginChoice
+from ...redaction import Unpickled
+from ...runtime import AsyncRuntime, Lock
+from ...sources import DEFAULT, nearest
+from .config import keeps_mails, settings_of
+from .context import is_quart
+from .signals import bridge
+from .templates import AppTemplates, bridge_context_processors
+
+if TYPE_CHECKING:
+    from flask.sansio.app import App
+
+    from ...backends.base import Backend
+    from ...hookspecs import Context
+    from ...plugin import Plugin
+    from ...settings import Settings
+
+__all__ = ["AppMailers"]
+
+T = TypeVar("T")
+_OWNER = "mailer.contrib.flask"
+_LAST = 1_000_000
+
+
+class AppMailers(Unpickled):
+    """What stands in ``app.extensions["mailer"]``. Threads may share it.
+
+    Attributes:
+        settings: What the app's config said when it was made.
+    """
+
+    def __init__(self, app: App) -> None:
+        """Read the config, and make the mailers. Opens no connection, holds no reference to the app.
+
+        Raises:
+            ConfigError: The config is wrong, or says no URL; the text names the key and the app.
+        """
+        self._app = weakref.ref(app)
+        self._name = app.name
+        self.settings = settings_of(app)
+        self._named: dict[str, _Named] = {}
+        self._endpoints: dict[str, Any] = {}
+        for name in self.settings.names or (DEFAULT,):
+            self._named[name] = self._in_words(partial(_Named, app, self.settings, name))
+        if is_quart(app):
+            app.after_serving(self.aclose)  # type: ignore[attr-defined]
+        else:
+            weakref.finalize(app, _close, self._named)
+
+    def __repr__(self) -> str:
+        return f"<AppMailers of {self._name!r}: {', '.join(self._named)}>"
+
+    def is_current(self, app: App) -> bool:
+        """Whether it is this app's, and its config says now what it said when this was made.
+
+        Raises:
+            ConfigError: The config is wrong by now.
+        """
+        return self._app() is app and settings_of(app) == self.settings
+
+    @property
+    def app(self) -> App:
+        """The app.
+
+        Raises:
+            ConfigError: It is gone.
+        """
+        app = self._app()
+        if app is None:
+            raise ConfigError(f"the app {self._name!r} is gone, and its mailers with it")
+        return app
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The mailers there are."""
+        return tuple(self._named)
+
+    def get(self, name: str = DEFAULT) -> Mailer | AsyncMailer:
+        """The mailer of this name: the app's, for all threads; under Quart that of the event loop that is running.
+
+        Raises:
+            ConfigError: There is no such mailer.
+        """
+        return self._of(name).mailer(self.app)
+
+    def check(self, name: str) -> None:
+        """Check that there is a mailer of this name. Raises ConfigError if not."""
+        self._of(name)
+
+    def endpoint(self, key: str, make: Callable[[AppMailers], T]) -> T:
+        """What answers requests of a blueprint, made once for each app."""
+        found = self._endpoints.get(key)
+        if found is None:
+            found = self._endpoints.setdefault(key, self._in_words(partial(make, self)))
+        return found  # type: ignore[no-any-return]  # made by the same
+
+    async def aclose(self) -> None:
+        """Close the mailers of the event loop that is running."""
+        for named in list(self._named.values()):
+            for mailer in named.mailers():
+                await mailer.aclose()  # type: ignore[union-attr]  # all are
+
+    def close(self) -> None:
+        """Close the mailers."""
+        _close(self._named)
+
+    def _of(self, name: str) -> _Named:
+        named = self._named.get(name)
+        return self._in_words(partial(self._find, name)) if named is None else named
+
+    def _find(self, name: str) -> _Named:
+        if (found := self._named.get(str(name).lower())) is None:
+            known = list(self._named)
+            raise ConfigError(f"there is no mailer {name!r}; {nearest(str(name), known)}")
+        return found
+
+    def _in_words(self, step: Callable[[], T]) -> T:
+        try:
+            return step()
+        except ConfigError as error:
+            raise ConfigError(f"the mailers of {self._name!r}: {error}") from error
+
+
+def _close(named: dict[str, _Named]) -> None:
+    for one in list(named.values()):
+        for mailer in one.mailers():
+            mailer.close()  # type: ignore[union-attr]  # Flask's
+
+
+class _Named:
+    """One name's registry, plug-ins and mailers."""
+
+    def __init__(self, app: App, settings: Settings, name: str) -> None:
+        chosen = settings.of(name, needs_url=False)
+        self._name = name
+        self._settings = settings
+        self._face: type[Mailer | AsyncMailer] = AsyncMailer if is_quart(app) else Mailer
+        self._templates = AppTemplates.of_setting(app, chosen.templates)
+        self._hooks = Hooks()
+        self._memory = MemoryBackend()
+        self._sending: _Loops | None = None
+        self._kept: _Loops | None = None
+        if chosen.url is None and not keeps_mails(app, None):
+            settings.of(name)  # which says what is missing
+        loops = _Loops(self._made(None if chosen.url is not None else self._memory, settings))
+        if chosen.url is not None:
+            self._sending = loops
+        else:
+            self._kept = loops
+        self._plugins = tuple(loops.first.plugins)
+        bridge(self._hooks, weakref.ref(app))
+        bridge_context_processors(self._hooks, weakref.ref(app))
+
+    def mailer(self, app: App) -> Mailer | AsyncMailer:
+        """The one that counts now.
+
+        Raises:
+            ConfigError: The app was ``TESTING`` when it was made, is not any more, and there is no URL.
+        """
+        return self._loops(app).here(self._like)
+
+    def mailers(self) -> Iterator[Mailer | AsyncMailer]:
+        """Those of this event loop that have been made."""
+        for loops in (self._sending, self._kept):
+            if loops is not None:
+                yield loops.here(self._like)
+
+    def _loops(self, app: App) -> _Loops:
+        if not keeps_mails(app, None if self._sending is None else self._sending.first.backend):
+            if self._sending is None:
+                self._settings.of(self._name)
+            else:
+                return self._sending
+        if self._kept is None:
+            # A plug-in may lead elsewhere: nothing does any more, once all have had their say.
+            self._hooks.add_filter("backend", self._only_kept, _LAST, owner=_OWNER)
+            self._kept = _Loops(self._like(self._memory))
+        return self._kept
+
+    def _only_kept(self, backend: Backend, context: Context) -> Backend:
+        if context.backend is not self._memory:
+            return backend
+        inner = backend
+        while isinstance(inner, WrappingBackend):
+            inner = inner.inner
+        return backend if inner is self._memory else self._memory
+
+    def _like(self, backend: Backend | None) -> Mailer | AsyncMailer:
+        """One more mailer on the same registry, with the same plug-ins."""
+        return self._made(backend, _without_plugins(self._settings), self._plugins)
+
+    def _made(
+        self, backend: Backend | None, settings: Settings, plugins: tuple[Plugin[Any], ...] | None = None
+    ) -> Mailer | AsyncMailer:
+        return self._face(
+            backend,
+            settings=settings,
+            name=self._name,
+            hooks=self._hooks,
+            plugins=plugins,
+            templates=self._templates,
+        )
+
+
+class _Loops:
+    """One mailer for all threads; of AsyncMailers one for each event loop, the first for the first that comes."""
+
+    def __init__(self, first: Mailer | AsyncMailer) -> None:
+        self.first = first
+        self._lock = Lock()
+        self._owner: Callable[[], object] = _nobody
+        self._others: weakref.WeakKeyDictionary[object, Mailer | AsyncMailer] = weakref.WeakKeyDictionary()
+
+    def here(self, another: Callable[[Backend | None], Mailer | AsyncMailer]) -> Mailer | AsyncMailer:
+        """The mailer of the event loop that is running; without one, the first, to be looked at.
+
+        Args:
+            another: Makes one more: of a backend, or of the settings.
+        """
+        loop = None if isinstance(self.first, Mailer) else _running_loop()
+        if loop is None or self._owner() is loop:
+            return self.first
+        with self._lock:
+            owner = self._owner()
+            if owner is None or owner is loop or _is_over(owner):
+                self._owner = weakref.ref(loop)
+                return self.first
+            found = self._others.get(loop)
+            if found is None:
+                is_memory = isinstance(self.first.backend, MemoryBackend)  # which is no loop's own
+                found = self._others[loop] = another(self.first.backend if is_memory else None)
+            return found
+
+
+def _nobody() -> None:
+    return None
+
+
+def _running_loop() -> object | None:
+    """The event loop of asyncio, or the token of trio, or None."""
+    try:
+        return AsyncRuntime().token()
+    except ConfigError:
+        return None
+
+
+def _is_over(loop: object) -> bool:
+    return bool(getattr(loop, "is_closed", bool)())
+
+
+def _without_plugins(settings: Settings) -> Settings:
+    """The settings for a mailer that is given its plug-ins."""
+    none = {"plugins": PluginChoice(), "plugin_folder": None}
+    named = {name: one.model_copy(update=none) for name, one in settings.mailers.items()}
+    return settings.model_copy(update={**none, "mailers": named})
