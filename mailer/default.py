@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +103,4 @@ def _put(new: _Configured | None) -> None:
             mailer.close()
 
 
-def _renew_lock() -> None:
-    global _lock
-    _lock = Lock()
-
-
 atexit.register(close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)  # a thread that is not in the child may hold it

@@ -19,8 +19,8 @@ from .errors import ConfigError, ConnectError
 
 if TYPE_CHECKING:
     from socket import socket
-    from threading import Lock
 
+    from .lock import Lock
     from .proxy import Proxy
     from .relay.exchange import Response
     from .runtime_async import AsyncRuntime
@@ -35,7 +35,7 @@ Job = Callable[[], Coroutine[Any, Any, T]]
 _ELSEWHERE = {
     "AsyncRuntime": "mailer.runtime_async",
     "BlockingRuntime": "mailer.runtime_blocking",
-    "Lock": "threading",  # for what threads share; never held over an await. Here, so that no other file imports it
+    "Lock": "mailer.lock",  # for what threads share; never held over an await
 }
 
 

@@ -123,7 +123,7 @@ _READING, _WRITING = 1, 2
 
 def _await_ready(sock: socket | None, for_what: int, deadline: float | None) -> bool:
     """Block until the socket is ready (None never is), or the deadline comes: False. ``_CalledOff`` in such a crew."""
-    crew = _on_duty.crew
+    crew = _crew_here()
     alarm = None if crew is None else crew.alarm
     while (left := math.inf if deadline is None else deadline - time.monotonic()) > 0:
         ready, alarmed = _wait(sock, for_what, alarm, min(left, _LONGEST_WAIT_S))
@@ -167,7 +167,7 @@ if hasattr(select, "poll"):
 
 def _await_any(socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
     """Block until a write to one of the sockets would not, or the deadline comes: none. ``_CalledOff`` as above."""
-    crew = _on_duty.crew
+    crew = _crew_here()
     alarm = None if crew is None else crew.alarm
     while (left := math.inf if deadline is None else deadline - time.monotonic()) > 0:
         ready, alarmed = _wait_any(socks, alarm, min(left, _LONGEST_WAIT_S))
@@ -215,7 +215,7 @@ class _Event:
                 _open(self._gates.pop())
 
     async def wait(self, deadline: float | None) -> bool:
-        return self.block(deadline, _on_duty.crew)
+        return self.block(deadline, _crew_here())
 
     def block(self, deadline: float | None, crew: _Crew | None) -> bool:
         """Wait; also until the crew is called off, if one is given: ``_CalledOff``."""
@@ -264,11 +264,13 @@ def _carry_out(job: Job[T]) -> T:
     return advance(job())  # not drive(): that a job suspends is no result of it, and comes out of the caller's drive()
 
 
-class _Duty(threading.local):
-    crew: _Crew | None = None  # whose worker this thread is
+# Whose worker a thread is, by its identifier. No threading.local: where gevent patches threads after this was imported,
+# as under `gunicorn --preload`, that would stay one for all greenlets of a thread.
+_on_duty: dict[int, _Crew] = {}
 
 
-_on_duty = _Duty()
+def _crew_here() -> _Crew | None:
+    return _on_duty.get(threading.get_ident()) if _on_duty else None
 
 
 class _Crew:
@@ -305,7 +307,7 @@ class _Crew:
 
     def work(self, size: int) -> list[Any]:
         """Start ``size`` threads, wait for all, and return the results."""
-        outer = _on_duty.crew  # a gather within a job of another is called off with it
+        outer = _crew_here()  # a gather within a job of another is called off with it
         ended = [_Event() for _ in range(size)]
         threads = [
             threading.Thread(target=self._serve, args=(event,), name="mailer-gather", daemon=True) for event in ended
@@ -331,7 +333,8 @@ class _Crew:
         return self._results
 
     def _serve(self, ended: _Event) -> None:
-        _on_duty.crew = self
+        me = threading.get_ident()
+        _on_duty[me] = self
         try:
             while self._jobs and not self.called_off:
                 try:
@@ -348,4 +351,5 @@ class _Crew:
             self._failure = self._failure or exc
             self.call_off()
         finally:
+            del _on_duty[me]
             ended.set()

@@ -307,6 +307,10 @@ class Stream:
             raise TlsError(f"{server_hostname}: TLS has begun already")
         self._check_open()
         name = server_hostname.rstrip(".")
+        if type(context) is not ssl.SSLContext and issubclass(ssl.SSLContext, type(context)):
+            # gevent has put its own in the place of ssl's since this was made: a mailer made by `gunicorn --preload`,
+            # before the worker patches. As it is, it could make no socket any more.
+            context.__class__ = ssl.SSLContext
         try:
             name.encode("idna")  # as wrap_socket does, but that would leave a half-made socket behind
             self._sock = tls = context.wrap_socket(

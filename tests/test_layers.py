@@ -114,6 +114,7 @@ LAYERS = {
     "gate.py": 3,
     "http.py": 3,
     "kept.py": 3,
+    "lock.py": 3,
     "mail_log.py": 3,
     "mail_log_sql.py": 3,
     "http_given.py": 3,
@@ -172,6 +173,7 @@ WORLDLY = {
     "aside.py": {"threading"},  # beside sends, whichever world they are in
     "background.py": {"anyio"},  # tasks that live as long as the app
     "http_given.py": {"anyio"},
+    "lock.py": {"threading"},
     "race.py": {"socket"},
     "registered.py": {"threading"},  # a lock, never held over a call
     "runtime.py": {"socket"},

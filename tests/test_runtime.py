@@ -650,6 +650,31 @@ def test_jobs_see_the_callers_context_and_not_each_others(world):
     assert after == "caller"
 
 
+def test_gather_leaves_its_mark_on_no_other_greenlet_of_its_thread(monkeypatch):
+    """Where gevent has patched threads after this library was imported, many are in one thread."""
+
+    def look():
+        seen.append(mailer.runtime_blocking._crew_here() is not None)
+
+    async def looks():
+        both.wait(LONG_S)  # the other has begun
+        look()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "get_ident", lambda: -1)
+            look()
+        both.wait(LONG_S)
+
+    async def waits():
+        both.wait(LONG_S)
+        both.wait(LONG_S)
+
+    seen, both = [], threading.Barrier(2)
+    drive(BlockingRuntime().gather([looks, waits], limit=2))
+    look()
+    assert seen == [True, False, False]
+    assert mailer.runtime_blocking._on_duty == {}
+
+
 def test_gather_within_gather(world):
     async def job(number):
         await world.runtime.sleep(0)

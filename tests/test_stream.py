@@ -588,6 +588,35 @@ def test_the_name_is_sent_as_sni_without_its_final_dot(world, ca, ca_file):
     assert names == ["mx.example"]
 
 
+def test_a_context_made_before_ssl_was_patched_is_of_the_kind_in_its_place(world, ca_file, server_tls, monkeypatch):
+    """As with gevent, whose sockets a context of ssl's own cannot make; tests/real has gevent itself."""
+    before = tls_context(ca_file=ca_file)
+    made = []
+
+    class Patched(ssl.SSLContext):
+        __slots__ = ()
+
+        def wrap_socket(self, *args, **keywords):
+            made.append(type(self))
+            return super().wrap_socket(*args, **keywords)
+
+    class Own(ssl.SSLContext):
+        """The app's own kind stays what it is."""
+
+    own = Own(ssl.PROTOCOL_TLS_CLIENT)
+    own.load_verify_locations(ca_file)
+    kind = ssl.SSLContext
+    monkeypatch.setattr(ssl, "SSLContext", Patched)
+    try:
+        with peer(tls(server_tls, echo)) as port:
+            for context in (before, own):
+                handshake(world, port, context, "localhost")
+    finally:
+        before.__class__ = kind  # it is one for all of this process
+    assert made == [Patched]
+    assert type(own) is Own
+
+
 def test_an_ip_address_is_verified_as_one(world, ca_file, server_tls):
     with peer(tls(server_tls, silent)) as port:
         handshake(world, port, tls_context(ca_file=ca_file), "127.0.0.1")

@@ -6,7 +6,6 @@ in who is first: ``failover`` has an order of preference, ``roundrobin`` and ``w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -22,7 +21,7 @@ from .base import Backend, Health, called, carry_many, check_batch_size, examine
 
 if TYPE_CHECKING:
     from ..oauth2.token import TokenSource
-    from ..runtime import Lock, Runtime
+    from ..runtime import Runtime
 
 __all__ = ["FailoverBackend", "GroupBackend", "RoundRobinBackend", "WeightedBackend"]
 
@@ -83,7 +82,7 @@ class GroupBackend(Backend):
         self._rest_s = rest_s
         self._rests_until: dict[int, float] = {}
         self._cut_short: dict[str, Receipt] = {}
-        self._pid, self._lock = os.getpid(), Lock()
+        self._lock = Lock()  # over turns and rests; never held while waiting
         options = (["on_unknown=resend"] if resend_unknown else []) + ([f"rest={rest_s:g}"] if rest_s else [])
         self.url = f"{self._name}({' '.join(self._shown())})" + ("?" + "&".join(options) if options else "")
 
@@ -184,7 +183,7 @@ class GroupBackend(Backend):
 
     def _next(self, tried: Sequence[int]) -> int:
         """The member to try now: of those that do not rest, if there are any, the one whose turn it is."""
-        with self._alone():
+        with self._lock:
             untried = [index for index in range(len(self.members)) if index not in tried]
             awake = untried
             if self._rests_until:
@@ -196,14 +195,6 @@ class GroupBackend(Backend):
                 self._rests_until[index] = self.runtime.now() + self._rest_s
             return index
 
-    def _alone(self) -> Lock:
-        """The lock over turns and rests; never held while waiting."""
-        if self._pid != os.getpid():
-            from ..runtime import Lock
-
-            self._pid, self._lock = os.getpid(), Lock()  # a thread of the parent may have held it at the fork
-        return self._lock
-
     def _choose(self, awake: Sequence[int], tried: Sequence[int]) -> int:
         """Of these members the one to try now, after those that were tried. Called under the lock."""
         raise NotImplementedError
@@ -212,7 +203,7 @@ class GroupBackend(Backend):
         """Let a member rest, or not, for what it just did."""
         results = [result for receipt in receipts for result in receipt.results]
         is_of_the_member = [result.outcome is Outcome.DEFERRED and result.scope in _OF_THE_MEMBER for result in results]
-        with self._alone():
+        with self._lock:
             if not results:  # it could carry none of these, so nothing was found out: that is for the next call
                 if index in self._rests_until:
                     self._rests_until[index] = self.runtime.now()

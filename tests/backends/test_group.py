@@ -568,16 +568,6 @@ def test_threads_share_the_turns() -> None:
     assert sum(receipt.backend == "a:" for receipt in receipts) == 300
 
 
-def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mailer import Mailer
-
-    group = RoundRobinBackend([Fake("a", A)])
-    group._lock.acquire()
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    with Mailer(group) as mailer:
-        assert mailer.send(message()).ok
-
-
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 

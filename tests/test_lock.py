@@ -1,0 +1,52 @@
+"""The lock of what threads share: in the child of a fork nobody waits for a thread that it lacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import warnings
+from contextlib import ExitStack
+
+import pytest
+
+from mailer import Mailer, default
+from mailer.backends import caught
+from mailer.circuit import MemoryCircuits
+from mailer.lock import Lock
+from mailer.rate import RateLimiter
+from mailer.rate_table import RateTable
+from mailer.runtime import BlockingRuntime
+from mailer.seen import MemorySeen
+
+
+def locks_in(thing) -> list[threading.Lock]:
+    """The locks that an object or a module has."""
+    return [value for value in vars(thing).values() if isinstance(value, type(threading.Lock()))]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_finds_every_lock_open():
+    kept = [
+        default,
+        caught,
+        MemoryCircuits(),
+        MemorySeen(),
+        RateTable(),
+        RateLimiter(None, BlockingRuntime()),
+        Mailer("roundrobin(null: null:)").backend,
+    ]
+    locks = [Lock(), *(lock for thing in kept for lock in locks_in(thing))]
+    assert len(locks) == 1 + len(kept), "each has one: else look where it has gone"
+    with ExitStack() as held, warnings.catch_warnings():  # as other threads might hold them at that moment
+        for lock in locks:
+            held.enter_context(lock)
+        warnings.simplefilter("ignore", DeprecationWarning)  # pytest-xdist has threads of its own
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # rather than for ever
+            for lock in locks:
+                lock.acquire()
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not any(lock.locked() for lock in locks), "the parent's are its own"
