@@ -278,7 +278,9 @@ def _mailjet(request: RelayRequest, token: str, number: int) -> Answer:
         body = {"ErrorIdentifier": "x", "ErrorCode": "mj-0015", "StatusCode": 401, "ErrorMessage": words}
         return Answer(status=401, body=body)
     items = []
-    for n, item in enumerate(request.json["Messages"]):
+    common = request.json.get("Globals", {})
+    for n, own in enumerate(request.json["Messages"]):
+        item = {**common, **own}
         lists = {
             key: [
                 {"Email": to["Email"], "MessageUUID": f"u-{n}-{m}", "MessageID": (1 << 60) + number * 1000 + n}

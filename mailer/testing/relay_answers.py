@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 __all__ = ["ANSWERS", "Answer", "RelayRequest"]
 
@@ -36,7 +37,12 @@ class RelayRequest:
 
     @property
     def form(self) -> list[tuple[str, str | bytes, str | None]]:
-        """The body's fields as multipart/form-data (RFC 7578): name, value and file name; a file's value is bytes."""
+        """The body's fields as multipart/form-data (RFC 7578) or URL-encoded: name, value and file name.
+
+        A file's value is bytes.
+        """
+        if self.headers["content-type"].startswith("application/x-www-form-urlencoded"):
+            return [(name, value, None) for name, value in parse_qsl(self.content.decode(), keep_blank_values=True)]
         boundary = self.headers["content-type"].partition("boundary=")[2].encode()
         parts = (b"\r\n" + self.content).split(b"\r\n--" + boundary)
         if len(parts) < 2 or parts[0] or parts[-1] != b"--\r\n":

@@ -55,7 +55,7 @@ def throttled(provider: str, after_s: int) -> Answer:
 def _people_of(request: RelayRequest) -> list[str]:
     """The recipients of a request, in lower case, each once."""
     kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
+    if kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
         fields = [value for name, value, _ in request.form if name in ("to", "cc", "bcc") and isinstance(value, str)]
         found: Iterable[str] = (address for value in fields for address in _ADDRESS.findall(value))
     elif kind.startswith("multipart/related"):
@@ -115,9 +115,10 @@ def _postmark_item(item: Any, told: dict[str, Any], bad: frozenset[str]) -> dict
     hit, is_all = _hit(item, bad)
     if not hit:
         return told
+    why = f"{', '.join(hit)}. Inactive recipients are ones that have generated a hard bounce or a spam complaint."
     if is_all:
-        return {"ErrorCode": 406, "Message": f"Found inactive addresses: {', '.join(hit)}."}
-    return {**told, "Message": f"Message OK, but will not deliver to these inactive addresses: {', '.join(hit)}."}
+        return {"ErrorCode": 406, "Message": f"Found inactive addresses: {why}"}
+    return {**told, "Message": f"Message OK, but will not deliver to these inactive addresses: {why}"}
 
 
 def _mandrill(request: RelayRequest, accepted: Answer, bad: frozenset[str]) -> Answer:

@@ -77,7 +77,7 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         "alternatives": [],
         "attachments": [],
     }
-    for name, value in message.extra_headers.items():
+    for name, value in (message.extra_headers or {}).items():
         match name.lower():
             case "to" | "cc":
                 return None
