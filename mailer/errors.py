@@ -77,10 +77,12 @@ class MailerError(Exception):
 
     Attributes:
         reply: The peer's reply that decided it (an SMTP :class:`~mailer.smtp.reply.Reply`), or None.
+        lacks: The SMTP extension that was needed and is not offered ("STARTTLS", "AUTH"), or "".
         transcript: What was said until then, without secrets, if that was asked for: as on the receipt.
     """
 
     reply: Any = None
+    lacks: str = ""
     transcript: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:

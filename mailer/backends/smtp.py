@@ -233,6 +233,15 @@ class SmtpBackend(Backend):
         session.quit()
         return Health(ok=True, backend=self.url, facts=facts, transcript=trace.lines())
 
+    async def connect(self) -> None:
+        """Have a connection ready for the next mail: connected, secured, logged in. One that is idle will do.
+
+        Raises:
+            MailerError: As a send's cause.
+        """
+        session = await self._pool.take(self.runtime, self.runtime.now() + self.endpoint.timeouts.total_s)
+        self._pool.give_back(session, self.runtime)
+
     def forget(self) -> None:
         """Close the idle connections without a word, and without waiting."""
         self._pool.forget()

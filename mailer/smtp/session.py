@@ -237,7 +237,9 @@ class Session:
         required = self._endpoint.tls == "required"
         if not self.capabilities.starttls:
             if required:
-                raise TlsError(f"{self._endpoint} does not offer STARTTLS, and TLS is required")
+                error = TlsError(f"{self._endpoint} does not offer STARTTLS, and TLS is required")
+                error.lacks = "STARTTLS"
+                raise error
             self.notes.append("tls: none (not offered)")
             return
         reply = await self._wire.ask(command.starttls(), "STARTTLS")
@@ -323,7 +325,9 @@ class Session:
                 endpoint.auth,
             )
         except AuthError as error:
-            raise AuthError(f"{endpoint}: {error}") from error
+            lacking = AuthError(f"{endpoint}: {error}")
+            lacking.lacks = "" if self.capabilities.auth else "AUTH"
+            raise lacking from error
 
     async def _exchange(self, mechanism: Mechanism) -> Reply | None:
         """One AUTH from its command to its end; the reply that refused it, or None."""

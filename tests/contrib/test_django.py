@@ -32,7 +32,7 @@ from django.test import override_settings
 from django.utils.functional import lazystr
 
 from mailer import ConfigError, DeliveryRefused, MessageError, Outcome
-from mailer.contrib.django import EmailBackend, InvalidMessageError
+from mailer.contrib.django import EmailBackend, InvalidMessageError, get_mailer
 
 BACKEND = "mailer.contrib.django.EmailBackend"
 HAS_MAILERS = django.VERSION >= (6, 1)
@@ -631,10 +631,24 @@ def test_without_a_url_the_settings_are_read_as_everywhere(monkeypatch: pytest.M
             connection()
 
 
-def test_no_url_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_anywhere_it_is_the_server_of_djangos_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAILER_URL", raising=False)
-    with sending_to(None), pytest.raises(ConfigError, match="MAILER_URL"):
-        connection()
+    with sending_to(None):
+        if HAS_MAILERS:  # which has them in OPTIONS
+            with pytest.raises(mail.InvalidMailer, match=r"MAILERS\['default'\]: OPTIONS must define 'host'"):
+                connection()
+            return
+        login = {"EMAIL_HOST_USER": "u", "EMAIL_HOST_PASSWORD": "hush", "EMAIL_USE_TLS": True, "EMAIL_TIMEOUT": 5}
+        with override_settings(EMAIL_HOST="smtp.example.com", EMAIL_PORT=2525, **login):
+            backend = connection()
+            assert "hush" not in repr(backend.mailer)
+            endpoint = backend.mailer.backend.endpoint
+            assert (endpoint.host, endpoint.port, endpoint.tls) == ("smtp.example.com", 2525, "required")
+            assert (endpoint.username, endpoint.password, endpoint.timeouts.command_s) == ("u", "hush", 5.0)
+            assert get_mailer() is connection().mailer is backend.mailer
+            assert connection(username="v", password="w").mailer is not backend.mailer
+            assert connection(username="", password="").mailer.backend.endpoint.username is None
+        assert str(connection().mailer.backend) == "smtp://localhost:25?tls=none"
 
 
 def test_a_wrong_url_is_an_error_before_anything_is_sent() -> None:

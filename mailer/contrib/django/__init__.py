@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from .backend import EmailBackend
 from .locmem import LocMemBackend
+from .mailers import InvalidMailerError, get_mailer
 from .message import InvalidMessageError
 
-__all__ = ["EmailBackend", "InvalidMessageError", "LocMemBackend"]
+__all__ = ["EmailBackend", "InvalidMailerError", "InvalidMessageError", "LocMemBackend", "get_mailer"]

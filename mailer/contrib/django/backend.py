@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import django
+from django.conf import settings
 from django.core.mail.backends.base import BaseEmailBackend
 
+from ...backends.smtp import SmtpBackend
 from ...envelope import Envelope
-from ...errors import ConfigError, DeliveryError, MessageError, UnsupportedFeature
+from ...errors import ConfigError, DeliveryError, MailerError, MessageError, UnsupportedFeature
+from ...merge import has_merge
 from ...message import Message
+from ...runtime import drive
+from ...sources import nearest
 from .anymail import beside_content
 from .batch import send
-from .mailers import mailer_of
+from .connection import Connection
+from .errors import as_smtplib
+from .mailers import EMAIL_SETTINGS, OPTIONS, InvalidMailerError, email_settings, has_mailers, mailer_of
 from .message import InvalidMessageError, address_of, addresses_of, fields_of
 from .status import note, provider_of
 
 if TYPE_CHECKING:
+    from ...mailer import Mailer
     from ...receipt import Receipt
     from ...relay.provider import Provider
 
 __all__ = ["EmailBackend"]
+
+_MOST_AT_ONCE = 128
+_IS_STRICT = django.VERSION < (6, 1)  # from then on Django itself says what it does not know
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
@@ -30,24 +44,144 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         fail_silently: Leave out messages that nobody accepted, rather than raise. Wrong messages and settings raise
             all the same, as under Django's own backends.
         mailer: The mailer behind it, for its ``hooks`` and ``backend``.
+        host, port, username, password, use_tls, use_ssl, timeout, ssl_keyfile, ssl_certfile: As in Django's own, where
+            these say the server; None where a URL does.
+        connection: None, or what stands for the connection while it is held open; it has ``sendmail``.
     """
 
-    def __init__(self, *, url: str | None = None, fail_silently: bool = False, **options: Any) -> None:
+    host: str | None
+    port: int | None
+    username: str | None
+    password: str | None
+    use_tls: bool | None
+    use_ssl: bool | None
+    timeout: float | None
+    ssl_keyfile: str | None
+    ssl_certfile: str | None
+    connection: Connection | None = None
+    _partial_connection: Connection | None = None
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        use_tls: bool | None = None,
+        fail_silently: bool = False,
+        use_ssl: bool | None = None,
+        timeout: float | None = None,
+        ssl_keyfile: str | None = None,
+        ssl_certfile: str | None = None,
+        **options: Any,
+    ) -> None:
         """Made by Django. Opens no connection.
 
+        Args:
+            host, port, username, password, use_tls, use_ssl, timeout, ssl_keyfile, ssl_certfile: As Django's own SMTP
+                backend takes them; what each means: :mod:`mailer.smtp_options`.
+            fail_silently: See above.
+            options: ``url`` or any other setting of a mailer (``plugins``, ``retry``, ``from_`` ...); ``alias``;
+                ``local_hostname``, ``auth_in_clear``.
+
         Raises:
-            ConfigError: There is no URL, it is wrong, or there are other options (a login stands in the URL).
+            InvalidMailerError: Something is wrong with them, or with the settings; from Django 6.1 on an unknown option
+                is ``InvalidMailer``.
         """
-        # Django up to 6.0 gives username=None, password=None, and ignores what it does not know.
-        given = {name: value for name, value in options.items() if value is not None}
-        if given and "alias" not in given:
-            raise ConfigError(f"{__package__}.EmailBackend takes url and fail_silently, not {', '.join(given)}")
-        super().__init__(**given)
+        given: dict[str, Any] = {
+            "host": host or None,
+            "port": port or None,
+            "username": username,
+            "password": password,
+            "use_tls": use_tls,
+            "use_ssl": use_ssl,
+            "timeout": timeout,
+            "ssl_keyfile": ssl_keyfile,
+            "ssl_certfile": ssl_certfile,
+        }
+        for name in OPTIONS:
+            if name in options:
+                given[name] = options.pop(name)
+        given = {name: value for name, value in given.items() if value is not None}
+        alias = options.get("alias")
+        if _IS_STRICT:
+            options.pop("alias", None)
+            if options:
+                name = next(iter(options))
+                raise InvalidMailerError(f"there is no option {name!r}; {nearest(name, OPTIONS)}")
+            self.alias = alias
+        super().__init__(**options)
         self.fail_silently = fail_silently
-        self.mailer = mailer_of(url)
+        self._take(given, in_mailers=alias is not None and not _IS_STRICT)
+        self.mailer: Mailer = mailer_of(alias or "default", given)
+
+    def _take(self, given: dict[str, Any], *, in_mailers: bool) -> None:
+        """Keep what Django's own backend keeps, and say what it says."""
+        shown: dict[str, Any] = dict.fromkeys(EMAIL_SETTINGS)
+        if in_mailers:
+            ports = 465 if given.get("use_ssl") else 587 if given.get("use_tls") else 25
+            shown |= {"use_tls": False, "use_ssl": False, "port": ports if "host" in given else None}
+        elif not has_mailers() and "url" not in given and not _has_url():
+            shown = email_settings()
+            if not _IS_STRICT:
+                _warn_of_making_it()
+        shown |= {name: value for name, value in given.items() if name in EMAIL_SETTINGS}
+        self.__dict__.update(shown)
+        if self.use_tls and self.use_ssl:
+            what = "keep use_tls where the server offers STARTTLS, use_ssl where it speaks TLS from the first byte"
+            if in_mailers:
+                text = (
+                    f"The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to True. ({what})"
+                )
+                raise InvalidMailerError(text, alias=self.alias)
+            text = "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
+            raise InvalidMailerError(f"{text} ({what})")
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def open(self) -> bool | None:
+        """Have a connection ready, and hold it until :meth:`close`.
+
+        Returns:
+            Whether one was needed; None if it could not be had, with ``fail_silently``. Only SMTP has connections to
+            wait for.
+
+        Raises:
+            MailerError: It cannot be had: also what the system or smtplib would raise (:mod:`.errors`).
+        """
+        if self.connection:
+            return False
+        if self._partial_connection is not None:
+            self._partial_connection.close()
+        self._partial_connection = connection = Connection(self)
+        backend = self.mailer.backend
+        try:
+            if isinstance(backend, SmtpBackend):
+                drive(backend.connect())
+        except ConfigError:
+            raise
+        except MailerError as error:
+            if self.fail_silently:
+                return None
+            raise as_smtplib(error) from error
+        self.connection, self._partial_connection = connection, None
+        return True
+
+    def close(self) -> None:
+        """Let go of the connection; the next message opens a new one."""
+        for connection in (self._partial_connection, self.connection):
+            if connection is not None:
+                connection.close()
+        self._partial_connection = self.connection = None
+        self.mailer.close()
+
+    # --- sending ------------------------------------------------------------------------------------------------------
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
-        """Send Django's messages one after the other, over one connection.
+        """Send Django's messages over one connection.
+
+        They go in groups of 1, 2, 4 ... 128, each whole on its way before its first answer is awaited: where one fails,
+        at most as many behind it are sent as were accepted before it. Each message's receipt stands on it.
 
         Args:
             email_messages: Read lazily, once. Those without recipients are passed over.
@@ -56,45 +190,111 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             How many were accepted for at least one recipient.
 
         Raises:
-            DeliveryError: Nobody accepted a message, unless ``fail_silently``; those behind it are not sent.
-            InvalidMessageError: A message cannot be built.
+            DeliveryError: Nobody accepted a message, unless ``fail_silently``; the first such. Also what smtplib would
+                raise (:mod:`.errors`).
+            InvalidMessageError: A message cannot be built; those before it are sent.
             MailerError: As :meth:`mailer.Mailer.send`.
         """
-        count = 0
+        if not email_messages:
+            return 0
+        is_opened = None
+        if "open" in self.__dict__ or type(self).open is not EmailBackend.open:  # it may fetch the login first
+            is_opened = self.open()
+            if not self.connection or is_opened is None:
+                return 0
         provider = provider_of(self.mailer.backend)
-        for message in email_messages:
+        source, size, count = iter(email_messages), 1, 0
+        try:
+            while group := list(islice(source, size)):
+                count += self._sent(group, provider)
+                size = min(2 * size, _MOST_AT_ONCE)
+        finally:
+            if is_opened:
+                self.connection = None
+        return count
+
+    def _sent(self, messages: list[Any], provider: Provider | None) -> int:
+        """Send a group, and count what was accepted."""
+        count, waiting = 0, list[tuple[Any, Message]]()
+        for message in messages:
             if not message.recipients():
                 continue
             try:
-                note(message, self._sent(message, provider), provider)
-            except DeliveryError as error:
-                note(message, error.receipt, provider)
-                if not self.fail_silently:
-                    raise
-            count += bool(message.mailer_receipt.accepted)
+                step = self._step(message, provider)
+            except MessageError as error:
+                count += self._send_many(waiting, provider)
+                raise _invalid(error) from error
+            if isinstance(step, Message):
+                waiting.append((message, step))
+            else:
+                count += self._send_many(waiting, provider)
+                waiting = []
+                count += self._settle(message, step, provider)
+        return count + self._send_many(waiting, provider)
+
+    def _step(self, message: Any, provider: Provider | None) -> Message | Callable[[], Receipt]:
+        """The message as ours; or what sends it, where that is not one mail of ours. Raises MessageError."""
+        fields = fields_of(message, provider)
+        if fields is not None:
+            ours = Message(**fields)
+            return partial(send, self.mailer, ours) if has_merge(ours) else ours
+        sender, notes = beside_content(message, provider)
+        envelope = Envelope(address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients"))
+        content = message.message().as_bytes()
+
+        def send_raw() -> Receipt:
+            receipt = self.mailer.send_raw(content, envelope)
+            return receipt.with_(notes=(*receipt.notes, *notes)) if notes else receipt
+
+        return send_raw
+
+    def _send_many(self, waiting: list[tuple[Any, Message]], provider: Provider | None) -> int:
+        if len(waiting) == 1:
+            [(message, ours)] = waiting
+            return self._settle(message, partial(self.mailer.send, ours), provider)
+        receipts = self.mailer.send_many([ours for _, ours in waiting])
+        count, failure = 0, None
+        for (message, _), receipt in zip(waiting, receipts, strict=True):  # all of them, whatever the first says
+            try:
+                count += self._settle(message, receipt.raise_if_none_accepted, provider)
+            except MailerError as error:
+                note(message, receipt, provider)
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return count
 
-    def close(self) -> None:
-        """Let go of the connection; the next message opens a new one."""
-        self.mailer.close()
-
-    def _sent(self, message: Any, provider: Provider | None) -> Receipt:
+    def _settle(self, message: Any, sent: Callable[[], Receipt], provider: Provider | None) -> bool:
+        """Send, or look at what was; put the receipt on the message."""
         try:
-            fields = fields_of(message, provider)
-            if fields is None:
-                sender, notes = beside_content(message, provider)
-                envelope = Envelope(
-                    address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients")
-                )
-            else:
-                ours = Message(**fields)
-        except UnsupportedFeature:
-            raise
+            receipt = sent()
+        except DeliveryError as error:
+            note(message, error.receipt, provider)
+            if self.fail_silently:
+                return False
+            raise as_smtplib(error) from error.__cause__
         except MessageError as error:
-            invalid = InvalidMessageError(str(error))
-            invalid.field = error.field
-            raise invalid from error
-        if fields is None:
-            receipt = self.mailer.send_raw(message.message().as_bytes(), envelope)
-            return receipt.with_(notes=(*receipt.notes, *notes))
-        return send(self.mailer, ours)
+            raise _invalid(error) from error
+        note(message, receipt, provider)
+        return bool(receipt.accepted)
+
+
+def _invalid(error: MessageError) -> MessageError:
+    """As apps that were written for Django catch it."""
+    if isinstance(error, (ValueError, UnsupportedFeature)):
+        return error
+    invalid = InvalidMessageError(str(error))
+    invalid.field = error.field
+    return invalid
+
+
+def _has_url() -> bool:
+    return bool(getattr(settings, "MAILER", None) or getattr(settings, "MAILER_URL", None))
+
+
+def _warn_of_making_it() -> None:
+    """As Django's own does since 6.1, if it was not Django that made it."""
+    from django.utils.deprecation import RemovedInDjango2028Warning, warn_about_external_use
+
+    text = "Directly creating EmailBackend instances is deprecated. Use mail.mailers instead."
+    warn_about_external_use(text, RemovedInDjango2028Warning, skip_frames=2)
