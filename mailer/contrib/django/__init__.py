@@ -12,10 +12,11 @@
         }
     }
 
-The URL is the ``url`` option, else Django's setting ``MAILER_URL``; with neither it is a mailer of
-:class:`~mailer.Settings`: the environment with ``MAILER_URL_FILE``, ``.env``, ``mailer.toml``. No ``EMAIL_`` setting is
-read, and the From is Django's (``DEFAULT_FROM_EMAIL``). All backends of one URL in a process share one mailer, so
-``send_mail()`` after ``send_mail()`` goes over one connection.
+Switching from Django's own SMTP backend is the dotted path alone: its options and, until ``MAILERS``, its settings
+``EMAIL_HOST``, ``EMAIL_PORT`` ... say the server. What else may, and in which order:
+:mod:`mailer.contrib.django.mailers`. The From is Django's (``DEFAULT_FROM_EMAIL``). All backends of one configuration
+in a process share one mailer, so ``send_mail()`` after ``send_mail()`` goes over one connection; :func:`get_mailer`
+gives it.
 
 What becomes of a Django message is said in :mod:`mailer.contrib.django.message`. Its receipt stands on it afterwards:
 ``message.mailer_receipt``.
