@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,39 @@ class DeliveryOptions:
         put(self, "deliver_by_mode", deliver_by_mode.upper())
         put(self, "mt_priority", mt_priority)
 
+    @classmethod
+    def from_esmtp(cls, mail_options: Iterable[str] = (), rcpt_options: Iterable[str] = ()) -> DeliveryOptions:
+        """Read parameters of MAIL and RCPT, as smtplib's ``sendmail`` takes them: ``["RET=HDRS"], ["NOTIFY=NEVER"]``.
+
+        What the session sees to by itself may stand there and changes nothing: BODY, SIZE, SMTPUTF8, ORCPT.
+
+        Raises:
+            MessageError: A parameter is another one, comes twice, or its value is wrong.
+        """
+        asked: dict[str, Any] = {}
+        for field, options, meaning in (
+            ("mail_options", mail_options, _OF_MAIL),
+            ("rcpt_options", rcpt_options, _OF_RCPT),
+        ):
+            for option in (options,) if isinstance(options, str) else several(options, field):
+                name, equals, value = line(option, field).strip().partition("=")
+                if name.upper() not in meaning:
+                    known = ", ".join(meaning)
+                    raise MessageError(f"{shown(option)} is not carried: there are {known}", field=field)
+                read = meaning[name.upper()]
+                if read is None:
+                    continue
+                if bool(equals) == (name.upper() == "REQUIRETLS"):
+                    raise MessageError(f"{shown(option)} is not NAME=value as its RFC has it", field=field)
+                try:
+                    found = read(value)
+                except ValueError:
+                    raise MessageError(f"{shown(option)}: its value cannot be read", field=field) from None
+                if not asked.keys().isdisjoint(found):
+                    raise MessageError(f"{shown(option)} stands there twice", field=field)
+                asked |= found
+        return cls(**asked)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in self.__slots__}
@@ -86,6 +119,32 @@ class DeliveryOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> DeliveryOptions:
         """Read back what :meth:`to_dict` gave; unknown keys are ignored, wrong values raise :class:`MessageError`."""
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
+
+
+def _by(value: str) -> dict[str, Any]:
+    """RFC 2852 section 4: seconds; mode, and maybe T for a trace."""
+    seconds, _, mode = value.partition(";")
+    return {"deliver_by_s": int(seconds), "deliver_by_mode": mode.upper().removesuffix("T") or "R"}
+
+
+def _xtext(value: str) -> str:
+    """RFC 3461 section 4: each "+" and two digits is an octet."""
+    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), value)
+
+
+# ESMTP parameter -> what it says of the fields; None: nothing that the session does not see to.
+_OF_MAIL: dict[str, Callable[[str], dict[str, Any]] | None] = {
+    "RET": lambda value: {"ret": value},
+    "ENVID": lambda value: {"envid": _xtext(value)},
+    "REQUIRETLS": lambda value: {"require_tls": True},
+    "BY": _by,
+    "MT-PRIORITY": lambda value: {"mt_priority": int(value)},
+    **dict.fromkeys(("BODY", "SIZE", "SMTPUTF8")),
+}
+_OF_RCPT: dict[str, Callable[[str], dict[str, Any]] | None] = {
+    "NOTIFY": lambda value: {"notify": value.split(",")},
+    "ORCPT": None,
+}
 
 
 def _check_whole(value: object, lowest: int, highest: int, field: str) -> None:

@@ -6,7 +6,8 @@ key                                             what it says here
 ``MAIL_SERVER``, ``MAIL_PORT``                  host (127.0.0.1) and port (25)
 ``MAIL_USE_SSL``                                ``smtps://``: TLS from the first byte
 ``MAIL_USE_TLS``                                ``tls=required``: STARTTLS or nothing
-``MAIL_USERNAME``, ``MAIL_PASSWORD``            a login, where both are given; never without TLS
+``MAIL_USERNAME``, ``MAIL_PASSWORD``            a login, where both are given; without TLS to this machine alone, unless
+``MAIL_AUTH_IN_CLEAR`` (our own)                this says so
 ``MAIL_TIMEOUT``                                how long each step may take, in seconds; not given: our own limits
 ``MAIL_SSL_CERTFILE``, ``MAIL_SSL_KEYFILE``     our own certificate; with either of the two above
 ``MAIL_MAX_EMAILS``                             ``max_messages``: mails for each connection
@@ -25,12 +26,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ..errors import ConfigError
 from ..redaction import Unpickled, forgets_arguments
+from ..smtp_options import SmtpOptions
 
-__all__ = ["MailKeys", "flag_of"]
+__all__ = ["SMTP_KEYS", "MailKeys", "flag_of"]
+
+#: Option of :class:`~mailer.smtp_options.SmtpOptions` -> key.
+SMTP_KEYS = {
+    "host": "MAIL_SERVER",
+    "port": "MAIL_PORT",
+    "username": "MAIL_USERNAME",
+    "password": "MAIL_PASSWORD",
+    "use_tls": "MAIL_USE_TLS",
+    "use_ssl": "MAIL_USE_SSL",
+    "timeout": "MAIL_TIMEOUT",
+    "ssl_keyfile": "MAIL_SSL_KEYFILE",
+    "ssl_certfile": "MAIL_SSL_CERTFILE",
+    "auth_in_clear": "MAIL_AUTH_IN_CLEAR",
+}
+_HOST, _PORT = "127.0.0.1", 25
+_MOST_EMAILS = 1_000_000
 
 _NO, _YES = ("", "0", "false", "no", "off", "n", "f"), ("1", "true", "yes", "on", "y", "t")
 # MAIL_BACKEND -> URL, but for the two that need other keys.
@@ -111,38 +129,12 @@ def _url(config: Mapping[str, Any]) -> str:
 
 
 def _smtp_url(config: Mapping[str, Any]) -> str:
-    use_ssl, use_tls = flag_of(config, "MAIL_USE_SSL"), flag_of(config, "MAIL_USE_TLS")
-    if use_ssl and use_tls:
-        raise ConfigError(
-            "MAIL_USE_SSL and MAIL_USE_TLS exclude each other: the first is for port 465, the second for port 587"
-        )
-    options: dict[str, str] = {"tls": "required"} if use_tls else {}
-    for key, option in (("MAIL_SSL_CERTFILE", "cert_file"), ("MAIL_SSL_KEYFILE", "key_file")):
-        if config.get(key):
-            options[option] = str(config[key])
-    if (timeout := config.get("MAIL_TIMEOUT")) is not None:
-        seconds = str(_number(timeout, float, "MAIL_TIMEOUT"))
-        options |= {"connect_timeout": seconds, "command_timeout": seconds, "final_timeout": seconds}
-    if config.get("MAIL_MAX_EMAILS"):
-        options["max_messages"] = str(_number(config["MAIL_MAX_EMAILS"], int, "MAIL_MAX_EMAILS"))
-    if flag_of(config, "MAIL_DEBUG"):
-        options["transcript"] = "yes"
-    host = str(config.get("MAIL_SERVER") or "127.0.0.1")
-    user, password = config.get("MAIL_USERNAME"), config.get("MAIL_PASSWORD")
-    who = f"{quote(str(user), safe='')}:{quote(str(password), safe='')}@" if user and password else ""
-    where = f"[{host}]" if ":" in host else quote(host)
-    port = _number(config.get("MAIL_PORT") or 25, int, "MAIL_PORT")
-    query = f"?{urlencode(options)}" if options else ""
-    return f"{'smtps' if use_ssl else 'smtp'}://{who}{where}:{port}{query}"
-
-
-def _number(value: Any, kind: type[int] | type[float], key: str) -> int | float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = kind(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{key}={value!r}: must be a {'whole ' if kind is int else ''}number") from None
-    if not 0 < number < 1_000_000:
-        raise ConfigError(f"{key}={value!r}: must be more than 0")
-    return number
+    given = {option: config.get(key) for option, key in SMTP_KEYS.items()}
+    url = SmtpOptions.of(
+        {**given, "host": given["host"] or _HOST, "port": given["port"] or _PORT}, called=SMTP_KEYS
+    ).url
+    if (most := config.get("MAIL_MAX_EMAILS")) is not None and most != 0:
+        if isinstance(most, bool) or not str(most).isdecimal() or not 0 < int(most) <= _MOST_EMAILS:
+            raise ConfigError(f"MAIL_MAX_EMAILS={most!r}: must be a whole number from 1 to {_MOST_EMAILS}, or None")
+        url += f"&max_messages={int(most)}"
+    return url + ("&transcript=yes" if flag_of(config, "MAIL_DEBUG") else "")
