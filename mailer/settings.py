@@ -475,6 +475,12 @@ class Settings(MailerSettings, BaseSettings):
         """The mailers there are: "default" if it has a URL, then the named ones."""
         return (*([DEFAULT] if self.url is not None else []), *self.mailers)
 
+    def without_plugins(self) -> Self:
+        """A copy for mailers that are given their plug-ins."""
+        none = {"plugins": PluginChoice(), "plugin_folder": None}
+        named = {name: one.model_copy(update=none) for name, one in self.mailers.items()}
+        return self.model_copy(update={**none, "mailers": named})
+
     def of(self, name: str = DEFAULT, *, needs_url: bool = True) -> MailerSettings:
         """One mailer's settings; what a named one does not say, it takes from the default one.
 

@@ -225,7 +225,6 @@ def test_a_verified_one_takes_the_login(tls: SmtpServer) -> None:
         {"MAIL_USE_TLS": True, "MAIL_USE_SSL": True},
         {"MAIL_PORT": "smtp"},
         {"MAIL_MAX_EMAILS": -1},
-        {"MAILER_URL": "smpt://x"},
     ],
 )
 def test_wrong_settings_fail_at_once_but_where_nothing_is_sent(config: dict[str, Any]) -> None:
@@ -455,3 +454,21 @@ def test_any_backend_takes_its_place(tmp_path: Path) -> None:
     with app.app_context():
         Mail(app).send(hello(html="<p>x</p>"))
     assert len(list(tmp_path.glob("*.eml"))) == 1
+
+
+def test_the_other_mailer_keys_count_and_plugins_stay_when_settings_change(server: SmtpServer) -> None:
+    plugins = {"subject_prefix": {"prefix": "[test]"}}
+    app = new_app(server, TESTING=True, MAILER_RETRY="none", MAILER_PLUGINS=plugins)
+    mail = Mail(app)
+    seen = []
+    mail.state.mailer.hooks.add_action("sent", lambda context: seen.append(context.message.subject))
+    with app.app_context():
+        mail.send(hello())
+        mail.state.suppress = False
+        mail.send(hello())
+    assert seen == ["[test] Hi", "[test] Hi"]
+    assert b"Subject: [test] Hi" in server.mails[0].content
+    with pytest.raises(ConfigError, match="MAILER_RETRI"):
+        Mail(new_app(TESTING=True, MAILER_RETRI="none"))
+    with pytest.raises(ConfigError, match="MAILER_URL"):
+        Mail(new_app(MAILER_URL="smpt://x"))

@@ -42,7 +42,12 @@ def server() -> Iterator[SmtpServer]:
 
 def app_of(server: SmtpServer, **config: Any) -> Flask:
     app = Flask("shop")
-    where = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": server.port, "MAIL_DEFAULT_SENDER": "shop@example.com"}
+    where = {
+        "MAIL_SERVER": "127.0.0.1",
+        "MAIL_PORT": server.port,
+        "MAIL_DEFAULT_SENDER": "shop@example.com",
+        "MAILER_RETRY": "none",
+    }
     app.config.update(where | config)
     return app
 

@@ -16,7 +16,6 @@ from ...backends.wrapping import WrappingBackend
 from ...errors import ConfigError
 from ...hooks import Hooks
 from ...mailer import AsyncMailer, Mailer
-from ...plugin_settings import PluginChoice
 from ...redaction import Unpickled
 from ...runtime import AsyncRuntime, Lock
 from ...sources import DEFAULT, nearest
@@ -205,7 +204,7 @@ class _Named:
 
     def _like(self, backend: Backend | None) -> Mailer | AsyncMailer:
         """One more mailer on the same registry, with the same plug-ins."""
-        return self._made(backend, _without_plugins(self._settings), self._plugins)
+        return self._made(backend, self._settings.without_plugins(), self._plugins)
 
     def _made(
         self, backend: Backend | None, settings: Settings, plugins: tuple[Plugin[Any], ...] | None = None
@@ -264,10 +263,3 @@ def _running_loop() -> object | None:
 
 def _is_over(loop: object) -> bool:
     return bool(getattr(loop, "is_closed", bool)())
-
-
-def _without_plugins(settings: Settings) -> Settings:
-    """The settings for a mailer that is given its plug-ins."""
-    none = {"plugins": PluginChoice(), "plugin_folder": None}
-    named = {name: one.model_copy(update=none) for name, one in settings.mailers.items()}
-    return settings.model_copy(update={**none, "mailers": named})

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ...backends.base import Backend
 
-__all__ = ["WEBHOOKS", "keeps_mails", "settings_of"]
+__all__ = ["WEBHOOKS", "keeps_mails", "own_settings", "settings_of"]
 
 SUPPRESS = "MAILER_SUPPRESS_SEND"
 WEBHOOKS = "MAILER_WEBHOOKS"
@@ -54,6 +54,26 @@ def settings_of(app: App) -> Settings:
 def _read(config: Mapping[str, Any]) -> Settings:
     for key in _SUPPRESSING:
         flag_of(config, key)
+    below: dict[tuple[str, ...], Found] = {}
+    if sender := config.get("MAIL_DEFAULT_SENDER"):
+        below["from",] = Found(sender, "MAIL_DEFAULT_SENDER")
+    settings = own_settings(config, below)
+    if settings.url is not None or not MailKeys.stand_in(config):
+        return settings
+    below["url",] = Found(MailKeys.of(config).url, "MAIL_SERVER and the keys beside it")
+    return own_settings(config, below)
+
+
+def own_settings(config: Mapping[str, Any], below: Mapping[tuple[str, ...], Found] | None = None) -> Settings:
+    """What ``MAILER`` and the ``MAILER_`` keys say.
+
+    Args:
+        config: An app's.
+        below: Settings that count less.
+
+    Raises:
+        ConfigError: A key is unknown or its value wrong; the text names it.
+    """
     given = config.get("MAILER")
     if isinstance(given, Settings):
         if beside := [key for key in config if key.startswith("MAILER_") and key not in _OURS]:
@@ -61,14 +81,7 @@ def _read(config: Mapping[str, Any]) -> Settings:
         return given
     if given is not None and not isinstance(given, Mapping):
         raise ConfigError(f"MAILER: must be a table or Settings, not {type(given).__name__}")
-    below: dict[tuple[str, ...], Found] = {}
-    if sender := config.get("MAIL_DEFAULT_SENDER"):
-        below["from",] = Found(sender, "MAIL_DEFAULT_SENDER")
-    settings = Settings.from_config(config, mapping=given, below=Place(below), others=_OURS)
-    if settings.url is not None or not MailKeys.stand_in(config):
-        return settings
-    below["url",] = Found(MailKeys.of(config).url, "MAIL_SERVER and the keys beside it")
-    return Settings.from_config(config, mapping=given, below=Place(below), others=_OURS)
+    return Settings.from_config(config, mapping=given, below=Place(below or {}), others=_OURS)
 
 
 def keeps_mails(app: App, backend: Backend | None) -> bool:

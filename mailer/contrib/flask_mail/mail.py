@@ -15,6 +15,7 @@ from ...envelope import Envelope
 from ...errors import DeliveryError, MessageError
 from ...message import Message as OurMessage
 from ...smtplib.delivery import as_smtplib
+from ..mailer_at import settings_in
 from .fields import envelope_of, fields_of
 from .message import Message
 from .state import State
@@ -258,7 +259,8 @@ class Mail(_MailMixin):
             config.get("MAIL_SUPPRESS_SEND", testing),
             config.get("MAIL_ASCII_ATTACHMENTS", False),
         )
-        state.url = config.get("MAILER_URL")
+        state.auth_in_clear = config.get("MAIL_AUTH_IN_CLEAR", False)
+        state.settings = settings_in(config)
         return state
 
     def init_app(self, app: Flask) -> _Mail:

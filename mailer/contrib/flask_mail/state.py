@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from ...hooks import Hooks
-from ...mailer import Mailer
 from ...redaction import forgets_arguments
 from ..flask_keys import MailKeys
+from ..mailer_at import mailer_at
+
+if TYPE_CHECKING:
+    from ...mailer import Mailer
+    from ...settings import Settings
 
 __all__ = ["State", "state_of"]
 
@@ -25,7 +27,6 @@ _KEY_OF = {
     "debug": "MAIL_DEBUG",
     "max_emails": "MAIL_MAX_EMAILS",
 }
-_mailers: weakref.WeakKeyDictionary[State, dict[str, Mailer]] = weakref.WeakKeyDictionary()  # by URL
 
 
 class State:
@@ -35,10 +36,12 @@ class State:
         default_sender: Who sends what names no sender: an address or a (name, address) pair.
         suppress: Nothing is sent; all else happens.
         ascii_attachments: Attachments get names in ASCII.
-        url: Where mail goes, in the place of server, port and login: any backend's URL.
+        auth_in_clear: The password may be sent without TLS to other machines too.
+        settings: What the ``MAILER_`` keys say, if there are any: their URL counts before server, port and login.
     """
 
-    url: str | None = None
+    auth_in_clear: Any = False
+    settings: Settings | None = None
 
     @forgets_arguments
     def __init__(
@@ -71,23 +74,19 @@ class State:
     def mailer(self) -> Mailer:
         """What sends: one for as long as the settings stay, shared by all threads, its connections kept. Opens none.
 
-        Its ``hooks`` stay whatever the settings become. Suppressed, it composes each mail and forgets it.
+        Its ``hooks`` and plug-ins stay whatever the settings become. Suppressed, it composes each mail and forgets it.
 
         Raises:
             ConfigError: A setting is wrong; the text names its key.
         """
-        known = _mailers.setdefault(self, {})
-        url = "null:" if self.suppress else self.url or self._url()
-        if url not in known:
-            hooks = next((mailer.hooks for mailer in known.values()), None) or Hooks()
-            made = known.setdefault(url, Mailer(url, hooks=hooks))
-            weakref.finalize(self, made.close)
-        return known[url]
+        return mailer_at(self, "null:" if self.suppress else self._url(), self.settings)
 
-    def _url(self) -> str:
+    def _url(self) -> str | None:
+        if self.settings is not None and self.settings.url is not None:
+            return None
         # Flask-Mail gives app.debug, which is a figure for smtplib's set_debuglevel.
         config = {key: getattr(self, name) for name, key in _KEY_OF.items()} | {"MAIL_DEBUG": bool(self.debug)}
-        return MailKeys.of(config).url
+        return MailKeys.of(config | {"MAIL_AUTH_IN_CLEAR": self.auth_in_clear}).url
 
 
 def state_of() -> State:
