@@ -39,6 +39,8 @@ PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - set((R
 NOT_RUN = 5
 """Blocks that cannot run here. One more needs a reason in the review, not only in the page."""
 
+#: Pages with settings.configure() of Django's, which cannot be undone in this process.
+APART = {"django.md", "from-anymail.md", "from-django-smtp.md"}
 #: Page -> the packages, beyond those that the library itself needs, without which it is not run.
 NEEDS = {"starlette.md": ("fastapi", "httpx2", "litestar")}
 
@@ -136,7 +138,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_blocks_of_a_page_run_in_order(page, monkeypatch):
     for package in NEEDS.get(page.name, ()):
         pytest.importorskip(package)
-    if page.name == "django.md":  # settings.configure() cannot be undone in this process
+    if page.name in APART:
         return run_apart(page)
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # frameworks look annotations up there

@@ -12,7 +12,7 @@ __all__ = ["merged"]
 
 
 def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
-    """The body with ``provider_options`` laid over it, mappings within mappings.
+    """The body with ``provider_options`` laid over it, mappings within mappings; None takes a key of it away.
 
     Args:
         taken: Keys that options must not name, in lower case: they would change who gets the mail. Of one within
@@ -26,6 +26,9 @@ def merged(body: dict[str, Any], options: Mapping[str, Any], taken: Collection[s
             raise MessageError(
                 f"{shown(key)} says who gets the mail, and only to, cc and bcc do", field="provider_options"
             )
+        if value is None:
+            body.pop(key, None)
+            continue
         below = body.get(key)
         start = f"{key.lower()}."
         within = [path.removeprefix(start) for path in taken if path.startswith(start)]

@@ -50,7 +50,7 @@ def _boxes(value: Any, email: str = "email", name: str = "name") -> list[str]:
     boxes = []
     for item in value if isinstance(value, (list, tuple)) else [value] if value else []:
         pairs = [(item.get(name) or "", item[email])] if isinstance(item, dict) else getaddresses([item])
-        boxes += [f"{_text(said)} <{address}>" if said else address for said, address in pairs]
+        boxes += [f"{_text(said)} <{address}>" if said else address for said, address in pairs if address]
     return boxes
 
 
@@ -115,7 +115,7 @@ def _postmark(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         said = dict(item)
         links = said.pop("TrackLinks", None)
         copy = {
-            "from": _boxes(said.pop("From")),
+            "from": _boxes(said.pop("From", None)),
             "reply_to": _boxes(said.pop("ReplyTo", None)),
             "subject": said.pop("Subject", None),
             "text": said.pop("TextBody", None),
@@ -142,7 +142,7 @@ def _sendgrid(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     tracking = said.pop("tracking_settings", {})
     headers, args, subject = said.pop("headers", {}), said.pop("custom_args", {}), said.pop("subject", None)
     common = {
-        "from": _boxes(said.pop("from")),
+        "from": _boxes(said.pop("from", None)),
         "reply_to": _boxes(said.pop("reply_to_list", None)),
         "text": content.pop("text/plain", None),
         "html": content.pop("text/html", None),
@@ -185,7 +185,7 @@ def _mailgun(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     one = {name: values[0] for name, values in fields.items()}
     flags = {"yes": True, "no": False, None: None}
     copy = {
-        "from": _boxes(one.pop("from")),
+        "from": _boxes(one.pop("from", None)),
         "subject": one.pop("subject", None),
         "text": one.pop("text", None),
         "html": one.pop("html", None),
@@ -227,7 +227,7 @@ def _mandrill(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     boxes = {kind: _boxes([to for to in recipients if to["type"] == kind]) for kind in ("to", "cc", "bcc")}
     is_shown = said.pop("preserve_recipients", True)
     copy = {
-        "from": _boxes({"email": said.pop("from_email"), "name": said.pop("from_name", "")}),
+        "from": _boxes({"email": said.pop("from_email", None), "name": said.pop("from_name", "")}),
         "reply_to": _boxes(headers.pop("reply-to", None)),
         "subject": said.pop("subject", None),
         "text": said.pop("text", None),
@@ -308,7 +308,7 @@ def _mailjet(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         said.pop("Variables", None)
         fills = said.pop("TemplateLanguage", False)
         copy = {
-            "from": _boxes(said.pop("From"), "Email", "Name"),
+            "from": _boxes(said.pop("From", None), "Email", "Name"),
             "reply_to": _boxes(said.pop("ReplyTo", None), "Email", "Name"),
             "subject": said.pop("Subject", None),
             "text": said.pop("TextPart", None),
@@ -344,7 +344,7 @@ def _brevo(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         html = said.pop("htmlContent", None)
         shown = re.fullmatch(r'<div style="white-space: pre-wrap">(.*)</div>', html or "", re.DOTALL)
         copy = {
-            "from": _boxes(said.pop("sender")),
+            "from": _boxes(said.pop("sender", None)),
             "reply_to": _boxes(said.pop("replyTo", None)),
             "subject": said.pop("subject", None),
             "text": said.pop("textContent", None),
@@ -371,7 +371,7 @@ def _resend(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         headers = _headers(said.pop("headers", None))
         pairs = {tag["name"]: tag["value"] for tag in said.pop("tags", ())}
         copy = {
-            "from": _boxes(said.pop("from")),
+            "from": _boxes(said.pop("from", None)),
             "reply_to": _boxes(said.pop("reply_to", None)),
             "subject": said.pop("subject", None),
             "text": said.pop("text", None),
@@ -397,7 +397,7 @@ def _mailersend(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         template = said.pop("template_id", None)
         own = {item["email"]: item["data"] for item in said.pop("personalization", ())}
         copy = {
-            "from": _boxes(said.pop("from")),
+            "from": _boxes(said.pop("from", None)),
             "reply_to": _boxes(said.pop("reply_to", None)),
             "subject": said.pop("subject", None),
             "text": said.pop("text", None),
@@ -427,7 +427,7 @@ def _mailtrap(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
         said = {**base, **own}
         headers = _headers(said.pop("headers", None))
         copy = {
-            "from": _boxes(said.pop("from")),
+            "from": _boxes(said.pop("from", None)),
             "reply_to": _boxes(said.pop("reply_to", None) or headers.pop("reply-to", None)),
             "subject": said.pop("subject", None),
             "text": said.pop("text", None),
@@ -449,7 +449,7 @@ def _scaleway(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     said = request.json
     headers = _headers(said.pop("additional_headers", None), "key")
     copy = {
-        "from": _boxes(said.pop("from")),
+        "from": _boxes(said.pop("from", None)),
         "reply_to": _boxes(headers.pop("reply-to", None)),
         "subject": said.pop("subject", None),
         "text": said.pop("text", None),
@@ -471,7 +471,7 @@ def _unisender(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     flags = {1: True, 0: False, None: None}
     reply = {"email": said.pop("reply_to", None), "name": said.pop("reply_to_name", "")}
     copy = {
-        "from": _boxes({"email": said.pop("from_email"), "name": said.pop("from_name", "")}),
+        "from": _boxes({"email": said.pop("from_email", None), "name": said.pop("from_name", "")}),
         "reply_to": _boxes(reply) if reply["email"] else [],
         "subject": said.pop("subject", None),
         "text": body.pop("plaintext", None),
@@ -500,7 +500,7 @@ def _unisender(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
 def _postal(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     said = request.json
     copy = {
-        "from": _boxes(said.pop("from")),
+        "from": _boxes(said.pop("from", None)),
         "reply_to": _boxes(said.pop("reply_to", None)),
         "subject": said.pop("subject", None),
         "text": said.pop("plain_body", None),

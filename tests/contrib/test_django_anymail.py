@@ -162,6 +162,29 @@ def test_none_is_nothing_and_a_text_is_no_list() -> None:
             sent(message(ANN, reply_to=text))
 
 
+def test_a_stored_templates_own_from_is_let_be() -> None:
+    for provider, path in (
+        ("mandrill", ("message",)),
+        ("mailjet", ("Messages", 0)),
+        ("brevo", ()),
+        ("mailersend", ()),
+        ("unisendergo", ("message",)),
+        ("sparkpost", ("content",)),
+    ):
+        one = message(ANN, template_id="17", body="", subject=None, from_email=None)
+        found: Any = asked(provider, one)
+        for step in path:
+            found = found[step]
+        assert not {"from", "From", "sender", "from_email", "from_name"} & found.keys(), provider
+        assert one.from_email is None
+    assert (
+        asked("postmark", message(ANN, template_id="17", subject="", body="", from_email=None))["From"]
+        == "shop@example.com"
+    )
+    with pytest.raises(InvalidMessageError, match="from_email"):
+        sent(message(ANN, from_email=None))
+
+
 # --- defaults ---------------------------------------------------------------------------------------------------------
 
 

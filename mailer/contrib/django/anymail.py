@@ -7,7 +7,7 @@ on the message            of ours
 ``send_at``               ``send_at``: a datetime, a date (its midnight), a unix time or text; naive is Django's zone
 ``track_opens/_clicks``   ``track_opens track_clicks``
 ``envelope_sender``       ``return_path``, or the provider's own field for it
-``template_id``           ``provider_template``
+``template_id``           ``provider_template``; beside it ``from_email`` may be None, where the template has one
 ``merge_global_data``     ``context``
 ``merge_data``            ``merge_data``: a mail for each of To, also where it is empty; without a template it fills in
 ``merge_metadata``        what the texts say in their provider's syntax (:mod:`.placeholders`)
@@ -58,6 +58,8 @@ def fields_with(fields: dict[str, Any], asked: Asked, provider: Provider | None)
     if template is not None:  # Django's own "" is no text beside it
         fields |= {name: None for name in ("text", "html") if not fields.get(name)}
     fields |= _merged(fields, asked, None if template is not None else inline)
+    if "from_email" in asked and provider is not None:
+        options = updated_deep(_WITHOUT_FROM.get(provider.name, {}), options)
     if options := updated_deep(_sender_options(fields, provider), options):
         fields["provider_options"] = options
     return fields
@@ -186,6 +188,16 @@ _SENDERS: dict[str, Callable[[Address], dict[str, Any]]] = {
     "sparkpost": lambda sender: {"return_path": sender.ascii},
     "mailjet": lambda sender: {"Sender": {"Email": sender.ascii} | ({"Name": sender.name} if sender.name else {})},
     "postal": lambda sender: {"sender": str(sender)},
+}
+
+
+# Provider whose stored templates have a From -> what takes ours away. SparkPost is never given one beside a template.
+_WITHOUT_FROM: dict[str, dict[str, Any]] = {
+    "mandrill": {"message": {"from_email": None, "from_name": None}},
+    "mailjet": {"From": None},
+    "brevo": {"sender": None},
+    "mailersend": {"from": None},
+    "unisendergo": {"from_email": None, "from_name": None},
 }
 
 

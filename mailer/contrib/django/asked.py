@@ -97,7 +97,10 @@ BATCH = ("merge_data", "merge_metadata", "merge_headers")
 
 
 def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
-    """The message, in a copy with the defaults of Django's own attributes if there are any; and what else it asks."""
+    """The message, in a copy with the defaults of Django's own attributes if there are any; and what else it asks.
+
+    ``from_email`` is asked for if it is None beside a template: then the template has its own.
+    """
     defaults = _defaults(provider)
     if standard := _STANDARD.keys() & defaults.keys():
         message = copy.copy(message)
@@ -110,6 +113,10 @@ def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
         value = combine(defaults.get(name, _UNSET), getattr(message, name, _UNSET))
         if value is not None and not _is_unset(value):
             asked[name] = _plain(value)
+    if "template_id" in asked and message.from_email is None:
+        message = copy.copy(message)
+        message.from_email = settings.DEFAULT_FROM_EMAIL  # for the envelope
+        asked["from_email"] = None
     return message, asked
 
 
