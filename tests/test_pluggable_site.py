@@ -44,11 +44,17 @@ class Site:
     def __init__(self, folder: Path, mailbox: Mailbox, **config: Any) -> None:
         from press import create_app
 
-        backends = {"development": mailbox.url, "test": "memory:", "production": f"smtps://press:{SECRET}@mx.test"}
-        self.app = create_app({"PRESS_FOLDER": str(folder), "PRESS_BACKENDS": backends, **config})
+        table = {
+            "from": "The Small Press <press@example.com>",
+            "development": {"url": mailbox.url},
+            "test": {"url": "memory:"},
+            "production": {"url": f"smtps://press:{SECRET}@mx.test"},
+        }
+        self.app = create_app({"PRESS_FOLDER": str(folder), "MAILER": table, **config})
         self.plugins = folder / "plugins"
         self.mailbox = mailbox
         self.client = self.app.test_client()
+        self.host = "http://localhost"
 
     def get(self, path: str, status: int = 200) -> str:
         answer = self.client.get(path)
@@ -57,9 +63,10 @@ class Site:
 
     def post(self, path: str, page: str = "/login", status: int = 200, **form: str) -> str:
         """Fill in a form of a page and send it; what the page after it says."""
-        token = re.search(r'name="csrf" value="([^"]+)"', self.client.get(page).text)
+        token = re.search(r'name="csrf" value="([^"]+)"', self.client.get(page, base_url=self.host).text)
         assert token
-        answer = self.client.post(path, data={"csrf": token[1], **form}, follow_redirects=True)
+        data = {"csrf": token[1], **form}
+        answer = self.client.post(path, data=data, base_url=self.host, follow_redirects=True)
         assert answer.status_code == status, answer.text
         return answer.text
 
@@ -191,7 +198,9 @@ def test_a_plugin_that_fails_at_work_costs_its_mail_and_not_the_comment(press):
 
 def test_a_password_is_reset_once_by_the_link_of_the_mail(press):
     site = press()
+    site.host = "http://evil.example"  # which who asks may write himself: no link may begin with it
     said = [site.post("/forgot", email=email) for email in ("nobody@example.org", "Bob@example.org")]
+    site.host = "http://localhost"
     assert said[0] == said[1]
     [mail] = site.mailbox.wait_for(1)
     assert mail.recipients == ("bob@example.org",)
@@ -251,6 +260,7 @@ def test_commands_make_an_admin_and_send_the_digest_through_what_is_on(press):
 
 def test_environments_are_shown_masked_checked_and_chosen_by_one_setting(press, tmp_path, monkeypatch):
     from press import create_app
+    from press.mails import mail as extension
 
     site = press()
     site.log_in()
@@ -263,16 +273,29 @@ def test_environments_are_shown_masked_checked_and_chosen_by_one_setting(press, 
     assert "development is not well" in site.post("/admin/environments/development/check", "/admin/")
     site.post("/admin/environments/nowhere/check", "/admin/", status=404)
 
-    tested = press(PRESS_ENV="test", SECRET_KEY="k" * 32)
-    assert 'id="environment-test" class="on"' in (tested.log_in(), tested.get("/admin/"))[1]
+    table = {
+        "from": "press@example.com",
+        "development": {"url": "mailbox:"},
+        "test": {"url": "memory:"},
+        "production": {},
+    }
+    tested = press(MAILER=table, MAILER_ENV="test", SECRET_KEY="k" * 32)
+    tested.log_in()
+    page = tested.get("/admin/")
+    assert 'id="environment-test" class="on"' in page
+    assert "a mailbox of its own" in page
+    assert page.count("<button>Check</button>") == 1, "what is not here, or not set, cannot be tried"
+    assert "ann@example.org: accepted" in tested.post("/admin/test-mail", "/admin/")
+    with tested.app.app_context():
+        assert [mail.message.subject for mail in extension.mailer.backend.mails] == ["A test mail"]
     assert "Mailbox" not in tested.get("/")
     with pytest.raises(RuntimeError, match="FLASK_SECRET_KEY"):
-        press(PRESS_ENV="production")
-    monkeypatch.setenv("FLASK_PRESS_BACKENDS__production", f"postmark://{SECRET}@default")
-    by_variable = create_app({"PRESS_FOLDER": str(tmp_path), "PRESS_ENV": "production", "SECRET_KEY": "k" * 32})
-    assert by_variable.extensions["environments"].active.shown == "postmark://***@default"
-    with pytest.raises(ConfigError, match="PRESS_ENV is 'staging'"):
-        press(PRESS_ENV="staging", SECRET_KEY="k" * 32)
+        press(MAILER_ENV="production")
+    monkeypatch.setenv("FLASK_MAILER__production__url", f"postmark://{SECRET}@default")
+    by_variable = create_app({"PRESS_FOLDER": str(tmp_path), "MAILER_ENV": "production", "SECRET_KEY": "k" * 32})
+    assert by_variable.extensions["environments"]["production"].shown == "postmark://***@default"
+    with pytest.raises(ConfigError, match="staging"):
+        press(MAILER_ENV="staging", SECRET_KEY="k" * 32)
 
 
 def test_forms_are_ours_and_what_visitors_write_stays_text(press):
@@ -296,7 +319,7 @@ def test_forms_are_ours_and_what_visitors_write_stays_text(press):
 
 
 def test_development_without_a_server_has_a_mailbox_in_the_browser(press):
-    site = press(PRESS_BACKENDS={"development": "mailbox:"})
+    site = press(MAILER={"from": "press@example.com", "development": {"url": "mailbox:"}})
     own = site.app.extensions["environments"].mailbox
     assert "Nothing yet" in site.get("/mailbox/")
     site.post("/forgot", email="bob@example.org")

@@ -6,6 +6,7 @@ plug-ins are switched while the site runs, ``environments.py`` where mail goes.
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 from collections.abc import Mapping
@@ -23,10 +24,14 @@ __all__ = ["create_app"]
 DEFAULTS: dict[str, Any] = {
     "PRESS_TITLE": "The Small Press",
     "PRESS_URL": "http://127.0.0.1:5000",  # where the site is seen from outside: links in mails begin with it
-    "PRESS_ENV": "development",  # which of the backends carries the mail
-    "PRESS_BACKENDS": {"development": "mailbox:", "test": "memory:", "production": ""},
-    "PRESS_FROM": "The Small Press <press@example.com>",
     "PRESS_FOLDER": "",  # for the database, the mail log and the folder "plugins"; else Flask's instance folder
+    "MAILER_ENV": "development",  # which section of the table counts
+    "MAILER": {
+        "from": "The Small Press <press@example.com>",
+        "development": {"url": "mailbox:"},
+        "test": {"url": "memory:"},
+        "production": {},
+    },
     "SESSION_COOKIE_SAMESITE": "Lax",
     "MAX_CONTENT_LENGTH": 256 * 1024,
 }
@@ -37,26 +42,27 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     Args:
         config: Over the defaults above, and over the environment's variables of the same names with ``FLASK_`` in
-            front: ``FLASK_PRESS_ENV=production``, ``FLASK_PRESS_BACKENDS__production=smtps://user:secret@host``.
+            front: ``FLASK_MAILER_ENV=production``, ``FLASK_MAILER__production__url=smtps://user:secret@host``.
+
+    Raises:
+        RuntimeError: It is not for development, and has no ``SECRET_KEY``.
+        ConfigError: Something is wrong with the mailer's settings.
     """
     app = Flask(__name__)
-    app.config.from_mapping(DEFAULTS)
-    app.config["PRESS_BACKENDS"] = dict(DEFAULTS["PRESS_BACKENDS"])
+    app.config.from_mapping(copy.deepcopy(DEFAULTS))
     app.config.from_prefixed_env()
-    app.config.from_mapping(config or {})
+    app.config.from_mapping(copy.deepcopy(dict(config or {})))
     folder = Path(app.config["PRESS_FOLDER"] or app.instance_path)
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
-    is_development = app.config["PRESS_ENV"] == "development"
+    is_development = app.config["MAILER_ENV"] == "development"
     if not app.config["SECRET_KEY"]:
         if not is_development:
             raise RuntimeError("set FLASK_SECRET_KEY: sessions, reset links and unsubscribe links are signed with it")
         app.config["SECRET_KEY"] = _kept_key(folder / "development.key")
 
     database.init_app(app, folder / "press.db")
-    environments = Environments.of_config(app)
-    app.config.update(MAILER_URL=environments.active.url, MAILER_FROM=app.config["PRESS_FROM"])
+    app.extensions["environments"] = environments = Environments.of_config(app)
     mails.init_app(app, folder / "mail-log.db")
-    app.extensions["environments"] = environments
     app.extensions["switchboard"] = Switchboard(app, folder / "plugins")
     guard.init_app(app)
     for part in (posts, members, admin):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flask import Flask
 
-from mailer import ConfigError, Health, Mailer
+from mailer import ConfigError, Health, Mailer, Settings
 from mailer.mailbox import Mailbox
 
 __all__ = ["Environment", "Environments"]
@@ -36,12 +35,17 @@ class Environment:
         if self.url == MAILBOX:
             return "a mailbox of its own"
         if not self.url:
-            return f"not set: FLASK_PRESS_BACKENDS__{self.name}"
+            return f"not set: FLASK_MAILER__{self.name}__url"
         try:
             with Mailer(self.url) as mailer:
                 return str(mailer.backend)
         except ConfigError as error:
             return f"wrong: {error}"
+
+    @property
+    def can_be_checked(self) -> bool:
+        """Whether there is something to try from here."""
+        return self.url not in ("", MAILBOX)
 
     def check(self) -> Health | ConfigError:
         """Try it, without sending."""
@@ -65,30 +69,26 @@ class Environments:
 
     @classmethod
     def of_config(cls, app: Flask) -> Environments:
-        """Read ``PRESS_BACKENDS`` and ``PRESS_ENV``; starts a mailbox if the active one is to have one.
-
-        Raises:
-            ConfigError: There is no such environment, or it has no URL.
-        """
-        urls: Mapping[str, str] = dict(app.config["PRESS_BACKENDS"])
-        active = app.config["PRESS_ENV"]
-        if not urls.get(active):
-            raise ConfigError(f"PRESS_ENV is {active!r}, and PRESS_BACKENDS has no URL for it: {', '.join(urls)}")
+        """Read the sections of ``MAILER``; starts a mailbox if the active one is to have one, and says so in it."""
+        sections = {
+            name: table
+            for name, table in app.config["MAILER"].items()
+            if name not in Settings.model_fields and isinstance(table, dict)
+        }
+        active = app.config["MAILER_ENV"]
         mailbox: Mailbox | None = None
-        if urls[active] == MAILBOX:
+        if sections.get(active, {}).get("url") == MAILBOX:
             mailbox = Mailbox(keep=200).start()
             weakref.finalize(app, mailbox.stop)
-            urls = {**urls, active: mailbox.url}
+            sections[active]["url"] = mailbox.url
         return cls(
-            all=tuple(Environment(name=name, url=url, is_active=name == active) for name, url in urls.items()),
+            all=tuple(
+                Environment(name=name, url=table.get("url", ""), is_active=name == active)
+                for name, table in sections.items()
+            ),
             mailbox=mailbox,
         )
 
     def __getitem__(self, name: str) -> Environment:
         """By name; KeyError if there is none."""
         return {one.name: one for one in self.all}[name]
-
-    @property
-    def active(self) -> Environment:
-        """The one that this process sends by."""
-        return next(one for one in self.all if one.is_active)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app, render_template
+from flask import Flask, current_app
 
 from mailer import MailerError, Message, Receipt
 from mailer.contrib.flask import FlaskMailer
@@ -25,18 +25,17 @@ DIGEST = "digest"
 
 
 def init_app(app: Flask, log_file: Path) -> None:
-    """The mailer, and the two built-in plug-ins that the site cannot do without: the log, and one-click unsubscribe."""
+    """The mailer, with the two built-in plug-ins that the site is not without: the log, and one-click unsubscribe."""
     from .members import unsubscribed
 
+    # A key of its own, made of the site's: what is signed for the one cannot be used for the other.
+    secret = hmac.new(app.config["SECRET_KEY"].encode(), b"unsubscribe", hashlib.sha256).hexdigest()
+    links = {"url": f"{app.config['PRESS_URL']}/unsubscribe", "secret": secret, "tags": [DIGEST]}
+    app.config["MAILER"]["plugins"] = {"log": {"path": str(log_file)}, "list_unsubscribe": links}
     mail.init_app(app)
     with app.app_context():
-        plugins = mail.mailer.plugins
-        plugins.add("log", {"path": str(log_file)})
-        # A key of its own, made of the site's: what is signed for the one cannot be used for the other.
-        secret = hmac.new(app.config["SECRET_KEY"].encode(), b"unsubscribe", hashlib.sha256).hexdigest()
-        where = f"{app.config['PRESS_URL']}/unsubscribe"
-        links: Any = plugins.add("list_unsubscribe", {"url": where, "secret": secret, "tags": [DIGEST]})
-        app.extensions["unsubscribe"] = links.app(unsubscribed)
+        plugin: Any = mail.mailer.plugins["list_unsubscribe"]
+    app.extensions["unsubscribe"] = plugin.app(unsubscribed)
 
 
 def deliver(message: Message) -> Receipt | None:
@@ -48,28 +47,24 @@ def deliver(message: Message) -> Receipt | None:
         return None
 
 
-def _message(name: str, to: Any, subject: str, **fields: Any) -> Message:
-    """The message of a template, with its name for a tag."""
-    about = {"url": current_app.config["PRESS_URL"], "title": current_app.config["PRESS_TITLE"], **fields.pop("about")}
-    return Message(
-        to=to,
-        subject=subject,
-        text=render_template(f"mail/{name}.txt", **about),
-        html=render_template(f"mail/{name}.html", **about),
-        tags=name,
-        **fields,
-    )
+def _message(name: str, to: sqlite3.Row, context: dict[str, Any], **fields: Any) -> Message:
+    """The message of a template, ``templates/mail/{name}.*``, with its name for a tag.
+
+    Links begin with ``PRESS_URL`` and not with what the request calls us: whoever asks for a new password in another's
+    name may have written that himself.
+    """
+    context = {"url": current_app.config["PRESS_URL"], "name": to["name"], **context}
+    return Message(to=(to["name"], to["email"]), template=f"mail/{name}", context=context, tags=name, **fields)
 
 
-def comment_notice(post: sqlite3.Row, comment: Mapping[str, str]) -> Message:
+def comment_notice(author: sqlite3.Row, post: sqlite3.Row, comment: Mapping[str, str]) -> Message:
     """To the author of a post: somebody said something about it. An answer goes to who said it."""
     return _message(
         "comment_notice",
-        (post["author_name"], post["author_email"]),
-        f"New comment on {post['title']}",
+        author,
+        {"post": dict(post), "comment": dict(comment)},
         reply_to=(comment["name"], comment["email"]),
         metadata={"comment": str(comment["id"])},  # for plug-ins
-        about={"post": post, "comment": comment},
     )
 
 
@@ -79,29 +74,16 @@ def password_reset(member: sqlite3.Row, path: str) -> Message:
     Args:
         path: Of the page that takes a new one, with its token.
     """
-    return _message(
-        "password_reset",
-        (member["name"], member["email"]),
-        "A new password",
-        about={"name": member["name"], "path": path},
-    )
+    return _message("password_reset", member, {"path": path})
 
 
 def digests() -> list[Message]:
     """To everybody who subscribed: the latest posts. A message each, for each has a link of his own."""
-    posts = rows("SELECT id, title, body FROM post ORDER BY id DESC LIMIT 5")
-    links: Any = mail.mailer.plugins["list_unsubscribe"]
-    return [
-        _message(
-            DIGEST,
-            (member["name"], member["email"]),
-            f"What is new at {current_app.config['PRESS_TITLE']}",
-            about={"name": member["name"], "posts": posts, "unsubscribe": links.link(member["email"], DIGEST)},
-        )
-        for member in rows("SELECT name, email FROM member WHERE digest ORDER BY id")
-    ]
+    posts = [dict(post) for post in rows("SELECT id, title, body FROM post ORDER BY id DESC LIMIT 5")]
+    members = rows("SELECT name, email FROM member WHERE digest ORDER BY id")
+    return [_message(DIGEST, member, {"posts": posts}) for member in members]
 
 
 def test_mail(member: sqlite3.Row) -> Message:
     """To the admin who asked for it."""
-    return _message("test_mail", (member["name"], member["email"]), "A test mail", about={"name": member["name"]})
+    return _message("test_mail", member, {})

@@ -16,8 +16,7 @@ __all__ = ["comment_with", "pages"]
 pages = Blueprint("posts", __name__)
 
 _POSTS = """
-    SELECT post.*, member.name AS author_name, member.email AS author_email
-    FROM post JOIN member ON author = member.id"""
+    SELECT post.*, member.name AS author_name FROM post JOIN member ON author = member.id"""
 
 
 @pages.get("/")
@@ -58,7 +57,8 @@ def comment(number: int) -> Response:
         made = db.execute(
             "INSERT INTO comment (post, name, email, body) VALUES (?, ?, ?, ?)", [number, name, email, body]
         )
-    mails.deliver(mails.comment_notice(found[0], comment_with(made.lastrowid)))  # the comment stands, mail or no mail
+    [author] = rows("SELECT * FROM member WHERE id = ?", found[0]["author"])
+    mails.deliver(mails.comment_notice(author, found[0], comment_with(made.lastrowid)))
     flash("Thank you for your comment.")
     return back
 
