@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .clock import monotonic_s
 from .errors import ConfigError, ConnectError, DeadlineExceeded, TransportError
 from .race import interleaved
 from .runtime import AddrInfo
@@ -74,7 +74,7 @@ class DnsClient:
         servers: Sequence[tuple[str, int]] | None = None,
         *,
         trusts_ad: bool | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic_s,
     ) -> None:
         try:
             import dns.message  # noqa: F401 - that it is there

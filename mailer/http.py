@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import h11
 
+from .clock import utc_now
 from .errors import ConfigError, ConnectError, MailerError, ProtocolError, TransportError
 from .redaction import forget_frames
 from .relay.exchange import Response
@@ -221,7 +221,7 @@ class _Connection:
             raise cut
         if cut is not None:
             forget_frames(cut)  # they hold the answer, which may repeat a secret
-        return Response(status, headers, bytes(body[: self._max_bytes]), datetime.now(UTC), cut)
+        return Response(status, headers, bytes(body[: self._max_bytes]), utc_now(), cut)
 
     async def _received(self, deadline: float, status: int) -> bytes:
         data = await self.stream.receive(_BLOCK_BYTES, deadline=deadline)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .clock import utc_now
 from .errors import ConfigError, ConnectError, DeadlineExceeded, MailerError, ProtocolError, TransportError
 from .http import MAX_ANSWER_BYTES, _nothing
 from .relay.exchange import Response
@@ -138,4 +138,4 @@ def _response(answer: Any, body: bytearray, cut: MailerError | None) -> Response
     headers = {name.lower(): value for name, value in answer.headers.items()}
     if len(body) > MAX_ANSWER_BYTES:
         cut = ProtocolError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    return Response(answer.status_code, headers, bytes(body[:MAX_ANSWER_BYTES]), datetime.now(UTC), cut)
+    return Response(answer.status_code, headers, bytes(body[:MAX_ANSWER_BYTES]), utc_now(), cut)

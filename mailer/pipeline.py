@@ -17,11 +17,12 @@ import os
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .backends.base import Backend, Health, called, carry_many, examine
+from .clock import utc_now
 from .envelope import Envelope
 from .errors import ConfigError, MailerError, MessageError, Outcome
 from .hooks import Hooks
@@ -54,10 +55,6 @@ _MAX_AT_ONCE = 1000
 _ROUND = 8
 #: No round begins another mail beyond so many octets: memory stays bounded whatever is attached.
 _ROUND_BYTES = 16 * 1024 * 1024
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class _Unit:
@@ -138,7 +135,7 @@ class Pipeline:
         retry: RetryPolicy | None = None,
         from_: tuple[Address, ...] = (),
         templates: TemplateEngine | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.backend = backend
         self.hooks = hooks

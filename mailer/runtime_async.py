@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from .clock import clocks, monotonic_s
 from .errors import ConfigError, DeadlineExceeded, TransportError
 from .runtime import AddrInfo, Event, Http, Job, address_literal, addresses_of, http_client, in_turn
 
@@ -40,7 +40,7 @@ class AsyncRuntime:
     is_async = True
 
     def now(self) -> float:
-        return time.monotonic()
+        return monotonic_s()
 
     def token(self) -> object:
         """The running event loop (asyncio) or run (trio)."""
@@ -50,6 +50,9 @@ class AsyncRuntime:
         return _AsyncEvent()
 
     async def sleep(self, seconds: float) -> None:
+        if (clock := clocks.latest) is not None:
+            clock.sleep(seconds)
+            seconds = 0.0
         await anyio.sleep(max(0.0, seconds))
 
     async def wait_readable(self, sock: socket, deadline: float | None) -> None:
@@ -138,7 +141,7 @@ class AsyncRuntime:
 @contextlib.contextmanager
 def _until(deadline: float | None, text: str) -> Iterator[None]:
     """Cancel the body when the deadline comes: ``DeadlineExceeded`` with the text."""
-    left = None if deadline is None else deadline - time.monotonic()
+    left = None if deadline is None else deadline - monotonic_s()
     if left is not None and left <= 0:
         raise DeadlineExceeded(text)
     with anyio.move_on_after(left) as scope:
@@ -202,7 +205,7 @@ class _AsyncEvent:
         self._wakers.append(waker)  # before the flag is looked at: a set() between the two wakes us
         try:
             if not self._is_set:
-                with anyio.move_on_after(None if deadline is None else deadline - time.monotonic()):
+                with anyio.move_on_after(None if deadline is None else deadline - monotonic_s()):
                     await woken.wait()
         finally:
             with contextlib.suppress(ValueError):

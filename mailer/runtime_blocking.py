@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .clock import clocks, monotonic_s, real_deadline
 from .errors import DeadlineExceeded
 from .runtime import AddrInfo, Event, Http, Job, address_literal, addresses_of, advance, http_client, in_turn
 
@@ -39,7 +40,7 @@ class BlockingRuntime:
     is_async = False
 
     def now(self) -> float:
-        return time.monotonic()
+        return monotonic_s()
 
     def token(self) -> object:
         """The process id: a forked child must not use its parent's connections."""
@@ -49,23 +50,25 @@ class BlockingRuntime:
         return _Event()
 
     async def sleep(self, seconds: float) -> None:
-        if seconds > 0:
+        if (clock := clocks.latest) is not None:
+            clock.sleep(seconds)
+        elif seconds > 0:
             _await_ready(None, _READING, time.monotonic() + seconds)
 
     async def wait_readable(self, sock: socket, deadline: float | None) -> None:
-        if not _await_ready(sock, _READING, deadline):
+        if not _await_ready(sock, _READING, real_deadline(deadline)):
             raise DeadlineExceeded("nothing arrived in time")
 
     async def wait_writable(self, sock: socket, deadline: float | None) -> None:
-        if not _await_ready(sock, _WRITING, deadline):
+        if not _await_ready(sock, _WRITING, real_deadline(deadline)):
             raise DeadlineExceeded("nothing could be sent in time")
 
     async def wait_either(self, sock: socket, deadline: float | None) -> None:
-        if not _await_ready(sock, _READING | _WRITING, deadline):
+        if not _await_ready(sock, _READING | _WRITING, real_deadline(deadline)):
             raise DeadlineExceeded("nothing could be sent in time")
 
     async def wait_any_writable(self, socks: Sequence[socket], deadline: float | None) -> Sequence[socket]:
-        return _await_any(socks, deadline)
+        return _await_any(socks, real_deadline(deadline))
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> Sequence[AddrInfo]:
         """As in :class:`Runtime`; the thread under a deadline is a daemon, so that it never holds up the exit."""
@@ -83,7 +86,7 @@ class BlockingRuntime:
                 answer.append(exc)
             answered.set()
 
-        if time.monotonic() < deadline:
+        if self.now() < deadline:
             threading.Thread(target=ask, name=f"mailer-resolve-{host}", daemon=True).start()
             await answered.wait(deadline)
         if not answer:
@@ -215,7 +218,7 @@ class _Event:
                 _open(self._gates.pop())
 
     async def wait(self, deadline: float | None) -> bool:
-        return self.block(deadline, _crew_here())
+        return self.block(real_deadline(deadline), _crew_here())
 
     def block(self, deadline: float | None, crew: _Crew | None) -> bool:
         """Wait; also until the crew is called off, if one is given: ``_CalledOff``."""

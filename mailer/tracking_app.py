@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from .clock import epoch_s
 from .errors import ProtocolError
 from .event import Event, EventKind
 from .teller import Teller
@@ -64,7 +64,7 @@ class TrackingApp:
         links: TrackingLinks,
         then: Mailer | AsyncMailer | Callable[[Event], Any],
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
     ) -> None:
         self._links = links
         self._teller = Teller(then, PROVIDER)

@@ -7,7 +7,6 @@ A GET, as scanners make it of every link, shows a page with a button and changes
 from __future__ import annotations
 
 import html
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from .clock import epoch_s
 from .errors import ProtocolError
 from .event import Event, EventKind
 from .suppression import SuppressionList
@@ -105,7 +105,7 @@ class UnsubscribeApp:
         then: Mailer | AsyncMailer | SuppressionList | Callable[[Event], Any],
         *,
         render: Callable[[str, Unsubscription | None], str] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
     ) -> None:
         self._links = links
         self._teller = Teller(then, PROVIDER)

@@ -111,6 +111,8 @@ LAYERS = {
     "outbox/job.py": 2,
     # 3: what waits
     "aside.py": 3,
+    "clock.py": 3,
+    "stand_ins.py": 3,
     "gate.py": 3,
     "http.py": 3,
     "kept.py": 3,

@@ -8,11 +8,11 @@ else's keys. What AWS' tools can do beyond (roles to assume, single sign-on, a p
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..clock import epoch_s
 from ..errors import AuthError, ConfigError, MailerError, ProtocolError, TransportError
 from ..field import shown
 from ..kept import Kept, given_by, name_of
@@ -47,7 +47,7 @@ class AwsSource(Unpickled):
         *,
         profile: str = "",
         environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
         timeout_s: float = 30.0,
         metadata_timeout_s: float = 2.0,
     ) -> None:

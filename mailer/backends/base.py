@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from ..clock import utc_now
 from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Limits, Unsupported, left_out, noted
 from ..log import ATTEMPT, SENDING, counts
@@ -15,7 +15,7 @@ from ..mail import Mail
 from ..receipt import Receipt, RecipientResult, attempt_of
 from ..redaction import Unpickled, words_of
 from ..verdict import VERDICTS, Scope, Verdict, event_of
-from . import caught
+from .caught import catchers
 
 if TYPE_CHECKING:
     from ..oauth2.token import TokenSource
@@ -199,7 +199,7 @@ async def called(runtime: Runtime, method: Any, *args: Any) -> Any:
 async def examine(backend: Backend) -> Health:
     """The backend's ``check``, which may also say just yes or no; whatever it raises is what is wrong."""
     name = str(backend)
-    if caught.catchers and not (backend.passes_on or backend.keeps_in_process):
+    if catchers.latest is not None and not (backend.passes_on or backend.keeps_in_process):
         return Health(ok=True, backend=name, facts={"caught": "by a test's outbox: not tried"})
     try:
         health = await called(backend.runtime, backend.check)
@@ -276,12 +276,12 @@ async def _attempted(
 ) -> list[Receipt | UnsupportedFeature]:
     """Call the backend with mails that it can carry, each with the notes of what is left out."""
     runtime = backend.runtime
-    if (catchers := caught.catchers) and not backend.passes_on:
-        call = catchers[-1].carry
+    if (catcher := catchers.latest) is not None and not backend.passes_on:
+        call = catcher.carry
     if SENDING.wanted() and not backend.is_group:
         for mail, _ in batch:
             SENDING(mail_id=mail.id, backend=name, recipients=len(mail.envelope.recipients))
-    started_at, start = datetime.now(UTC), runtime.now()
+    started_at, start = utc_now(), runtime.now()
     mails = [mail for mail, _ in batch]
     causes: list[MailerError | None]
     try:

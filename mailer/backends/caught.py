@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ..runtime import Lock
+from ..stand_ins import StandIns
 
 if TYPE_CHECKING:
     from ..errors import UnsupportedFeature
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..receipt import Receipt
     from .base import Backend
 
-__all__ = ["Catcher", "begin", "catchers", "end"]
+__all__ = ["Catcher", "catchers"]
 
 
 class Catcher(Protocol):
@@ -28,21 +28,4 @@ class Catcher(Protocol):
         ...
 
 
-#: Those at work, the latest last, who alone is asked. All of the process: a thread that began before is caught too.
-#: Replaced, never changed, so that who reads it needs no lock.
-catchers: tuple[Catcher, ...] = ()
-_lock = Lock()
-
-
-def begin(catcher: Catcher) -> None:
-    """Ask this one from now on."""
-    global catchers
-    with _lock:
-        catchers = (*catchers, catcher)
-
-
-def end(catcher: Catcher) -> None:
-    """Ask it no more; who was asked before it is asked again."""
-    global catchers
-    with _lock:
-        catchers = tuple([one for one in catchers if one is not catcher])
+catchers: StandIns[Catcher] = StandIns()

@@ -35,6 +35,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..clock import epoch_s
 from ..errors import ConfigError, MailerError, MessageError, Outcome, TransportError
 from ..features import Features
 from ..mail import Mail
@@ -95,7 +96,7 @@ class FileBackend(Backend):
         format: str = "eml",  # noqa: A002 - the word of the URL
         *,
         url: str = "",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
         lock_wait_s: float = 30.0,
     ) -> None:

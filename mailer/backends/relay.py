@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from ..clock import utc_now
 from ..errors import (
     AuthError,
     ConfigError,
@@ -54,10 +54,6 @@ _SOURCES = {"aws": "..aws.relay"}
 
 def _source_module(provider: Provider | type[Provider]) -> Any:
     return importlib.import_module(_SOURCES[provider.signs_with], __package__)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class RelayBackend(Backend):
@@ -158,7 +154,11 @@ class RelayBackend(Backend):
 
     def _refuse_beyond_the_horizon(self, message: Message) -> None:
         most_s = self.provider.limits.schedule_s
-        if most_s is not None and message.send_at is not None and (message.send_at - _now()).total_seconds() > most_s:
+        if (
+            most_s is not None
+            and message.send_at is not None
+            and (message.send_at - utc_now()).total_seconds() > most_s
+        ):
             text = f"is further ahead than the {most_s // 3600} hours that {self.provider.name} keeps a mail"
             raise UnsupportedFeature(text, field="send_at")
 
@@ -288,12 +288,12 @@ class RelayBackend(Backend):
         deadline = self.runtime.now() + self._timeout_s
         await self._pace.turn(self.runtime.now() + self._patience_s)
         credential = await self._credential(deadline)
-        response = await self._sent(self.provider.signed(request, credential, _now()), sent, deadline)
+        response = await self._sent(self.provider.signed(request, credential, utc_now()), sent, deadline)
         if credential is not None and self.provider.is_stale(response):
             sent.clear()
             fresh = await self._credential(deadline, credential)
             if fresh != credential:
-                response = await self._sent(self.provider.signed(request, fresh, _now()), sent, deadline)
+                response = await self._sent(self.provider.signed(request, fresh, utc_now()), sent, deadline)
         return response
 
     async def _sent(self, request: Request, sent: list[bool], deadline: float) -> Response:

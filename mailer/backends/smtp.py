@@ -7,9 +7,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..clock import utc_now
 from ..errors import AuthError, ConfigError, MailerError, UnsupportedFeature
 from ..features import Features
 from ..mail import Mail
@@ -66,10 +67,6 @@ _BATCH = 100
 _MAX_FAILURES = 3
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class SmtpBackend(Backend):
     """Sends through one server and keeps the connection for the next mail.
 
@@ -99,7 +96,7 @@ class SmtpBackend(Backend):
         url: str = "",
         limits: PoolLimits | None = None,
         window: int = WINDOW,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         transcript: bool = False,
     ) -> None:
         self.transcript = transcript

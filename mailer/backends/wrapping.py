@@ -10,10 +10,10 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..address import Address
+from ..clock import utc_now
 from ..errors import ConfigError, MailerError, Outcome, UnsupportedFeature
 from ..features import Features, Unsupported
 from ..mail import Mail
@@ -216,7 +216,7 @@ def put_off(mail: Mail, backend: str, error: MailerError) -> Receipt:
     """A receipt for a mail that nobody was sent, for want of an answer about it; it says so as an attempt."""
     deferred = Receipt.for_all(mail, Outcome.DEFERRED, text=str(error), scope=Scope.ACCOUNT)
     outcomes = {Outcome.DEFERRED: len(deferred.results)}
-    return deferred.with_(attempts=(Attempt(backend, datetime.now(UTC), 0.0, outcomes, error),))
+    return deferred.with_(attempts=(Attempt(backend, utc_now(), 0.0, outcomes, error),))
 
 
 def part_of(mail: Mail, recipients: Sequence[Address]) -> Mail:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
+from ..clock import epoch_s
 from ..errors import ConfigError, MailerError, ProtocolError, TransportError
 from ..kept import Kept, name_of
 from ..log import TOKEN, TOKEN_NOT_KEPT
@@ -54,7 +54,7 @@ class TokenProvider(Unpickled):
         source: TokenCallable | Grant,
         *,
         cache: str | os.PathLike[str] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
         timeout_s: float = 30.0,
         ca_file: str | None = None,
     ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from ..aside import Aside
 from ..backends.base import Backend
 from ..backends.url import backend_from_url
+from ..clock import monotonic_s
 from ..errors import MailerError, ProtocolError
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -164,7 +164,7 @@ class Alerts(Plugin[AlertsSettings]):
     """
 
     name = "alerts"
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    monotonic: Callable[[], float] = staticmethod(monotonic_s)
 
     def register(self, hooks: Hooks) -> None:
         """Hear of what is to be told."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import cached_property
 
@@ -12,6 +11,7 @@ from pydantic import Field, InstanceOf, SecretStr, field_validator, model_valida
 from ..backends.base import Backend
 from ..backends.wrapping import Plan, Wrapped, WrappingBackend
 from ..circuit import CLOSED, Circuit, CircuitPolicy, CircuitStore, MemoryCircuits, RedisCircuits, SqliteCircuits
+from ..clock import epoch_s
 from ..errors import Outcome, UnsupportedFeature
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -85,7 +85,7 @@ class CircuitBreaker(Plugin[CircuitSettings]):
     """
 
     name = "circuit"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """Stand before the backend."""
@@ -140,7 +140,7 @@ class CircuitBackend(WrappingBackend):
         inner: Backend,
         circuits: CircuitStore | _Circuits,
         policy: CircuitPolicy,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_s,
     ) -> None:
         super().__init__(inner)
         self._circuits = _Circuits(circuits) if isinstance(circuits, CircuitStore) else circuits

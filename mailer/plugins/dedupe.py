@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -14,6 +13,7 @@ from pydantic import Field, InstanceOf, field_validator, model_validator
 from ..address import Address
 from ..backends.base import Backend
 from ..backends.wrapping import Plan, Wrapped, WrappingBackend, part_of
+from ..clock import epoch_s
 from ..errors import ConfigError, Outcome, UnsupportedFeature
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -145,7 +145,7 @@ class Dedupe(Plugin[DedupeSettings]):
     """
 
     name = "dedupe"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """Stand before the backend."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, InstanceOf, PlainValidator, PrivateAttr, SecretStr, model_validator
 
+from ..clock import epoch_s
 from ..dkim import DkimKey, DkimSigner
 from ..envelope import Envelope
 from ..errors import ConfigError, MessageError
@@ -116,7 +116,7 @@ class Dkim(Plugin[DkimSettings]):
     """
 
     name = "dkim"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """Sign, behind all other signers."""

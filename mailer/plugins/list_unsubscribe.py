@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from ..address import Address
+from ..clock import epoch_s
 from ..errors import AddressError, ConfigError, MessageError
 from ..event import Event
 from ..hooks import Hooks
@@ -94,7 +94,7 @@ class ListUnsubscribe(Plugin[ListUnsubscribeSettings]):
     """
 
     name = "list_unsubscribe"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """Fields by the message, the link by the template's variables."""

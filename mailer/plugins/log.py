@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ from pydantic import Field, InstanceOf, PrivateAttr, SecretStr, model_validator
 
 from ..address import Address
 from ..aside import Aside
+from ..clock import monotonic_s, utc_now
 from ..errors import ConfigError
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -87,8 +87,8 @@ class Log(Plugin[LogSettings]):
     """
 
     name = "log"
-    clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    clock: Callable[[], datetime] = staticmethod(utc_now)
+    monotonic: Callable[[], float] = staticmethod(monotonic_s)
 
     def register(self, hooks: Hooks) -> None:
         """Log what is settled, what failed and what was kept from being sent."""

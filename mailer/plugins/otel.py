@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from .. import telemetry as names
 from ..aside import Aside
+from ..clock import utc_now
 from ..errors import Outcome
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -63,7 +64,7 @@ class Otel(Plugin[OtelSettings]):
     """
 
     name = "otel"
-    clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
+    clock: Callable[[], datetime] = staticmethod(utc_now)
 
     def register(self, hooks: Hooks) -> None:
         """Tell of what is settled, what was not sent, and what providers tell."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from datetime import time as time_of_day
@@ -16,6 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from ..address import Address
 from ..backends.base import Backend
 from ..backends.wrapping import Plan, Wrapped, WrappingBackend, part_of
+from ..clock import epoch_s
 from ..errors import AddressError, ConfigError, Outcome
 from ..hooks import Hooks
 from ..hookspecs import ONE_EACH, Context
@@ -169,7 +169,7 @@ class QuietHours(Plugin[QuietHoursSettings]):
     """
 
     name = "quiet_hours"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """Stand before the backend."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from ..address import Address
+from ..clock import utc_now
 from ..errors import ConfigError, MessageError
 from ..hooks import Hooks
 from ..hookspecs import Context
@@ -84,7 +85,7 @@ class Smime(Plugin[SmimeSettings]):
     """
 
     name = "smime"
-    clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
+    clock: Callable[[], datetime] = staticmethod(utc_now)
 
     def register(self, hooks: Hooks) -> None:
         """Among the signers."""

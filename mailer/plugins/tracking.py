@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
+from ..clock import epoch_s
 from ..errors import ConfigError
 from ..event import Event
 from ..hooks import Hooks
@@ -63,7 +63,7 @@ class Tracking(Plugin[TrackingSettings]):
     """
 
     name = "tracking"
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(epoch_s)
 
     def register(self, hooks: Hooks) -> None:
         """By the message."""

@@ -12,13 +12,13 @@ import os
 import re
 import stat
 import tempfile
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ..clock import epoch_s
 from ..errors import MailerError, TransportError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class StsCache:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, path: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str | None = None, *, clock: Callable[[], float] = epoch_s) -> None:
         self._path = path
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .asserting import assert_nothing_sent, assert_sent
     from .certificates import Authority
+    from .clock import FakeClock
     from .dns import DnsServer
     from .outbox import MailOutbox
     from .relay import Answer, FakeRelay, RelayRequest
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Authority", "DnsServer", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep"]
 __all__ += ["SmtpCommand", "SmtpServer", "sweep"]
-__all__ += ["MailOutbox", "SentAttachment", "SentMail", "assert_nothing_sent", "assert_sent", "links", "one_time_codes"]
+__all__ += [
+    "FakeClock",
+    "MailOutbox",
+    "SentAttachment",
+    "SentMail",
+    "assert_nothing_sent",
+    "assert_sent",
+    "links",
+    "one_time_codes",
+]
 
 _MODULES = {
     "Answer": "relay",
@@ -31,6 +41,7 @@ _MODULES = {
     "SecretSweep": "secret_sweep",
     "SmtpCommand": "rules",
     "SmtpServer": "smtp_server",
+    "FakeClock": "clock",
     "MailOutbox": "outbox",
     "SentAttachment": "sent",
     "SentMail": "sent",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack, overload
 
-from ..backends import caught
 from ..backends.base import Backend, called
+from ..backends.caught import catchers
 from ..backends.wrapping import part_of
 from ..errors import MailerError, Outcome, UnsupportedFeature
 from ..mail import Mail
@@ -58,13 +58,12 @@ class MailOutbox(list[SentMail]):
 
     def start(self) -> Self:
         """Catch mails from now on. Idempotent."""
-        self.stop()
-        caught.begin(self)
+        catchers.begin(self)
         return self
 
     def stop(self) -> None:
         """Catch no more; what was caught stays. Idempotent."""
-        caught.end(self)
+        catchers.end(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -196,7 +195,7 @@ class MailOutbox(list[SentMail]):
         )
         causes = [fault.cause for fault in faults.values() if fault.cause is not None]
         receipt = Receipt(mail.id, name, results, error=causes[0] if causes else None)
-        for catcher in caught.catchers:
+        for catcher in catchers.all:
             if isinstance(catcher, MailOutbox):
                 catcher._keep(mail, receipt)
         return receipt

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from .clock import FakeClock
     from .outbox import MailOutbox
     from .relay import FakeRelay
     from .smtp_server import SmtpServer
 
-__all__ = ["mailer_outbox", "mailer_relay", "mailer_smtp_server"]
+__all__ = ["mailer_clock", "mailer_outbox", "mailer_relay", "mailer_smtp_server"]
 
 _MARKERS = (
+    "mailer_clock(at): where the clock of the fixture mailer_clock begins, '2026-12-24T18:00+01:00'",
     "mailer_relay(provider, **options): which provider the FakeRelay of the fixture mailer_relay speaks for",
     "mailer_smtp_server(**options): how the fixture mailer_smtp_server makes its SmtpServer",
 )
@@ -36,6 +38,19 @@ def mailer_outbox() -> Iterator[MailOutbox]:
 
     with MailOutbox() as outbox:
         yield outbox
+
+
+@pytest.fixture
+def mailer_clock(request: pytest.FixtureRequest) -> Iterator[FakeClock]:
+    """A `mailer.testing.FakeClock`, by which all of the library goes during the test: it stands still, and pauses end.
+
+    ``@pytest.mark.mailer_clock("2026-12-24T18:00+01:00")`` says where it begins; the mark nearest to the test wins.
+    """
+    from .clock import FakeClock
+
+    mark = request.node.get_closest_marker("mailer_clock")
+    with FakeClock(*(mark.args if mark else ()), **(mark.kwargs if mark else {})) as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..clock import utc_now
 from ..errors import ConfigError
 from ..event import Event, EventKind, RejectReason
 from ..redaction import forgets_arguments
@@ -106,7 +107,7 @@ def parse(
     """
     webhook = webhook_of(provider)
     call = Call.of(headers, body, url, max_bytes=max_bytes)
-    proof = Proof.of(webhook.name, secret, now or datetime.now(UTC), tolerance_s, certificates)
+    proof = Proof.of(webhook.name, secret, now or utc_now(), tolerance_s, certificates)
     webhook.verify(call, proof)
     return webhook.events(call)
 

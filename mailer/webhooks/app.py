@@ -22,11 +22,12 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..clock import utc_now
 from ..errors import AuthError, ConfigError, MailerError, ProtocolError, TransportError
 from ..event import Event
 from ..log import WEBHOOK_REFUSED
@@ -96,7 +97,7 @@ class _Webhooks(Unpickled):
         confirm_subscriptions: bool = False,
         tolerance_s: float = TOLERANCE_S,
         max_bytes: int = MAX_BODY_BYTES,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Make the app. A provider's URL is that of the app with ``/`` and the provider's name behind it.
 
@@ -118,7 +119,7 @@ class _Webhooks(Unpickled):
         if not self._webhooks:
             raise ConfigError("webhooks: no provider has a secret: nobody could tell anything")
         for name, secret in secrets.items():
-            Proof.of(name, secret, datetime.now(UTC), tolerance_s)
+            Proof.of(name, secret, utc_now(), tolerance_s)
         parts = urlsplit(base_url)
         if base_url and not (parts.scheme in ("https", "http") and parts.netloc and not parts.query):
             raise ConfigError("webhooks: base_url must be a URL without a query: https://shop.example.com/webhooks")

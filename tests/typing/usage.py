@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.mime.text import MIMEText
 from pathlib import Path
@@ -58,7 +58,16 @@ from mailer.plugins.list_unsubscribe import ListUnsubscribe
 from mailer.plugins.redirect import Redirect
 from mailer.runtime import Runtime
 from mailer.smtp.reply import Reply
-from mailer.testing import MailOutbox, SentAttachment, SentMail, SmtpCommand, SmtpServer, assert_sent, one_time_codes
+from mailer.testing import (
+    FakeClock,
+    MailOutbox,
+    SentAttachment,
+    SentMail,
+    SmtpCommand,
+    SmtpServer,
+    assert_sent,
+    one_time_codes,
+)
 from mailer.unsubscribe_app import UnsubscribeApp
 from mailer.webhooks import AsgiWebhooks, WsgiWebhooks, parse
 
@@ -289,6 +298,9 @@ def with_the_kit(mailer_outbox: MailOutbox, backend: MemoryBackend) -> None:
     assert_type(assert_sent(backend, text=re.compile("Hi"), html=["a", "b"], template=None), SentMail)
     mailer_outbox.assert_sent(too="ann@x.test")  # type: ignore[call-overload]
     mailer_outbox.assert_nothing_sent(bcc=None)
+    with FakeClock("2026-12-24T18:00Z") as clock:
+        clock.advance(timedelta(hours=1), minutes=3)
+        assert_type(clock.sleeps, list[float])
     mail = mailer_outbox[0]
     assert_type(mail.link("/reset"), str)
     assert_type(one_time_codes(mail, r"\d{4}"), list[str])
