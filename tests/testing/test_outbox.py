@@ -34,7 +34,7 @@ from mailer import (
     TlsError,
     UnsupportedFeature,
 )
-from mailer.backends import caught
+from mailer.backends.caught import catchers
 from mailer.backends.memory import MemoryBackend
 from mailer.testing import MailOutbox, SmtpServer
 
@@ -123,7 +123,7 @@ def test_when_it_has_stopped_mails_go_where_they_went() -> None:
         one.send(HELLO.with_(subject="out"))
         assert [mail.message["Subject"] for mail in server.mails] == ["out"]
     assert subjects(outbox) == ["Hi"]
-    assert caught.catchers == ()
+    assert catchers.latest is None
 
 
 def test_of_two_each_has_the_mail_and_the_latest_answers(mailer_outbox: MailOutbox) -> None:
