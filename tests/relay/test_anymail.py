@@ -241,7 +241,7 @@ def found() -> dict[tuple[str, str, str], tuple[Any, Any]]:
     """Every difference there is: provider, case and path -> what each has."""
     with configured(), warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")  # it has dropped SendGrid, and says so
-        patch.setattr(relay_backend, "_now", lambda: WHEN)
+        patch.setattr(relay_backend, "utc_now", lambda: WHEN)
         pairs = [*itertools.product(PEERS, ALL), *itertools.product(OPTIONS, ["plain", "bcc", *EACH])]
         return {(name, case, path): (a, b) for name, case in pairs for path, a, b in compared(name, case)}
 

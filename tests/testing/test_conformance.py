@@ -202,7 +202,7 @@ WRONG_PROVIDERS: list[tuple[type, str, str]] = [
 
 
 def test_each_test_of_providers_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_backend, "_now", lambda: WHEN)
+    monkeypatch.setattr(relay_backend, "utc_now", lambda: WHEN)
     assert {test for _, test, _ in WRONG_PROVIDERS} == names_of_tests(ProviderContract)
     for provider, test, said in WRONG_PROVIDERS:
         monkeypatch.setattr("mailer.backends.url._registered", {"pigeon": relay_factory(provider)})
