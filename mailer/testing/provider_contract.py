@@ -120,13 +120,13 @@ class ProviderContract:
         if cls.golden is None:
             raise ValueError(f"{cls.__name__}.golden names no file")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(relay_backend, "_now", lambda: WHEN)
+            patch.setattr(relay_backend, "utc_now", lambda: WHEN)
             lines = [f" {json.dumps(case)}: {json.dumps(cls.told(case), ensure_ascii=False)}" for case in ORDINARY]
         Path(cls.golden).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
     @pytest.fixture(autouse=True)
     def _today(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(relay_backend, "_now", lambda: WHEN)
+        monkeypatch.setattr(relay_backend, "utc_now", lambda: WHEN)
 
     def test_every_case_is_golden_and_holds_to_the_schema(self) -> None:
         gold = None if self.golden is None else json.loads(Path(self.golden).read_text(encoding="utf-8"))
