@@ -18,13 +18,13 @@ from .field import printable
 from .redaction import Unpickled
 from .store_file import store_file
 
-__all__ = ["COLUMNS", "Logged", "MailLog", "SqliteMailLog"]
+__all__ = ["COLUMNS", "OUTCOMES", "Logged", "MailLog", "SqliteMailLog"]
 
 #: What a writer waits for another process's. Nobody who sends does: the plug-in ``log`` writes aside.
 _WAIT_S = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_OUTCOMES = ("accepted", "deferred", "rejected", "unknown", "failed", "skipped")
+OUTCOMES = ("accepted", "deferred", "rejected", "unknown", "failed", "skipped")
 
 # Column -> its kind, and the longest text that it takes; of a longer one the beginning is kept.
 COLUMNS: dict[str, tuple[type, int]] = {
@@ -90,8 +90,8 @@ class Logged:
     def __post_init__(self) -> None:
         if self.time.tzinfo is None:
             raise ValueError("time must have a time zone")
-        if self.outcome not in _OUTCOMES:
-            raise ValueError(f"outcome must be one of {', '.join(_OUTCOMES)}, not {self.outcome!r}")
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, not {self.outcome!r}")
         object.__setattr__(self, "time", self.time.astimezone(UTC))
         for name, (kind, longest) in COLUMNS.items():
             if kind is str:

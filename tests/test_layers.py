@@ -65,6 +65,7 @@ LAYERS = {
     "retry.py": 2,
     "settled.py": 2,
     "signed_token.py": 2,
+    "safe_view.py": 2,
     "store_file.py": 2,
     "telemetry.py": 2,
     "tracking.py": 2,

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -26,12 +26,9 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from ..settings import Settings
+    from .backend import MailerSource
 
-__all__ = ["SettingsSource", "exit_code", "main"]
-
-#: The settings of a command, with keywords that count more: :class:`Settings` itself, or what a framework reads.
-SettingsSource = Callable[..., "Settings"]
+__all__ = ["exit_code", "main"]
 
 # Command -> what it does, for the list; the module of that name (with "_") holds it as ``command``.
 _COMMANDS = {
@@ -115,22 +112,20 @@ def _show_warning(message: Warning | str, *where: object, **more: object) -> Non
     click.echo(f"mailer: warning: {message}", err=True)
 
 
-def main(
-    arguments: Sequence[str] | None = None, *, name: str = "mailer", settings: SettingsSource | None = None
-) -> None:
+def main(arguments: Sequence[str] | None = None, *, name: str = "mailer", mailers: MailerSource | None = None) -> None:
     """Run the command and exit.
 
     Args:
         arguments: Those of the process by default.
         name: What it is called by: "manage.py mailer".
-        settings: Where a framework has them; None reads environment, ``.env`` and ``mailer.toml``.
+        mailers: Where a framework has them; None reads environment, ``.env`` and ``mailer.toml``.
 
     Raises:
         SystemExit: What the command exits with, unless that is 0.
     """
     showed, warnings.showwarning = warnings.showwarning, _show_warning
     try:
-        cli.main(arguments, prog_name=name, standalone_mode=False, obj=settings)
+        cli.main(arguments, prog_name=name, standalone_mode=False, obj=mailers)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:

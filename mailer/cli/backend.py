@@ -11,9 +11,8 @@ from ..mailer import Mailer
 
 if TYPE_CHECKING:
     from ..settings import Settings
-    from . import SettingsSource
 
-__all__ = ["mailer_of", "mailer_option", "settings_of", "url_option"]
+__all__ = ["MailerSource", "mailer_of", "mailer_option", "settings_of", "url_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +29,26 @@ def mailer_option(function: F) -> F:
     )
 
 
+class MailerSource:
+    """Where a framework has its mailers, for a command that runs within it.
+
+    ``main(mailers=...)`` takes one; where click mounts the commands in a framework's own, it is the ``obj`` of a
+    context above them.
+    """
+
+    def settings(self, **keywords: Any) -> Settings:
+        """The settings that hold, with keywords that count more. Raises ConfigError."""
+        raise NotImplementedError
+
+    def mailer(self, name: str) -> Mailer:
+        """The framework's own mailer of this name, with all that the app has added to it. Raises ConfigError."""
+        raise NotImplementedError
+
+
+def _source() -> MailerSource | None:
+    return click.get_current_context().find_object(MailerSource)
+
+
 def settings_of(**keywords: Any) -> Settings:
     """The settings that hold for this command: those of the framework that runs it, or of the environment.
 
@@ -39,15 +58,22 @@ def settings_of(**keywords: Any) -> Settings:
     Raises:
         ConfigError: A setting is unknown or wrong.
     """
-    source: SettingsSource | None = click.get_current_context().obj
-    if source is None:
-        from ..settings import Settings
+    if (source := _source()) is not None:
+        return source.settings(**keywords)
+    from ..settings import Settings
 
-        source = Settings
-    return source(**keywords)
+    return Settings(**keywords)
 
 
-def mailer_of(url: str | None, name: str | None, *, needs_url: bool = True, **keywords: Any) -> Mailer:
+def mailer_of(
+    url: str | None,
+    name: str | None,
+    *,
+    needs_url: bool = True,
+    transcript: bool = False,
+    trace_hooks: bool | None = None,
+    **keywords: Any,
+) -> Mailer:
     """The mailer for a command's options; what they leave open comes from the settings, with a URL too.
 
     Args:
@@ -60,6 +86,14 @@ def mailer_of(url: str | None, name: str | None, *, needs_url: bool = True, **ke
     if url is not None and name is not None:
         raise click.UsageError("only one of a URL and --mailer can say which backend it is")
     settings = settings_of() if url is None else settings_of(url=url)
-    if not needs_url and name is None and settings.url is None:
+    is_without = not needs_url and name is None and settings.url is None
+    source = _source()
+    if source is not None and url is None and not is_without and not any(keywords.values()):
+        mailer = source.mailer(name or "default")
+        mailer.backend.transcript = mailer.backend.transcript or transcript
+        mailer.hooks.trace.is_on = mailer.hooks.trace.is_on or bool(trace_hooks)
+        return mailer
+    if is_without:
         settings = settings_of(url="null:")
-    return Mailer(settings=settings, name=name or "default", **keywords)
+    name = name or "default"
+    return Mailer(settings=settings, name=name, transcript=transcript, trace_hooks=trace_hooks, **keywords)

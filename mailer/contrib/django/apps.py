@@ -14,3 +14,9 @@ class MailerConfig(AppConfig):  # type: ignore[misc]
     label = "mailwright"
     verbose_name = "Mail"
     default = True
+
+    def ready(self) -> None:
+        """Register the checks; signals are sent from now on."""
+        from . import checks, signals  # noqa: F401 - signals are sent once they are imported
+
+        checks.register()

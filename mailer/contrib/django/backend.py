@@ -113,7 +113,12 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         super().__init__(**options)
         self.fail_silently = fail_silently
         self._take(given, in_mailers=alias is not None and not _IS_STRICT)
-        self.mailer: Mailer = mailer_of(alias or "default", given)
+        self.mailer: Mailer = mailer_of(alias or "default", self.options_of(given))
+
+    @classmethod
+    def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What makes its mailer, of what it is given: some of ``OPTIONS``. For a subclass that sends elsewhere."""
+        return given
 
     def _take(self, given: dict[str, Any], *, in_mailers: bool) -> None:
         """Keep what Django's own backend keeps, and say what it says."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core import mail
 
+from ...smtp_options import SMTP_OPTIONS
 from .backend import EmailBackend
 
 __all__ = ["LocMemBackend"]
@@ -17,16 +18,21 @@ class LocMemBackend(EmailBackend):
     """Django's ``locmem``, through a mailer: nothing leaves the process.
 
     What Django's own does, this does: the message is validated by its ``message()``, and a copy put into
-    ``django.core.mail.outbox``. Before that it is sent to ``null:``, so that filters and plug-ins run and the mail is
+    ``django.core.mail.outbox``. Before that it is sent to ``memory:``, so that filters and plug-ins run and the mail is
     sealed; ``message.mailer_receipt`` is there, and what could not be sent raises. A mail that a plug-in keeps back is
-    not in the outbox.
+    not in the outbox. :func:`get_mailer` sends to that memory too.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As :class:`EmailBackend`; wherever that would send to, this does not."""
-        super().__init__(*args, **{**options, "url": "null:"})
+        super().__init__(*args, **options)
         if not hasattr(mail, "outbox"):
             mail.outbox = []
+
+    @classmethod
+    def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Without the server; all else is as it is."""
+        return {name: value for name, value in given.items() if name not in SMTP_OPTIONS} | {"url": "memory:"}
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Send, and keep a copy of what was accepted.

@@ -32,6 +32,7 @@ from ...mailer import Mailer
 from ...redaction import forgets_arguments
 from ...smtp_options import SMTP_OPTIONS, SmtpOptions
 from ...sources import ENV_FILE, PREFIX, TOML_FILE
+from .table import project_table, with_engine
 
 try:
     from django.core.mail import InvalidMailer as _InvalidMailer
@@ -40,16 +41,20 @@ except ImportError:  # before Django 6.1
 
 if TYPE_CHECKING:
     from ...settings import Settings
+    from .backend import EmailBackend
 
 __all__ = [
     "EMAIL_SETTINGS",
     "OPTIONS",
     "InvalidMailerError",
+    "backends_named",
     "email_settings",
     "get_mailer",
     "has_mailers",
+    "mailer_names",
     "mailer_of",
     "on_made",
+    "own_backend",
 ]
 
 #: SMTP option to the setting of Django's that says it, until ``MAILERS``.
@@ -128,19 +133,42 @@ def get_mailer(name: str = _DEFAULT) -> Mailer:
         backend, options = _django_settings().EMAIL_BACKEND, {}
     if backend == _LOCMEM:  # Django's test runner put it there: no mail is to leave
         return _kept(("locmem", name), name, lambda: Mailer("memory:"))
-    if has_mailers() and not _is_ours(backend):
+    own = own_backend(backend)
+    if has_mailers() and own is None:
         raise InvalidMailerError(f"its BACKEND is {backend or 'not given'}, not {_OWN_BACKEND}", alias=name)
-    return mailer_of(name, {key: value for key, value in options.items() if key in OPTIONS and value is not None})
+    options = {key: value for key, value in options.items() if key in OPTIONS and value is not None}
+    return mailer_of(name, options if own is None else own.options_of(options))
 
 
-def _is_ours(path: str) -> bool:
+def mailer_names() -> tuple[str, ...]:
+    """The names that :func:`get_mailer` takes.
+
+    Raises:
+        ConfigError: The settings are wrong.
+    """
+    if has_mailers():
+        return tuple(alias for alias, config in settings.MAILERS.items() if own_backend(config.get("BACKEND", "")))
+    from ...settings import Settings
+
+    return tuple(dict.fromkeys((_DEFAULT, *Settings(project_table()).names)))
+
+
+def backends_named() -> tuple[tuple[str, str], ...]:
+    """Where the project names a backend for Django, and which."""
+    if has_mailers():
+        return tuple((f"MAILERS[{alias!r}]", config.get("BACKEND", "")) for alias, config in settings.MAILERS.items())
+    return (("EMAIL_BACKEND", _django_settings().EMAIL_BACKEND),)
+
+
+def own_backend(path: str) -> type[EmailBackend] | None:
+    """The backend of this dotted path, if it is :class:`EmailBackend` or made of it."""
     from .backend import EmailBackend
 
     try:
         found = import_string(path)
     except ImportError:
-        return False
-    return isinstance(found, type) and issubclass(found, EmailBackend)
+        return None
+    return found if isinstance(found, type) and issubclass(found, EmailBackend) else None
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -249,11 +277,7 @@ class _Said:
         """The settings, and what the mailer is called in them."""
         from ...settings import Settings
 
-        table = dict(self.table or {})
-        if self.short:
-            if "url" in table:
-                raise ConfigError("MAILER_URL and MAILER['url'] say the same: leave one of them out")
-            table["url"] = self.short
+        table, own = project_table(), with_engine(own)
         is_named = self.name != _DEFAULT and self.table
         try:
             read = Settings(table, **({"mailers": {self.name: own}} if is_named and own else own))

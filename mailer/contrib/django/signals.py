@@ -6,9 +6,9 @@
     def forget(sender, recipients, receipt, **kwargs):
         Customer.objects.filter(email__in=[one.addr_spec for one in recipients]).update(bounced=True)
 
-Every mailer that the shim makes sends them, from the actions of the same moment (:mod:`mailer.hookspecs`). The sender
-is the class, :class:`~mailer.Mailer` or :class:`~mailer.AsyncMailer`. Receivers are given ``context`` and ``mail_id``,
-and of the context, by its own names:
+Every mailer of Django's settings sends them, once this is imported, from the actions of the same moment
+(:mod:`mailer.hookspecs`). The sender is the class, :class:`~mailer.Mailer` or :class:`~mailer.AsyncMailer`. Receivers
+are given ``context`` and ``mail_id``, and of the context, by its own names:
 
 ====================  ============  ===================================================================================
 signal                action        arguments
@@ -36,10 +36,12 @@ from typing import TYPE_CHECKING, Any
 from django.dispatch import Signal
 
 from ...hookspecs import KNOWN
+from .mailers import on_made
 
 if TYPE_CHECKING:
     from ...hooks import Hooks
     from ...hookspecs import Context
+    from ...mailer import Mailer
 
 __all__ = [
     "SIGNALS",
@@ -105,3 +107,10 @@ async def _asend(signal: Any, action: str, context: Context) -> None:
 def _told(action: str, context: Context) -> dict[str, Any]:
     known = {name: getattr(context, name) for name in KNOWN[action]}
     return {"context": context, "mail_id": context.mail_id, **known}
+
+
+def _bridge_made(name: str, mailer: Mailer) -> None:
+    bridge(mailer.hooks)
+
+
+on_made(_bridge_made)
