@@ -463,8 +463,9 @@ def _scaleway(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
 
 def _unisender(request: RelayRequest) -> Iterator[tuple[str, Copy]]:
     said = request.json["message"]
-    headers = _headers(said.pop("headers", None))
-    to, cc = _boxes(headers.pop("to", None)), _boxes(headers.pop("cc", None))
+    given = said.pop("headers", {})
+    to, cc = _boxes(given.pop("to", None)), _boxes(given.pop("cc", None))
+    headers = _headers(given)
     body, options = said.pop("body", {}), said.pop("options", {})
     common, metadata = said.pop("global_substitutions", {}), said.pop("global_metadata", {})
     recipients, template = said.pop("recipients"), said.pop("template_id", None)

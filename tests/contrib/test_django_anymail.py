@@ -425,6 +425,8 @@ def test_another_accounts_token_is_refused_rather_than_sent_in_the_body() -> Non
         with pytest.raises(UnsupportedFeature, match=f"{key} is another account") as caught:
             asked(provider, message(ANN, esp_extra={key: "S3cret"}))
         assert "S3cret" not in str(caught.value)
+    with pytest.raises(UnsupportedFeature, match="sandbox=yes"):
+        asked("mailjet", message(ANN, esp_extra={"SandboxMode": True}))
     for domain in ("x/y", 7, "a..b"):
         with pytest.raises(DeliveryRefused, match="domain"):
             asked("mailgun", message(ANN, esp_extra={"sender_domain": domain}))

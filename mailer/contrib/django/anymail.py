@@ -163,6 +163,8 @@ def _options(extra: dict[str, Any], provider: Provider | None) -> tuple[dict[str
     elif name == "mailgun" and "sender_domain" in extra:
         extra["domain"] = extra.pop("sender_domain")
     elif name == "mailjet":
+        if "SandboxMode" in extra:
+            raise UnsupportedFeature("SandboxMode is the whole request's: give the URL ?sandbox=yes", field="esp_extra")
         extra |= extra.pop("Globals", {})
     elif name == "mandrill":
         extra |= _mandrill(extra)

@@ -32,6 +32,7 @@ from django.utils.functional import Promise
 from ...address import Address
 from ...attachment import Attachment
 from ...errors import AddressError, HeaderError, MessageError
+from ...standard import bytes_of
 from .anymail import fields_with
 from .asked import asked_of
 
@@ -173,7 +174,7 @@ def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -
     if isinstance(content, EmailMessage):
         content = content.message()
     if isinstance(content, StandardMessage):
-        content = content.as_bytes()
+        content = bytes_of(content)
     elif not isinstance(content, (bytes, bytearray, memoryview)):
         content = str(content).encode()
     return Attachment.from_bytes(name or "", content, content_type=content_type)
@@ -185,9 +186,9 @@ def _of_part(part: StandardMessage) -> Attachment | None:
     if any(name.startswith("content-") for name in names - _KNOWN_PART_FIELDS):
         return None
     kind = part.get_content_type()
+    content: Any
     if kind == "message/rfc822":
-        inner: Any = part.get_payload(0)
-        content = inner.as_bytes()
+        content = bytes_of(part.get_payload(0))  # type: ignore[arg-type]  # which is a message
     elif part.is_multipart():
         return None
     else:
