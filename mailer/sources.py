@@ -183,7 +183,8 @@ class Place:
         """A web app's own configuration: ``MAILER_URL``, ``MAILER_RETRY__TRIES``, ``MAILER_MAILERS`` with a table.
 
         A name means what it does in the environment. Values are strings as there, or what a table takes; None and empty
-        strings are none. Names in tables may be upper-case, as they are where they come from variables.
+        strings are none. Names in tables may be upper-case, as they are where they come from variables, and count more
+        then.
 
         Args:
             others: What begins so and is for somebody else to read.
@@ -207,7 +208,7 @@ class Place:
                     continue
             if below is _NOTHING:
                 raise ConfigError(f"{_shown(name)}: there is no such setting; {_variable_hint(name, tree, others)}")
-            pairs += _at(path, _lowered(value, below, name), below, name)
+            pairs += _at(path, _lowered(value, below), below, name)
         return cls(_by_path(pairs))
 
 
@@ -402,17 +403,21 @@ def _at(path: _Path, value: Any, below: Tree | None, named: str) -> Iterator[tup
         raise ConfigError(f"{named}: must be a table, not {type(value).__name__}")
 
 
-def _lowered(value: Any, below: Tree | None, named: str) -> Any:
-    """A table with the names of settings in lower case."""
+def _lowered(value: Any, below: Tree | None) -> Any:
+    """A table with the names of settings in lower case. Where one is there in both, the upper-case one counts more."""
     if not below or not isinstance(value, Mapping):
         return value
     table: dict[Any, Any] = {}
-    for key, inner in value.items():
-        setting = key.lower() if isinstance(key, str) and key.isupper() else key
-        if setting in table:
-            raise ConfigError(f"{named}: {_shown(key)} is there in upper and in lower case: leave one of them out")
-        table[setting] = _lowered(inner, below.get(ANY) if ANY in below else below.get(setting), f"{named}.{setting}")
-    return table
+    for key in sorted(value, key=_is_upper):
+        setting = key.lower() if _is_upper(key) else key
+        inner, before = value[key], table.get(setting)
+        is_both = isinstance(inner, Mapping) and isinstance(before, Mapping)
+        table[setting] = {**before, **inner} if is_both else inner  # type: ignore[dict-item]
+    return {key: _lowered(inner, below.get(ANY) if ANY in below else below.get(key)) for key, inner in table.items()}
+
+
+def _is_upper(key: object) -> bool:
+    return isinstance(key, str) and key.isupper()
 
 
 def _by_path(pairs: Iterable[tuple[_Path, Found]]) -> dict[_Path, Found]:

@@ -80,6 +80,17 @@ class TestKeys:
         assert (settings.retry.tries, settings.of("news").from_, settings.trace_hooks) == (4, "news@example.com", True)
         assert settings.plugins.tables == {"footer": {"text": "The end"}}
 
+    def test_variables_go_before_the_tables_that_they_lead_into(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        app = app_with(MAILER_URL="null:", MAILER_MAILERS={"news": {"url": "null:", "from": "n@example.com"}})
+        app.config["MAILER_RETRY"] = {"tries": 3, "within_s": 9}
+        monkeypatch.setenv("FLASK_MAILER_MAILERS__NEWS__URL", "console:")
+        monkeypatch.setenv("FLASK_MAILER_RETRY__TRIES", "4")
+        app.config.from_prefixed_env()
+        settings = FlaskMailer(app).app_mailers.settings
+        assert (str(settings.of("news").url), settings.of("news").from_) == ("console:", "n@example.com")
+        assert settings.retry is not None
+        assert (settings.retry.tries, settings.retry.within_s) == (4, 9.0)
+
     def test_none_and_empty_strings_are_not_given(self) -> None:
         settings = settings_with(MAILER_URL="memory:", MAILER_FROM=None, MAILER_TEMPLATES="", MAILER_RETRY=None)
         assert (settings.from_, settings.templates) == (None, None)
@@ -109,7 +120,6 @@ class TestKeys:
             ({"MAILER_MAILERS": {"news": {"uri": "null:"}}}, "MAILER_MAILERS.news.uri: "),
             ({"MAILER_MAILERS": "news"}, "MAILER_MAILERS: must be a table, not str"),
             ({"MAILER_MAILERS": {"news": {"url": "null:"}}, "MAILER_MAILERS__NEWS__URL": "null:"}, "say the same"),
-            ({"MAILER_RETRY": {"TRIES": 1, "tries": 2}}, "upper and in lower case"),
             ({"MAILER": {"urll": "null:"}}, "MAILER.urll: there is no such setting; did you mean 'url'"),
             ({"MAILER": "null:"}, "MAILER: must be a table or Settings, not str"),
             ({"MAILER_ENV": "live", "MAILER": {"url": "null:"}}, "MAILER_ENV: there is no section 'live'"),
@@ -299,9 +309,10 @@ class TestTesting:
         assert str(mail.mailer.backend) == "smtp://127.0.0.1:1"
 
     def test_without_a_url_it_is_silent_only_as_long_as_it_is_testing(self) -> None:
-        app = app_with(TESTING=True)
+        app = app_with(TESTING=True, MAILER_MAILERS__NEWS__FROM="news@example.com")
         mail = FlaskMailer(app)
         assert mail.send(HELLO).ok
+        assert mail.get("news").send(HELLO).ok
         app.testing = False
         with pytest.raises(ConfigError, match="MAILER_URL"):
             mail.send(HELLO)

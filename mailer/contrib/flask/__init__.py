@@ -26,6 +26,15 @@ are one feature each.
 
 from __future__ import annotations
 
-from .extension import FlaskMailer, QuartMailer
+from ...errors import ConfigError
+
+try:
+    from .extension import FlaskMailer, QuartMailer
+except ModuleNotFoundError as error:
+    if error.name not in ("flask", "blinker"):
+        raise
+    raise ConfigError(
+        "mailer.contrib.flask needs Flask: pip install 'mailwright[flask]', or 'mailwright[quart]'"
+    ) from error
 
 __all__ = ["FlaskMailer", "QuartMailer"]

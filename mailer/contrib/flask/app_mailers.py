@@ -18,6 +18,7 @@ from ...hooks import Hooks
 from ...mailer import AsyncMailer, Mailer
 from ...redaction import Unpickled
 from ...runtime import AsyncRuntime, Lock
+from ...secret_url import SecretURL
 from ...sources import DEFAULT, nearest
 from .config import keeps_mails, settings_of
 from .context import is_quart
@@ -57,7 +58,8 @@ class AppMailers(Unpickled):
         self.settings = settings_of(app)
         self._named: dict[str, _Named] = {}
         self._endpoints: dict[str, Any] = {}
-        for name in self.settings.names or (DEFAULT,):
+        needs_no_url = self.settings.url is None and keeps_mails(app, None)
+        for name in dict.fromkeys((*([DEFAULT] if needs_no_url else []), *self.settings.names)) or (DEFAULT,):
             self._named[name] = self._in_words(partial(_Named, app, self.settings, name))
         if is_quart(app):
             app.after_serving(self.aclose)  # type: ignore[attr-defined]
@@ -91,6 +93,28 @@ class AppMailers(Unpickled):
     def names(self) -> tuple[str, ...]:
         """The mailers there are."""
         return tuple(self._named)
+
+    def settings_with(self, url: str | None = None) -> Settings:
+        """What the mailers are made of, with what is the app's: its templates, and that mails are kept in memory.
+
+        Args:
+            url: In the place of the default mailer's, and sent by whatever the config says.
+
+        Raises:
+            ConfigError: It is wrong.
+        """
+        app, settings = self.app, self.settings
+        origins = {**settings.origins, **({} if url is None else {"url": "--url"})}
+        named: dict[str, Any] = {DEFAULT: settings, **settings.mailers}
+        for name, one in named.items():
+            changes: dict[str, Any] = {"templates": AppTemplates.of_setting(app, one.templates)}
+            if name == DEFAULT and url is not None:
+                changes["url"] = SecretURL.parse(url)
+            elif name in self._named and str(self.get(name).backend) == "memory:" != str(one.url):
+                changes["url"] = SecretURL.parse("memory:")
+                origins["url" if name == DEFAULT else f"mailers.{name}.url"] = "TESTING, or MAILER_SUPPRESS_SEND"
+            named[name] = one.model_copy(update=changes)
+        return named.pop(DEFAULT).model_copy(update={"mailers": named, "origins": origins})  # type: ignore[no-any-return]
 
     def get(self, name: str = DEFAULT) -> Mailer | AsyncMailer:
         """The mailer of this name: the app's, for all threads; under Quart that of the event loop that is running.

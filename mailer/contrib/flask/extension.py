@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ...envelope import Envelope
@@ -14,12 +14,15 @@ from ...receipt import Receipt
 from ...redaction import Unpickled
 from ...sources import DEFAULT
 from .app_mailers import AppMailers
+from .blueprints import MakeApp, blueprint_of, plugin_app, webhooks_app
+from .command import add_command
 from .context import current_app, is_quart
 
 if TYPE_CHECKING:
     from email.message import Message as StandardMessage
 
     from flask.sansio.app import App
+    from flask.sansio.blueprints import Blueprint
 
 __all__ = ["EXTENSION", "FlaskMailer", "QuartMailer"]
 
@@ -62,6 +65,7 @@ class _Extension(Unpickled, Generic[M]):
             made = AppMailers(app)
             made.check(self._named)
             app.extensions |= {EXTENSION: made, "mailer": made.get(made.names[0])}
+            add_command(app, made)
             if there is not None:
                 there.close()
         else:
@@ -112,6 +116,64 @@ class _Extension(Unpickled, Generic[M]):
         """
         return self.app_mailers.get(name)  # type: ignore[return-value]  # the app's kind is this one's
 
+    # --- what is served -----------------------------------------------------------------------------------------------
+
+    def webhooks_blueprint(
+        self,
+        secrets: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        url_prefix: str = "/webhooks",
+        blueprint_name: str = "mailer_webhooks",
+        **options: Any,
+    ) -> Blueprint:
+        """The app that providers call, each at its name below the prefix, as a blueprint.
+
+        ::
+
+            app.register_blueprint(mail.webhooks_blueprint({"postmark": "hook:a-long-secret"}))  # /webhooks/postmark
+
+        Args:
+            secrets: Provider to secret, or several; None: those of ``MAILER_WEBHOOKS``.
+            url_prefix: Where it is in the app.
+            blueprint_name: What the app calls it: for a second one, and for ``csrf.exempt``.
+            options: As :class:`mailer.webhooks.WsgiWebhooks` takes them: ``base_url``, ``providers`` ...
+
+        Raises:
+            ConfigError: A secret is empty, a provider unknown, or an option wrong: here, or when it is registered.
+        """
+        return self._blueprint(blueprint_name, url_prefix, webhooks_app(secrets, self._named, options))
+
+    def unsubscribe_blueprint(
+        self,
+        *,
+        url_prefix: str = "/unsubscribe",
+        blueprint_name: str = "mailer_unsubscribe",
+        then: Any = None,
+        **options: Any,
+    ) -> Blueprint:
+        """The pages of the plug-in ``list_unsubscribe``, whose setting ``url`` leads to the prefix, as a blueprint.
+
+        Args:
+            url_prefix, blueprint_name: As of :meth:`webhooks_blueprint`.
+            then, options: As :class:`mailer.unsubscribe_app.UnsubscribeApp` takes them; without ``then`` the mailer is
+                told, whose plug-in ``suppression`` learns it.
+        """
+        return self._blueprint(blueprint_name, url_prefix, plugin_app("list_unsubscribe", self._named, then, options))
+
+    def tracking_blueprint(
+        self, *, url_prefix: str = "/t", blueprint_name: str = "mailer_tracking", then: Any = None
+    ) -> Blueprint:
+        """The links and images of the plug-in ``tracking``; as :meth:`unsubscribe_blueprint`."""
+        return self._blueprint(blueprint_name, url_prefix, plugin_app("tracking", self._named, then, {}))
+
+    def _blueprint(self, name: str, url_prefix: str, make: MakeApp) -> Blueprint:
+        return blueprint_of(self._blueprints(), name, url_prefix, lambda: self.app_mailers, make)
+
+    def _blueprints(self) -> type[Blueprint]:
+        from flask import Blueprint
+
+        return Blueprint
+
 
 class FlaskMailer(_Extension[Mailer]):
     """The extension of a Flask app. Threads may share it.
@@ -148,6 +210,11 @@ class QuartMailer(_Extension[AsyncMailer]):
     async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None = None) -> Receipt:
         """Send ready-made mail with the current app's mailer. As :meth:`mailer.AsyncMailer.send_raw`."""
         return await self.mailer.send_raw(content, envelope)
+
+    def _blueprints(self) -> type[Blueprint]:
+        from quart import Blueprint
+
+        return Blueprint
 
     def _check(self, app: App) -> None:
         if not is_quart(app):

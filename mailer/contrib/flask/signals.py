@@ -103,13 +103,16 @@ def _send(
     if not signal.receivers or signal.is_muted or (app := reference()) is None:
         return None
     told = {"context": context, "mail_id": context.mail_id, **{name: getattr(context, name) for name in known}}
-    calls = [partial(receiver, app, **told) for receiver in signal.receivers_for(app)]
-    waiting = [call for call in calls if context.runtime.is_async and inspect.iscoroutinefunction(call.func)]
+    waiting: list[partial[Any]] = []
     errors: list[Exception] = []
-    for call in calls:
-        if call not in waiting:
-            with _kept(errors):
-                app.ensure_sync(call.func)(*call.args, **call.keywords)  # type: ignore[attr-defined]
+    for receiver in signal.receivers_for(app):
+        is_async = inspect.iscoroutinefunction(receiver)
+        if is_async and context.runtime.is_async:
+            waiting.append(partial(receiver, app, **told))
+            continue
+        with _kept(errors):
+            # Flask's own way to call what is async: it takes the extra flask[async].
+            (app.ensure_sync(receiver) if is_async else receiver)(app, **told)  # type: ignore[attr-defined]
     if waiting:
         return _Waiting(waiting, errors)
     if errors:
