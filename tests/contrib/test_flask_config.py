@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from mailer import ConfigError, Hooks, Message, Settings
+from mailer import ConfigError, DeliveryRefused, Hooks, Message, Settings
 from mailer.contrib.flask import FlaskMailer
 from mailer.plugin import Plugin
 
@@ -307,6 +307,21 @@ class TestTesting:
         assert "text_part" in mail.mailer.plugins
         app.testing = False
         assert str(mail.mailer.backend) == "smtp://127.0.0.1:1"
+
+    def test_no_way_out_of_a_plugin_is_open(self) -> None:
+        limit = {"rate": "1/h", "over": "overflow", "overflow": "smtp://127.0.0.1:1", "max_wait_s": 0}
+        mail = FlaskMailer(
+            app_with(MAILER_URL="smtp://127.0.0.1:1", TESTING=True, MAILER_PLUGINS={"rate_limit": limit})
+        )
+        assert [mail.send(HELLO).ok for _ in range(3)] == [True] * 3
+        assert len(mail.mailer.backend.mails) == 3  # type: ignore[attr-defined]
+
+    def test_plugins_before_the_backend_are_at_work(self) -> None:
+        plugins = {"allow_list": {"allow": ["*@example.com"]}}
+        mail = FlaskMailer(app_with(MAILER_URL="smtp://127.0.0.1:1", TESTING=True, MAILER_PLUGINS=plugins))
+        with pytest.raises(DeliveryRefused, match="not on the allow list"):
+            mail.send(HELLO)
+        assert mail.mailer.backend.mails == []  # type: ignore[attr-defined]
 
     def test_without_a_url_it_is_silent_only_as_long_as_it_is_testing(self) -> None:
         app = app_with(TESTING=True, MAILER_MAILERS__NEWS__FROM="news@example.com")

@@ -84,6 +84,23 @@ def test_outcomes_are_told_apart() -> None:
     assert told == []
 
 
+def test_what_nobody_listens_to_costs_nothing_and_is_heard_from_then_on() -> None:
+    mail, told = FlaskMailer(app_with()), []
+    assert not any(one.kind == "action" for one in mail.mailer.hooks.registered())
+
+    def receive(app: Any, **more: Any) -> None:
+        told.append(app.name)
+
+    with signals.message_sent.connected_to(receive):
+        mail.send(HELLO)
+    with signals.message_sent.connected_to(receive):
+        mail.send(HELLO)
+        FlaskMailer(app_with("later")).send(HELLO)
+    mail.send(HELLO)
+    assert told == ["shop", "shop", "later"]
+    assert [one.hook for one in mail.mailer.hooks.registered() if one.kind == "action"] == ["sent"]
+
+
 def test_one_app_alone_may_be_listened_to() -> None:
     one, two, told = app_with("one"), app_with("two"), []
     mail = FlaskMailer()

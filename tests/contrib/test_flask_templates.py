@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
 from jinja2 import ChoiceLoader, DictLoader, FunctionLoader
 
-from mailer import Message, TemplateError, Templates
+from mailer import HookError, Message, TemplateError, Templates
 from mailer.contrib.flask import FlaskMailer
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -154,6 +154,45 @@ def test_filters_globals_and_context_processors_are_the_apps(tmp_path: Path) -> 
     assert app.test_client().get("/order").text == "ANN Shop help@example.com shop@example.com orders"
     assert rendered(mail, context={"name": "x", "support": "y"}).text == "X Shop y shop@example.com -"
     assert len(calls) == 3
+
+
+def test_a_context_processor_that_needs_a_request_is_named(tmp_path: Path) -> None:
+    app = app_in(folder_with(tmp_path / "templates", {"welcome.txt": "x"}).parent)
+    mail = FlaskMailer(app)
+
+    @app.context_processor
+    def user() -> dict[str, Any]:
+        return {"agent": request.user_agent}
+
+    with pytest.raises(HookError, match=r"context processor .*user raised RuntimeError; there is no request here"):
+        rendered(mail)
+
+
+def test_a_mail_of_one_app_in_a_request_of_another_is_the_first_ones(tmp_path: Path) -> None:
+    template = "{{ config.MAILER_FROM }} {{ name | default('-') }}"
+    one = app_in(
+        folder_with(tmp_path / "one" / "templates", {"welcome.txt": template}).parent, MAILER_FROM="one@b.test"
+    )
+    two = app_in(
+        folder_with(tmp_path / "two" / "templates", {"welcome.txt": template}).parent, MAILER_FROM="two@b.test"
+    )
+    pages = [Blueprint("pages", "pages") for _ in range(2)]
+    pages[0].context_processor(lambda: {"name": "of one"})
+    pages[1].context_processor(lambda: {"name": "of two"})
+    mail = FlaskMailer()
+    for app in (one, two):
+        mail.init_app(app)
+    with one.app_context():
+        ours = mail.mailer
+
+    @pages[1].get("/")
+    def page() -> list[str | None]:
+        message = Message(to="bob@example.org", template="welcome")
+        return [ours.render(message).text, mail.mailer.render(message).text]
+
+    one.register_blueprint(pages[0])
+    two.register_blueprint(pages[1])
+    assert two.test_client().get("/").json == ["one@b.test -", "two@b.test of two"]
 
 
 class TestUrlFor:

@@ -219,8 +219,11 @@ class _Named:
         return self._kept
 
     def _only_kept(self, backend: Backend, context: Context) -> Backend:
+        """What plug-ins have put before memory; where one of them has led elsewhere, or might, memory alone."""
         if context.backend is not self._memory:
             return backend
+        if any(getattr(plugin, "overflow", None) is not None for plugin in self._plugins):
+            return self._memory
         inner = backend
         while isinstance(inner, WrappingBackend):
             inner = inner.inner

@@ -12,13 +12,13 @@ import flask
 if TYPE_CHECKING:
     from flask.sansio.app import App
 
-__all__ = ["current_app", "in_context", "is_quart", "request_blueprints"]
+__all__ = ["current_app", "has_request", "in_context", "is_quart", "request_blueprints"]
 
 
 def is_quart(app: object) -> bool:
     """Whether it is a Quart app, whose mailers are awaited."""
-    quart = sys.modules.get("quart")
-    return quart is not None and isinstance(app, quart.Quart)
+    kind = getattr(sys.modules.get("quart"), "Quart", None)
+    return kind is not None and isinstance(app, kind)
 
 
 def _frameworks() -> Iterator[Any]:
@@ -42,6 +42,11 @@ def request_blueprints() -> list[str]:
         if framework.has_request_context():
             return list(framework.request.blueprints)
     return []
+
+
+def has_request() -> bool:
+    """Whether there is a current request."""
+    return any(framework.has_request_context() for framework in _frameworks())
 
 
 @contextlib.contextmanager

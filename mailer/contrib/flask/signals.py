@@ -33,18 +33,17 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from blinker import Namespace
+from blinker import ANY, NamedSignal
 
 from ...hookspecs import KNOWN
+from ...runtime import Lock
 
 if TYPE_CHECKING:
-    import weakref
-
-    from blinker import NamedSignal
     from flask.sansio.app import App
 
     from ...hooks import Hooks
@@ -64,19 +63,31 @@ __all__ = [
     "message_unknown",
 ]
 
-_names = Namespace()
-message_sending = _names.signal("message-sending")
-message_sent = _names.signal("message-sent")
-message_deferred = _names.signal("message-deferred")
-message_rejected = _names.signal("message-rejected")
-message_unknown = _names.signal("message-unknown")
-message_skipped = _names.signal("message-skipped")
-message_failed = _names.signal("message-failed")
-message_queued = _names.signal("message-queued")
-event_received = _names.signal("event-received")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _MailSignal(NamedSignal):
+    """A signal that registries learn of once somebody listens: what nobody hears costs a send nothing."""
+
+    def connect(self, receiver: F, sender: Any = ANY, weak: bool = True) -> F:
+        connected = super().connect(receiver, sender, weak)
+        for hooks, app in list(_bridged.items()):
+            _add(self, hooks, app)
+        return connected
+
+
+message_sending = _MailSignal("message-sending")
+message_sent = _MailSignal("message-sent")
+message_deferred = _MailSignal("message-deferred")
+message_rejected = _MailSignal("message-rejected")
+message_unknown = _MailSignal("message-unknown")
+message_skipped = _MailSignal("message-skipped")
+message_failed = _MailSignal("message-failed")
+message_queued = _MailSignal("message-queued")
+event_received = _MailSignal("event-received")
 
 #: Action -> the signal that is sent from it.
-SIGNALS: dict[str, NamedSignal] = {
+SIGNALS: dict[str, _MailSignal] = {
     "sending": message_sending,
     "sent": message_sent,
     "deferred": message_deferred,
@@ -90,10 +101,25 @@ SIGNALS: dict[str, NamedSignal] = {
 _OWNER = "mailer.contrib.flask.signals"
 
 
+_ACTION_OF = {id(signal): action for action, signal in SIGNALS.items()}
+#: Registries whose actions send them, each with its app.
+_bridged: weakref.WeakKeyDictionary[Hooks, weakref.ref[App]] = weakref.WeakKeyDictionary()
+_lock = Lock()
+
+
 def bridge(hooks: Hooks, app: weakref.ref[App]) -> None:
-    """Send the signals of this app from a registry's actions."""
-    for action, signal in SIGNALS.items():
-        hooks.add_action(action, partial(_send, signal, KNOWN[action], app), owner=_OWNER)
+    """Send the signals of this app from a registry's actions, as soon as somebody listens to them."""
+    _bridged[hooks] = app
+    for signal in SIGNALS.values():
+        if signal.receivers:
+            _add(signal, hooks, app)
+
+
+def _add(signal: NamedSignal, hooks: Hooks, app: weakref.ref[App]) -> None:
+    action = _ACTION_OF[id(signal)]
+    with _lock:
+        if not any(one.hook == action and one.owner == _OWNER for one in hooks.registered()):
+            hooks.add_action(action, partial(_send, signal, KNOWN[action], app), owner=_OWNER)
 
 
 def _send(

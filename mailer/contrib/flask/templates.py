@@ -21,10 +21,11 @@ from werkzeug.routing import BuildError
 
 from ...errors import TemplateError
 from ...field import shown
+from ...registered import owner_of
 from ...search_path import Place
 from ...template_engine import Refused, TemplateEngine
 from ...templates import Templates
-from .context import current_app, in_context, is_quart, request_blueprints
+from .context import current_app, has_request, in_context, is_quart, request_blueprints
 
 if TYPE_CHECKING:
     from flask.sansio.app import App
@@ -50,7 +51,7 @@ class AppTemplates(TemplateEngine):
         self._name = app.name
         self._places = places
         self._made: tuple[object, Templates] | None = None
-        self._loaders: weakref.WeakKeyDictionary[BaseLoader, LoaderPlace] = weakref.WeakKeyDictionary()
+        self._loaders: dict[int, LoaderPlace] = {}  # by id: a loader may be comparable, and then has no hash
 
     @classmethod
     def of_setting(cls, app: App, value: Any) -> TemplateEngine:
@@ -120,9 +121,10 @@ class AppTemplates(TemplateEngine):
             for inner in loader.loaders:
                 yield from self._of_loader(inner, environment)
         elif loader is not None:
-            if loader not in self._loaders:
-                self._loaders[loader] = LoaderPlace(loader, environment)
-            yield self._loaders[loader]
+            known = self._loaders.get(id(loader))
+            if known is None or known.loader() is not loader:
+                known = self._loaders[id(loader)] = LoaderPlace(loader, environment)
+            yield known
 
 
 class LoaderPlace:
@@ -130,18 +132,18 @@ class LoaderPlace:
 
     def __init__(self, loader: BaseLoader, environment: Environment) -> None:
         """Ask this loader, as if for this environment."""
-        self._loader = weakref.ref(loader)
+        self.loader = weakref.ref(loader)
         self._environment = weakref.ref(environment)
         self._known: dict[str, tuple[str, Callable[[], bool] | None]] = {}
 
     def __str__(self) -> str:
-        return type(self._loader()).__name__
+        return type(self.loader()).__name__
 
     def _source(self, name: str) -> str | None:
         known = self._known.get(name)
         if known is not None and known[1] is not None and known[1]():
             return known[0]
-        loader, environment = self._loader(), self._environment()
+        loader, environment = self.loader(), self._environment()
         try:
             if loader is None or environment is None:
                 raise TemplateNotFound(name)
@@ -167,7 +169,7 @@ class LoaderPlace:
 
     def names(self) -> Iterator[str]:
         """What the loader lists, if it does."""
-        loader = self._loader()
+        loader = self.loader()
         with contextlib.suppress(TypeError):  # it cannot
             yield from loader.list_templates() if loader is not None else ()
 
@@ -206,8 +208,21 @@ def _processors(app: App | None) -> list[Callable[[], Any]]:
     if app is None:
         return []
     found = app.template_context_processors
-    named = [one for name in (None, *reversed(request_blueprints())) for one in found.get(name, ())]
+    blueprints = request_blueprints() if current_app() is app else []
+    named = [one for name in (None, *reversed(blueprints)) for one in found.get(name, ())]
     return [one for one in named if one.__module__ not in ("flask.templating", "quart.templating")]
+
+
+@contextlib.contextmanager
+def _named(processor: Callable[[], Any]) -> Iterator[None]:
+    """Say whose fault it is; what was raised, which may have been written for nobody's eyes, is the cause."""
+    try:
+        yield
+    except Exception as error:
+        where = "" if has_request() else "; there is no request here: let it ask has_request_context()"
+        raise TemplateError(
+            f"context processor {owner_of(processor)} raised {type(error).__name__}{where}", field="template"
+        ) from error
 
 
 def _variables(reference: weakref.ref[App], value: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -218,7 +233,8 @@ def _variables(reference: weakref.ref[App], value: Mapping[str, Any], context: C
     given: dict[str, Any] = {}
     with in_context(app):
         for processor in processors:
-            given.update(app.ensure_sync(processor)())  # type: ignore[attr-defined]  # Flask's
+            with _named(processor):
+                given.update(app.ensure_sync(processor)())  # type: ignore[attr-defined]  # Flask's
     return {**given, **value}
 
 
@@ -226,5 +242,6 @@ async def _avariables(reference: weakref.ref[App], value: Mapping[str, Any], con
     app = reference()
     given: dict[str, Any] = {}
     for processor in _processors(app):
-        given.update(await app.ensure_async(processor)())  # type: ignore[union-attr]  # Quart's
+        with _named(processor):
+            given.update(await app.ensure_async(processor)())  # type: ignore[union-attr]  # Quart's
     return {**given, **value} if given else value
