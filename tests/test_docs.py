@@ -133,8 +133,19 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILER_FROM", "Shop <shop@example.com>")
 
 
+@pytest.fixture
+def modules() -> Iterator[None]:
+    """What a page calls by another's name is forgotten."""
+    before = dict(sys.modules)
+    yield
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("flask_mail", "flask_mailman") and module is not before.get(name):
+            del sys.modules[name]
+            sys.modules.update({name: before[name]} if name in before else {})
+
+
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
-@pytest.mark.usefixtures("example_com", "empty_folder", "settings")
+@pytest.mark.usefixtures("example_com", "empty_folder", "settings", "modules")
 def test_python_blocks_of_a_page_run_in_order(page, monkeypatch):
     for package in NEEDS.get(page.name, ()):
         pytest.importorskip(package)

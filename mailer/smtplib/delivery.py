@@ -15,6 +15,8 @@ all recipients refused                  ``SMTPRecipientsRefused``, with ``recipi
 the sender, or the mail itself refused  ``SMTPSenderRefused``, ``SMTPDataError``, with ``smtp_code`` and ``smtp_error``
 anything else                           ``SMTPException``
 ======================================  ================================================================================
+
+Each is an ``SMTPException``, and so an ``OSError``, whatever the backend.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from ..errors import (
     ConnectError,
     DeadlineExceeded,
     DeliveryError,
+    MailerError,
     ProtocolError,
     TlsError,
     TransportError,
@@ -39,7 +42,7 @@ from ..verdict import Scope
 
 __all__ = ["as_smtplib"]
 
-E = TypeVar("E", bound=DeliveryError)
+E = TypeVar("E", bound=MailerError)
 #: Whose refusal concerns a recipient, and not the mail.
 _OF_RECIPIENTS = (Scope.RECIPIENT, Scope.DOMAIN)
 
@@ -48,7 +51,7 @@ def as_smtplib(error: E, *, sender: str = "") -> E:
     """The same error, caught by smtplib's names as well; chained as it was.
 
     Args:
-        error: Of :meth:`mailer.Mailer.send` and its like.
+        error: Of :meth:`mailer.Mailer.send` and its like; or what such a one is caused by.
         sender: The envelope sender, for ``SMTPSenderRefused``.
     """
     theirs, known = _theirs(error)
@@ -62,23 +65,29 @@ def as_smtplib(error: E, *, sender: str = "") -> E:
     return made  # type: ignore[no-any-return]  # a subclass of E
 
 
-_made: dict[tuple[type[DeliveryError], type[Exception]], type[DeliveryError]] = {}
+_made: dict[tuple[type[MailerError], type[Exception]], type[MailerError]] = {}
 
 
-def _both(ours: type[DeliveryError], theirs: type[Exception]) -> type[DeliveryError]:
+def _both(ours: type[MailerError], theirs: type[Exception]) -> type[MailerError]:
     if (ours, theirs) not in _made:
-        namespace = {"__module__": __name__, "__reduce__": _reduced, "__doc__": ours.__doc__}
-        _made[ours, theirs] = type(theirs.__name__, (ours, theirs), namespace)
+        namespace = {
+            "__module__": __name__,
+            "__doc__": ours.__doc__,
+            "__reduce__": _reduced,
+            "__str__": lambda self: str(self.args[0]) if self.args else "",
+        }
+        bases = (ours, theirs) if issubclass(theirs, std.SMTPException) else (ours, std.SMTPException, theirs)
+        _made[ours, theirs] = type(theirs.__name__, bases, namespace)
     return _made[ours, theirs]
 
 
 def _reduced(self: Any) -> tuple[Any, ...]:
     """As a pickle holds it: the two classes by their own names, for this one is made when it is needed."""
-    ours, theirs = type(self).__bases__
+    ours, *_, theirs = type(self).__bases__
     return _remade, (ours, theirs, self.args, self.__dict__)
 
 
-def _remade(ours: type[DeliveryError], theirs: type[Exception], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+def _remade(ours: type[MailerError], theirs: type[Exception], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
     cls: Any = _both(ours, theirs)
     error = cls.__new__(cls)
     error.args = args
@@ -86,15 +95,18 @@ def _remade(ours: type[DeliveryError], theirs: type[Exception], args: tuple[Any,
     return error
 
 
-def _theirs(error: DeliveryError) -> tuple[type[Exception], dict[str, Any]]:
+def _theirs(error: MailerError) -> tuple[type[Exception], dict[str, Any]]:
     """Their class, and what its instances have beside."""
-    receipt, cause = error.receipt, error.__cause__ or error.receipt.cause
+    receipt = error.receipt if isinstance(error, DeliveryError) else None
+    cause: BaseException | None = error if receipt is None else error.__cause__ or receipt.cause
     said = _answered(getattr(getattr(cause, "reply", None), "code", None), str(cause))
     match cause:
         case ConfigError():
             return std.SMTPException, {}
         case SessionRefused():
             return std.SMTPHeloError, said
+        case AuthError() if cause.lacks:
+            return std.SMTPNotSupportedError, {}
         case AuthError():
             return std.SMTPAuthenticationError, said
         case DeadlineExceeded():
@@ -107,7 +119,7 @@ def _theirs(error: DeliveryError) -> tuple[type[Exception], dict[str, Any]]:
             return _behind(cause, OSError) or ConnectionError, {}
         case TransportError() | ProtocolError():
             return std.SMTPServerDisconnected, {}
-    return _refused(receipt)
+    return (std.SMTPException, {}) if receipt is None else _refused(receipt)
 
 
 def _behind(error: BaseException | None, kind: type[Exception]) -> type[Exception] | None:

@@ -446,7 +446,7 @@ def test_the_host_takes_ready_made_mail(server: SmtpServer) -> None:
     with app.app_context(), Mail(app).connect() as connection:
         server.on("RCPT", "bob@*").reply("550 5.1.1 no")
         refused = connection.host.sendmail("a@example.com", [TO, "bob@example.org"], b"From: a@example.com\r\n\r\nx")
-    assert refused == {"bob@example.org": (550, "no")}
+    assert refused == {"bob@example.org": (550, b"no")}
 
 
 def test_any_backend_takes_its_place(tmp_path: Path) -> None:

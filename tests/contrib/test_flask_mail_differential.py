@@ -34,6 +34,15 @@ TO = "ann@example.org"
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "from-flask-mail.md"
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Flask-Mail leaves its sockets open where it raises
+
+
+@pytest.fixture(autouse=True)
+def no_sockets_left() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[SmtpServer]:
     with SmtpServer() as server:
@@ -294,7 +303,6 @@ def test_what_a_server_refuses_is_the_same_exception(
     assert said[ours] == said[theirs]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_the_system_and_the_login_say_is_the_same_exception(server: SmtpServer) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -311,7 +319,6 @@ def test_what_the_system_and_the_login_say_is_the_same_exception(server: SmtpSer
     for module in (theirs, ours):
         error = outcome_of(module, server, call, MAIL_USE_TLS=True)["raised"]
         assert isinstance(error, smtplib.SMTPNotSupportedError)
-    gc.collect()  # Flask-Mail has left its sockets open
 
 
 def test_some_refused_are_no_exception(server: SmtpServer) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import blinker
 from flask import current_app
 
-from ...envelope import Envelope
 from ...errors import DeliveryError, MessageError
 from ...message import Message as OurMessage
 from ...smtplib.delivery import as_smtplib
 from ..mailer_at import settings_in
+from ..smtplib_host import Host
 from .fields import envelope_of, fields_of
 from .message import Message
 from .state import State
@@ -42,37 +42,6 @@ email_dispatched = signals.signal(
 
 class IncompleteMessageError(MessageError, AssertionError):
     """The message has no recipients, or no sender."""
-
-
-class Host:
-    """What a connection has for a host: the mailer, which keeps its connections for whoever sends next."""
-
-    def __init__(self, mailer: Mailer) -> None:
-        self.mailer = mailer
-
-    def sendmail(
-        self,
-        from_addr: str,
-        to_addrs: Sequence[str],
-        msg: bytes,
-        mail_options: Sequence[str] = (),
-        rcpt_options: Sequence[str] = (),
-    ) -> dict[str, tuple[int | None, str]]:
-        """Send ready-made mail, as ``smtplib.SMTP.sendmail`` does.
-
-        Returns:
-            Address to (code, text), for whom it was not accepted.
-
-        Raises:
-            MessageError: There are options: those go with :meth:`Connection.send` alone.
-        """
-        if mail_options or rcpt_options:
-            raise MessageError("are for messages that go through Connection.send", field="mail_options")
-        receipt = self.mailer.send_raw(msg, Envelope(from_addr, to_addrs))
-        return {one.address.addr_spec: (one.code, one.text) for one in receipt.results if one not in receipt.accepted}
-
-    def quit(self) -> None:
-        """Nothing: the connection is kept for the next mail."""
 
 
 class Connection:

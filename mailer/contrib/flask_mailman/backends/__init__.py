@@ -1,0 +1,1 @@
+"""The backends, a module for each, as in ``flask_mailman.backends``."""
