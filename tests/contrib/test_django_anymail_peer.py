@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from delivered import copies_of
+from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.utils.functional import lazystr
 from test_django_anymail import ATTRIBUTES, configured, sent
@@ -566,8 +567,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def test_attributes_and_defaults_are_read_as_its_own_test_backend_reads_them() -> None:
+def test_attributes_and_defaults_are_read_as_its_own_test_backend_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("anymail.backends.test")
+    monkeypatch.setattr(mail, "outbox", [], raising=False)  # it keeps them there, for everybody
     seen = 0
     for name, (default, value) in VALUES.items():
         for given, own in itertools.product((_NOTHING, None, default), (_NOTHING, UNSET, None, value)):

@@ -73,7 +73,7 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         "cc": addresses_of(message.cc, "cc"),
         "bcc": addresses_of(message.bcc, "bcc"),
         "reply_to": addresses_of(message.reply_to, "reply_to"),
-        "subject": "" if message.subject is None else str(message.subject),
+        "subject": "" if message.subject is None else _read(str(message.subject)),
         "headers": [],
         "alternatives": [],
         "attachments": [],
@@ -100,7 +100,7 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
                 level = str(value).partition(" ")[0]  # "1 (Highest)"
                 fields["priority"] = int(level) if level.isdecimal() else level
             case _:
-                fields["headers"].append((name, str(value)))
+                fields["headers"].append((name, _read(str(value))))
     for kind, text in _ways(message):
         base = kind.partition(";")[0].strip().lower()
         if not base.startswith("text/"):
@@ -110,8 +110,14 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
             fields[field] = text
         else:
             fields["alternatives"].append((kind, text))
+    attachment: Attachment | None
     for item in message.attachments:
-        attachment = _of_part(item) if isinstance(item, StandardMessage) else _of_tuple(*item)
+        if not isinstance(item, StandardMessage):
+            attachment = _of_tuple(*item)
+        elif _is_shown(item) and (provider is None or provider.features.raw):
+            return None
+        else:
+            attachment = _of_part(item)
         if attachment is None:
             return None
         fields["attachments"].append(attachment)
@@ -143,14 +149,19 @@ def _mailboxes(value: Any) -> list[Address]:
 
 
 def _decoded(address: Address) -> Address:
-    """With encoded-words in the name decoded, as Django reads them: email.utils.formataddr writes them."""
-    if "=?" not in address.name:
-        return address
+    """With its name read: email.utils.formataddr writes encoded-words."""
+    name = _read(address.name)
+    return address if name == address.name else Address(name, address.local, address.domain)
+
+
+def _read(text: str) -> str:
+    """With encoded-words decoded, as whoever gets them from Django reads them."""
+    if "=?" not in text:
+        return text
     try:
-        name = str(make_header(decode_header(address.name)))
+        return str(make_header(decode_header(text)))
     except (HeaderParseError, LookupError, ValueError):  # it only looks like one
-        return address
-    return Address(name, address.local, address.domain)
+        return text
 
 
 def _date(value: Any) -> datetime:
@@ -178,6 +189,12 @@ def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -
     elif not isinstance(content, (bytes, bytearray, memoryview)):
         content = str(content).encode()
     return Attachment.from_bytes(name or "", content, content_type=content_type)
+
+
+def _is_shown(part: StandardMessage) -> bool:
+    """Whether it is a text that clients show below the body, not a file: where it stands, only the whole mail says."""
+    names = part.get_content_disposition(), part.get_filename(), part.get("Content-ID")
+    return part.get_content_maintype() == "text" and names == (None, None, None)
 
 
 def _of_part(part: StandardMessage) -> Attachment | None:
