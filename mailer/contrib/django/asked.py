@@ -27,7 +27,7 @@ _UNSET: Any = type("UNSET", (), {})
 
 def _is_unset(value: object) -> bool:
     """Whether it is a mark that stands for nothing: ours, or django-anymail's own class of this name."""
-    return isinstance(value, type) and value.__name__ == "UNSET"
+    return value is _UNSET or (isinstance(value, type) and value.__name__ == "UNSET")
 
 
 def _last(default: Any, value: Any) -> Any:
@@ -102,6 +102,9 @@ def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
     ``from_email`` is asked for if it is None beside a template: then the template has its own.
     """
     defaults = _defaults(provider)
+    own = {name: value for name in _FURTHER if not _is_unset(value := getattr(message, name, _UNSET))}
+    if not defaults and not own:
+        return message, own
     if standard := _STANDARD.keys() & defaults.keys():
         message = copy.copy(message)
         for name in standard:
@@ -109,8 +112,8 @@ def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
             if not _is_unset(combined):
                 setattr(message, name, combined)
     asked = {}
-    for name, combine in _FURTHER.items():
-        value = combine(defaults.get(name, _UNSET), getattr(message, name, _UNSET))
+    for name in {**own, **defaults}.keys() & _FURTHER.keys():
+        value = _FURTHER[name](defaults.get(name, _UNSET), own.get(name, _UNSET))
         if value is not None and not _is_unset(value):
             asked[name] = _plain(value)
     if "template_id" in asked and message.from_email is None:
@@ -130,15 +133,16 @@ def _defaults(provider: Provider | None) -> Mapping[str, Any]:
     if provider is None:
         return common
     name = _SETTING_OF.get(provider.name, provider.name.upper())
-    return {**common, **(anymail_setting(f"{name}_SEND_DEFAULTS") or {})}
+    its = anymail_setting(f"{name}_SEND_DEFAULTS")
+    return {**common, **its} if its else common
 
 
 def anymail_setting(name: str) -> Any:
-    """``ANYMAIL[name]``, else ``ANYMAIL_name``."""
-    try:
-        return settings.ANYMAIL[name]
-    except (AttributeError, KeyError):
-        return getattr(settings, f"ANYMAIL_{name}", None)
+    """``ANYMAIL[name]``, else ``ANYMAIL_name``; None if it is not set."""
+    # What is not set is asked for with each message: of the settings themselves, for their lazy wrapper is slow at it.
+    read = settings._wrapped if settings.configured else settings
+    given = getattr(read, "ANYMAIL", None)
+    return given[name] if given is not None and name in given else getattr(read, f"ANYMAIL_{name}", None)
 
 
 def _plain(value: Any) -> Any:
