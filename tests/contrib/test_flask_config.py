@@ -13,6 +13,7 @@ from flask import Flask
 from mailer import ConfigError, DeliveryRefused, Hooks, Message, Settings
 from mailer.contrib.flask import FlaskMailer
 from mailer.plugin import Plugin
+from mailer.testing import SecretSweep
 
 HELLO = Message(from_="shop@example.com", to="bob@example.org", subject="Hello", text="Hello")
 SECRET = "S3cr3tT0ken"
@@ -131,6 +132,11 @@ class TestKeys:
             ({"MAILER_SUPPRESS_SEND": "perhaps", "TESTING": True}, "MAILER_SUPPRESS_SEND='perhaps'"),
             ({"MAIL_USE_TLS": True, "MAIL_USE_SSL": True, "MAIL_SERVER": "h", "MAILER_URL": ""}, "MAIL_USE_SSL"),
             ({"MAIL_DEFAULT_SENDER": "nobody"}, "MAIL_DEFAULT_SENDER: "),
+            ({"MAILER_URL": None, "MAILER_MAILERS__NEWS__FROM": "n@example.com"}, "set MAILER_URL"),
+            (
+                {"MAILER_URL": None, "MAILER_MAILERS": {"a": {"url": "null:"}, "b": {"from": "b@example.com"}}},
+                "mailer 'b' has no url",
+            ),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
@@ -152,6 +158,25 @@ class TestKeys:
         with pytest.raises(ConfigError) as caught:
             FlaskMailer(app_with(MAILER_URL=f"smtp://user:{SECRET}@smtp.example.com?tsl=none"))
         assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"MAILER_URL": f"smtp://user:{SECRET}@smtp.example.com?tsl=none"},
+            {"MAILER_URL": f"smtp://user:{SECRET}@smtp.example.com", "MAILER_PLUGINS": {"nosuch": {"key": SECRET}}},
+            {"MAILER_URL": "null:", "MAILER_MAILERS": {"news": {"url": f"nosuch://{SECRET}@default"}}},
+            {"MAIL_SERVER": "h", "MAIL_USERNAME": "u", "MAIL_PASSWORD": SECRET, "MAIL_PORT": "none"},
+            {"MAILER_URL": "null:", "MAILER_WEBHOOKS": {"postmark": "hook:a", "nosuch": SECRET}},
+        ],
+    )
+    def test_no_secret_is_in_an_error_nor_in_our_frames(self, config: dict[str, Any]) -> None:
+        sweep = SecretSweep([SECRET])
+        with pytest.raises(ConfigError) as caught:
+            app = Flask("shop")
+            app.config.update(config)
+            app.register_blueprint(FlaskMailer(app).webhooks_blueprint())
+        sweep.show(caught.value)
+        assert [leak for leak in sweep.leaks if "test_flask_config.py" not in leak] == []  # our own frame has it
 
 
 class TestKeysOfFlaskMail:

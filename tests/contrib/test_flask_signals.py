@@ -25,7 +25,9 @@ def app_with(name: str = "shop", **config: Any) -> Flask:
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens_afterwards() -> Iterator[None]:
+def nobody_else_listens() -> Iterator[None]:
+    for signal in signals.SIGNALS.values():
+        signal._clear_state()
     yield
     for signal in signals.SIGNALS.values():
         signal._clear_state()

@@ -63,7 +63,7 @@ def test_blueprints_bring_theirs_also_when_registered_later_and_the_app_hides_th
         app.register_blueprint(Blueprint(name, name, root_path=str(tmp_path / name), template_folder="mails"))
     assert rendered(mail, "reset").text == "from auth"
     assert rendered(mail, "order").text == "your order"
-    app.config["TEMPLATES_AUTO_RELOAD"] = True
+    app.jinja_env.auto_reload = True
     folder_with(tmp_path / "templates", {"welcome.txt": "{% extends 'welcome.txt' %}", "reset.txt": "from the app"})
     assert rendered(mail, "reset").text == "from the app"
     assert rendered(mail, "welcome").text == "hidden 1"
@@ -220,6 +220,7 @@ class TestUrlFor:
         thread.join()
         assert texts == ["https://b.test/confirm/t"]
 
+    @pytest.mark.filterwarnings("ignore:Current server name")  # of older Werkzeugs
     def test_a_host_header_does_not_lead_mails_astray_where_the_config_names_the_host(self, tmp_path: Path) -> None:
         app, _ = self.app(tmp_path, "{{ url_for('confirm', token='t') }}", SERVER_NAME="b.test")
         answer = app.test_client().get("/confirm/x", base_url="http://evil.test")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.mime.text import MIMEText
@@ -50,7 +50,7 @@ from mailer import (
     register_backend,
 )
 from mailer.backends.memory import MemoryBackend
-from mailer.contrib.flask import FlaskMailer
+from mailer.contrib.flask import FlaskMailer, QuartMailer
 from mailer.dkim import DkimKey, DkimSigner
 from mailer.mailbox import Mailbox
 from mailer.plugins.dkim import Dkim
@@ -322,6 +322,11 @@ def on_webhook(mailer: Mailer, headers: Mapping[str, str], body: bytes) -> int:
     assert_type(AsgiWebhooks(AsyncMailer("null:"), {"ses": "arn:aws:sns:eu-west-1:1:mail"}), AsgiWebhooks)
     WsgiWebhooks(AsyncMailer("null:"), {"ses": "arn:aws:sns:eu-west-1:1:mail"})  # type: ignore[arg-type]
     return 500 if mailer.publish(events) else 200
+
+
+async def in_quart(extension: QuartMailer, messages: AsyncIterable[Message]) -> list[Receipt]:
+    assert_type(extension.get("news"), AsyncMailer)
+    return [await extension.send(Message(to="ann@example.org")), *[one async for one in extension.send_many(messages)]]
 
 
 def in_flask(extension: FlaskMailer) -> Mapping[str, object]:

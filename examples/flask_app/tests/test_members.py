@@ -97,7 +97,7 @@ def test_each_environment_has_its_backend(monkeypatch: pytest.MonkeyPatch, tmp_p
         with create_app(**database).app_context():
             assert str(mail.mailer.backend) == str(news_mail.mailer.backend) == backend
     monkeypatch.setenv("APP_ENV", "production")
-    with pytest.raises(ConfigError, match="url"):
+    with pytest.raises(ConfigError, match="MAILER_URL"):
         create_app(**database)
     for variable, value in {
         "MAILER_URL": "smtp://user:secret@smtp.example.com",

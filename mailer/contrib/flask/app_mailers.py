@@ -16,7 +16,7 @@ from ...backends.wrapping import WrappingBackend
 from ...errors import ConfigError
 from ...hooks import Hooks
 from ...mailer import AsyncMailer, Mailer
-from ...redaction import Unpickled
+from ...redaction import Unpickled, forgets_arguments
 from ...runtime import AsyncRuntime, Lock
 from ...secret_url import SecretURL
 from ...sources import DEFAULT, nearest
@@ -58,13 +58,20 @@ class AppMailers(Unpickled):
         self.settings = settings_of(app)
         self._named: dict[str, _Named] = {}
         self._endpoints: dict[str, Any] = {}
-        needs_no_url = self.settings.url is None and keeps_mails(app, None)
-        for name in dict.fromkeys((*([DEFAULT] if needs_no_url else []), *self.settings.names)) or (DEFAULT,):
+        for name in self._names_in(app):
             self._named[name] = self._in_words(partial(_Named, app, self.settings, name))
         if is_quart(app):
             app.after_serving(self.aclose)  # type: ignore[attr-defined]
         else:
             weakref.finalize(app, _close, self._named)
+
+    def _names_in(self, app: App) -> tuple[str, ...]:
+        """The mailers to be made: the default one too where mails are kept, and where it is to say what is missing."""
+        settings = self.settings
+        has_url = any(settings.of(name, needs_url=False).url is not None for name in settings.names)
+        if settings.url is not None or (has_url and not keeps_mails(app, None)):
+            return settings.names
+        return (DEFAULT, *settings.names) if keeps_mails(app, None) else (DEFAULT,)
 
     def __repr__(self) -> str:
         return f"<AppMailers of {self._name!r}: {', '.join(self._named)}>"
@@ -128,6 +135,7 @@ class AppMailers(Unpickled):
         """Check that there is a mailer of this name. Raises ConfigError if not."""
         self._of(name)
 
+    @forgets_arguments
     def endpoint(self, key: str, make: Callable[[AppMailers], T]) -> T:
         """What answers requests of a blueprint, made once for each app."""
         found = self._endpoints.get(key)

@@ -11,7 +11,7 @@ from ...errors import ConfigError
 from ...mailer import AsyncMailer, Mailer
 from ...message import Message
 from ...receipt import Receipt
-from ...redaction import Unpickled
+from ...redaction import Unpickled, forgets_arguments
 from ...sources import DEFAULT
 from .app_mailers import AppMailers
 from .blueprints import MakeApp, blueprint_of, plugin_app, webhooks_app
@@ -34,6 +34,11 @@ EXTENSION = "mailer.contrib.flask"
 class _Extension(Unpickled, Generic[M]):
     """What both are. One serves any number of apps, and any number of them may serve one app."""
 
+    _named: str
+    _given: App | None
+    _is_sole: bool
+
+    @forgets_arguments
     def __init__(self, app: App | None = None, *, name: str = DEFAULT) -> None:
         """With an app: set it up, and serve it also where there is no application context.
 
@@ -50,6 +55,7 @@ class _Extension(Unpickled, Generic[M]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._named}>"
 
+    @forgets_arguments
     def init_app(self, app: App) -> None:
         """Read ``app.config`` and make the app's mailers. Opens no connection.
 
@@ -118,6 +124,7 @@ class _Extension(Unpickled, Generic[M]):
 
     # --- what is served -----------------------------------------------------------------------------------------------
 
+    @forgets_arguments
     def webhooks_blueprint(
         self,
         secrets: Mapping[str, str | Sequence[str]] | None = None,

@@ -86,10 +86,14 @@ class AppTemplates(TemplateEngine):
     def _templates(self, app: App, wanted: str) -> Templates:
         """The templates that there are now: made anew when a loader, a filter or a global has come."""
         environment: Environment = app.jinja_env
-        places = tuple(self._found(app, environment))
-        key = (places, len(environment.filters), len(environment.tests), len(environment.globals))
+        is_reloading = bool(environment.auto_reload)
+        sizes = (len(app.blueprints), len(environment.filters), len(environment.tests), len(environment.globals))
+        # Where files are not looked at again, neither are folders.
+        places = tuple(self._found(app, environment)) if is_reloading or self._made is None else ()
+        key = (app.jinja_loader, sizes, places if is_reloading else None)
         if self._made is not None and self._made[0] == key:
             return self._made[1]
+        places = places or tuple(self._found(app, environment))
         if not places:
             folder = getattr(app, "template_folder", None) or "templates"
             raise TemplateError(
@@ -99,7 +103,7 @@ class AppTemplates(TemplateEngine):
             )
         made = Templates(
             places,
-            reload=bool(environment.auto_reload),
+            reload=is_reloading,
             filters=environment.filters,
             tests=environment.tests,  # type: ignore[arg-type]  # for mypy they are no callables
             extensions=[type(one) for one in environment.extensions.values() if type(one) is not I18n],
