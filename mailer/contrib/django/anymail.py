@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.utils.timezone import get_current_timezone, is_naive, make_aware
 
@@ -49,8 +50,10 @@ def fields_with(fields: dict[str, Any], asked: Asked, provider: Provider | None)
     """
     if not asked and "return_path" not in fields:
         return fields
-    extra = asked.get("esp_extra", {})
-    options, inline = _options(dict(extra), provider)
+    for name in _MAPPINGS & asked.keys():
+        if not isinstance(asked[name], Mapping) or not all(isinstance(key, str) for key in asked[name]):
+            raise MessageError("must be a mapping, its keys texts", field=name)
+    options, inline = _options(dict(asked.get("esp_extra", {})), provider)
     for ours, name, convert in _FIELDS:
         if name in asked:
             fields[ours] = convert(asked[name])
@@ -69,7 +72,10 @@ def _moment(value: Any) -> datetime:
     if isinstance(value, str):
         return _read(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, OSError, ValueError) as error:
+            raise MessageError(f"{value} is no unix time in seconds", field="send_at") from error
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # midnight in Django's zone
     if not isinstance(value, datetime):
@@ -92,15 +98,28 @@ def _sender(value: Any) -> Address:
     return Address.of(str(value), field="envelope_sender")
 
 
+def _tags(value: Any) -> list[Any]:
+    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable):
+        raise MessageError(f"must be a list of texts, not {type(value).__name__}", field="tags")
+    return [str(tag) if isinstance(tag, int) else tag for tag in items_of(value)]
+
+
+def _template(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, UUID)) or value == "":
+        raise MessageError("must be the name, number or UUID of a stored template", field="template_id")
+    return str(value)
+
+
+_MAPPINGS = {"metadata", "merge_global_data", "esp_extra"}
 # (our field, attribute, how it becomes ours)
 _FIELDS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("return_path", "envelope_sender", _sender),
     ("metadata", "metadata", dict),
     ("send_at", "send_at", _moment),
-    ("tags", "tags", lambda tags: [str(tag) for tag in items_of(tags)]),
+    ("tags", "tags", _tags),
     ("track_clicks", "track_clicks", bool),
     ("track_opens", "track_opens", bool),
-    ("provider_template", "template_id", str),
+    ("provider_template", "template_id", _template),
 )
 
 
@@ -129,8 +148,9 @@ def _merged(fields: Mapping[str, Any], asked: Asked, inline: str | None) -> dict
 
 def _for(to: Iterable[Address], given: Any, name: str) -> dict[str, Mapping[str, Any]]:
     """What is said of those whom the message is for; others are let be."""
-    if not isinstance(given, Mapping) or not all(isinstance(its, Mapping) for its in given.values()):
-        raise MessageError("must be a mapping of addresses to mappings", field=name)
+    inner = given.values() if isinstance(given, Mapping) else [None]
+    if not all(isinstance(its, Mapping) and all(isinstance(key, str) for key in its) for its in inner):
+        raise MessageError("must be a mapping of addresses to mappings, whose keys are texts", field=name)
     known = {address.addr_spec for address in to}
     found = {}
     for key, its in given.items():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils.functional import Promise
 
+from ...errors import MessageError
+
 if TYPE_CHECKING:
     from ...relay.provider import Provider
 
@@ -100,6 +102,9 @@ def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
     """The message, in a copy with the defaults of Django's own attributes if there are any; and what else it asks.
 
     ``from_email`` is asked for if it is None beside a template: then the template has its own.
+
+    Raises:
+        MessageError: A value holds itself.
     """
     defaults = _defaults(provider)
     own = {name: value for name in _FURTHER if not _is_unset(value := getattr(message, name, _UNSET))}
@@ -115,7 +120,7 @@ def asked_of(message: Any, provider: Provider | None) -> tuple[Any, Asked]:
     for name in {**own, **defaults}.keys() & _FURTHER.keys():
         value = _FURTHER[name](defaults.get(name, _UNSET), own.get(name, _UNSET))
         if value is not None and not _is_unset(value):
-            asked[name] = _plain(value)
+            asked[name] = _plain(value, name)
     if "template_id" in asked and message.from_email is None:
         message = copy.copy(message)
         message.from_email = settings.DEFAULT_FROM_EMAIL  # for the envelope
@@ -145,10 +150,15 @@ def anymail_setting(name: str) -> Any:
     return given[name] if given is not None and name in given else getattr(read, f"ANYMAIL_{name}", None)
 
 
-def _plain(value: Any) -> Any:
+_MAX_DEPTH = 50  # as in our Message
+
+
+def _plain(value: Any, field: str, depth: int = 0) -> Any:
     """Django's lazy texts as texts, wherever they stand; mappings and lists as copies."""
+    if depth > _MAX_DEPTH:
+        raise MessageError(f"holds itself, or is nested more than {_MAX_DEPTH} deep", field=field)
     if isinstance(value, Promise):
         return str(value)
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple, set)) else value
+        return {_plain(key, field, depth + 1): _plain(item, field, depth + 1) for key, item in value.items()}
+    return [_plain(item, field, depth + 1) for item in value] if isinstance(value, (list, tuple, set)) else value
