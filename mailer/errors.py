@@ -28,7 +28,9 @@ The class says what happened; the :class:`Outcome` on the receipt says what to d
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from .receipt import Receipt
@@ -139,7 +141,9 @@ class DeliveryError(MailerError):
         receipt: The :class:`~mailer.Receipt` with every recipient's outcome.
     """
 
-    def __init__(self, text: str, receipt: Receipt) -> None:
+    def __init__(self, text: str, receipt: Receipt | Mapping[str, Any]) -> None:
+        if isinstance(receipt, Mapping):  # what became of one as JSON: so Celery brings an exception back
+            receipt = cast("Receipt", importlib.import_module("mailer.receipt").Receipt.from_dict(receipt))
         super().__init__(text, receipt)
         self.receipt = receipt
         self.transcript = receipt.transcript

@@ -336,6 +336,8 @@ class Receipt:
             "message_index": self.message_index,
         }
 
+    __json__ = to_dict  # for Celery's encoder, and others that ask for it
+
     @classmethod
     @reads_json
     def from_dict(cls, data: Mapping[str, Any]) -> Receipt:

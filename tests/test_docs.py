@@ -42,7 +42,10 @@ NOT_RUN = 5
 #: Pages with settings.configure() of Django's, which cannot be undone in this process.
 APART = {"django.md", "from-anymail.md", "from-django-smtp.md"}
 #: Page -> the packages, beyond those that the library itself needs, without which it is not run.
-NEEDS = {"starlette.md": ("fastapi", "httpx2", "litestar")}
+NEEDS = {
+    "starlette.md": ("fastapi", "httpx2", "litestar"),
+    "tasks.md": ("celery", "dramatiq"),
+}
 
 _FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)^```$", re.M | re.S

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import re
 
 import pytest
 
 from mailer import errors
-from mailer.errors import DeliveryError, MailerError, MessageError, Outcome
-from mailer.receipt import Receipt
+from mailer.address import Address
+from mailer.errors import (
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryRefused,
+    DeliveryUnknown,
+    MailerError,
+    MessageError,
+    Outcome,
+)
+from mailer.receipt import Receipt, RecipientResult
 
 CLASSES = [
     value
@@ -56,3 +66,16 @@ def test_a_message_error_says_its_field_first():
 
 def test_outcomes_are_the_four_of_the_protocol():
     assert [outcome.value for outcome in Outcome] == ["accepted", "deferred", "rejected", "unknown"]
+
+
+@pytest.mark.parametrize("cls", [DeliveryUnknown, DeliveryDeferred, DeliveryRefused])
+def test_a_delivery_error_comes_back_from_json_as_celery_keeps_it(cls):
+    """By class, module and arguments, each as JSON; what JSON does not know is asked for ``__json__``."""
+    result = RecipientResult(Address.parse("ann@example.org"), Outcome.REJECTED, 550, "5.1.1", "no such user")
+    error = cls("nobody accepted it", Receipt(id="m1", backend="smtp://mx", results=(result,)))
+    kept = json.loads(json.dumps(error.args, default=lambda value: value.__json__()))
+    back = cls(*kept)
+    assert (str(back), back.receipt) == (str(error), error.receipt)
+    assert pickle.loads(pickle.dumps(back)).receipt == error.receipt
+    with pytest.raises(MessageError):
+        cls("it", {"what": "no receipt"})
