@@ -243,7 +243,7 @@ class Plugins:
                     raise ConfigError(f"plug-in {plugin.name!r}: {error}") from error
                 raise
             self._fresh.add(plugin.name)
-        self._loaded[plugin.name] = plugin
+        self._loaded = {**self._loaded, plugin.name: plugin}  # replaced, as threads may be looking at it
         self._active.add(plugin.name)
 
     # --- using --------------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ class Plugins:
         if self.is_active(name):
             self.deactivate(name)
         plugin = self[name]
-        del self._loaded[name]
+        self._loaded = {other: kept for other, kept in self._loaded.items() if other != name}
         return plugin
 
     def is_active(self, name: str) -> bool:

@@ -31,11 +31,30 @@ class Grumpy(Plugin[Keys]):
 
     name = "grumpy"
 
+    def __init__(self, *given):
+        super().__init__(*given)
+        if self.settings.deep == 99:
+            raise OSError
+
     def register(self, hooks):
         if self.settings.deep > 9:
             raise RuntimeError
         hooks.add_filter("message", lambda message, context: 1 / 0)
+
+    def close(self):
+        raise ValueError
 '''
+
+MARK = """
+from mailer import Plugin
+
+class Mark(Plugin):
+    name = "{name}"
+    {more}
+
+    def register(self, hooks):
+        hooks.add_filter("message", lambda message, context: message.with_(subject=message.subject + " {mark}"))
+"""
 
 
 class Site:
@@ -174,9 +193,12 @@ def test_a_plugin_that_fails_at_work_costs_its_mail_and_not_the_comment(press):
     assert "Refuses &lt;b&gt;everything&lt;/b&gt;" in site.row("grumpy")
     site.switch("grumpy", "on")
     site.switch("grumpy", "save", **{"s.key": SECRET, "s.tags": "a, b", "s.deep": "4"})
-    for form in ({"s.deep": "x"}, {"s.deep": "10"}):
-        page = site.switch("grumpy", "save", **form)
-        assert "cannot be loaded: it raised RuntimeError" in page or "s.deep" in page
+    for deep, said in [
+        ("x", "grumpy.deep: must be a valid integer"),
+        ("10", "raised RuntimeError"),
+        ("99", "raised OSError"),
+    ]:
+        assert said in site.switch("grumpy", "save", **{"s.deep": deep})
         assert 'value="4"' in site.row("grumpy"), "it stays on as it was"
     site.switch("grumpy", "save", **{"s.key": "", "s.tags": "c", "s.deep": ""})
     assert all(f'value="{value}"' in site.row("grumpy") for value in ("3", "c"))
@@ -194,6 +216,36 @@ def test_a_plugin_that_fails_at_work_costs_its_mail_and_not_the_comment(press):
     assert "It was not sent" in site.post("/admin/test-mail", "/admin/")
     site.switch("grumpy", "off")
     assert "ann@example.org: accepted 250" in site.post("/admin/test-mail", "/admin/")
+
+
+def test_every_process_has_the_same_code_in_the_same_order(press):
+    site, other = press(), press()
+    site.log_in()
+
+    def drop(name: str, mark: str, more: str = "") -> None:
+        (site.plugins / f"{name}.py").write_text(MARK.format(name=name, mark=mark, more=more))
+
+    def subjects() -> set[str]:
+        fresh = press()
+        return {each.comment().message["Subject"].removeprefix("New comment on ") for each in (site, other, fresh)}
+
+    drop("one", "1")
+    drop("two", "2")
+    for name in ("one", "two"):
+        site.switch(name, "on")
+    assert subjects() == {"Hello, world 1 2"}
+    for act in ("off", "on"):  # before the other process has a request
+        site.switch("one", act)
+    assert subjects() == {"Hello, world 2 1"}
+    drop("one", "changed")
+    for act in ("off", "on"):
+        site.switch("one", act)
+    assert subjects() == {"Hello, world 2 changed"}
+    drop("two", "3", more='requires = ("one",)')
+    assert "two is on" in (site.switch("two", "off"), site.switch("two", "on"))[1]
+    for act in ("off", "save"):
+        assert "&#39;one&#39; is required by two: deactivate that first" in site.switch("one", act)
+    assert subjects() == {"Hello, world changed 3"}
 
 
 def test_a_password_is_reset_once_by_the_link_of_the_mail(press):

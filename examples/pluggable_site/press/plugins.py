@@ -2,11 +2,13 @@
 
 What is on, and with which settings, stands in the database; each process brings its mailer to that. A change is in
 force in the process that made it at once, and in every other one at the start of its next request, when it sees that
-the counter ``plugins_changed`` has moved. So no process needs to be told, and a new one begins with what is on.
+the counter ``plugins_changed`` has moved. So no process needs to be told, and a new one begins with what is on. The
+value that the counter had when a plug-in was switched on is its place in the order, in all of them.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, current_app, request
 
 from mailer import ConfigError, Plugin
 from mailer.plugin_file import PluginFile, plugin_files
@@ -23,6 +25,9 @@ from .database import connected, rows
 from .mails import mail
 
 __all__ = ["Row", "Setting", "Switchboard"]
+
+#: When it was switched on, by the counter, and its settings as JSON.
+_Wanted = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Switchboard:
         self.folder = folder
         self._lock = threading.Lock()
         self._seen: object = None  # the counter, as it stood when the mailer was brought to it
-        self._settings: dict[str, str] = {}  # of those that are in the mailer by this
+        self._there: dict[str, _Wanted] = {}  # what is in the mailer by this, in its order
         self._problems: dict[str, str] = {}
 
         @app.before_request
@@ -82,14 +87,14 @@ class Switchboard:
                 problem = f"its file is gone from {self.folder}"
                 shown.append(Row(name=name, state="broken", act="off", problem=problem))
         for plugin in mail.mailer.plugins:
-            if plugin.name not in self._settings:
+            if plugin.name not in self._there:
                 first = (plugin.__doc__ or "").partition("\n\n")[0]
                 shown.append(Row(name=plugin.name, description=" ".join(first.split()), state="built in"))
         return shown
 
     def _row(self, file: PluginFile, *, is_wanted: bool) -> Row:
         problem = file.problem or self._problems.get(file.name, "")
-        is_on = file.name in self._settings
+        is_on = file.name in self._there
         return Row(
             name=file.name or file.path.stem,
             version=file.version,
@@ -119,16 +124,15 @@ class Switchboard:
             secrets = [one.name for one in _settings(mail.mailer.plugins[name]) if one.is_secret]
             secret = {key: text for key, text in json.loads(old).items() if key in secrets}
             new = json.dumps(secret | {key: text for key, text in given.items() if text})
-        with self._lock:
-            before = self._settings.get(name)
-            try:
-                self._put(name, new)
-            except ConfigError as error:
-                self._problems[name] = str(error)
-                if before is not None and name not in self._settings:
-                    self._put(name, before)
-                raise
-        self._keep(name, is_on=True, settings=new)
+        try:
+            with self._lock:
+                self._put(name, (0, new))
+                self._there[name] = (self._keep(name, is_on=True, settings=new), new)
+        except ConfigError as error:
+            self._problems[name] = str(error)
+            self._seen = None
+            self.bring_about()  # what was on before
+            raise
 
     def switch_off(self, name: str) -> None:
         """Switch one off; its settings are kept for the next time.
@@ -147,49 +151,56 @@ class Switchboard:
         if counter["value"] == self._seen:
             return
         with self._lock:
-            wanted = self._wanted()
-            for name in [name for name in reversed(self._settings) if wanted.get(name) != self._settings[name]]:
+            there, wanted = list(self._there.items()), list(self._wanted().items())
+            same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(there, wanted, strict=False))))
+            for name, _ in reversed(there[same:]):
                 self._try(self._take, name)
-            for name, settings in wanted.items():
-                if name not in self._settings:
-                    self._try(self._put, name, settings)
+            for name, one in wanted[same:]:
+                self._try(self._put, name, one)
             self._seen = counter["value"]
 
-    def _wanted(self) -> dict[str, str]:
-        """What is to be on, in the order of switching on: name to settings."""
-        return {row["name"]: row["settings"] for row in rows("SELECT * FROM plugin WHERE is_on ORDER BY rowid")}
+    def _wanted(self) -> dict[str, _Wanted]:
+        """What is to be on, in the order of switching on."""
+        found = rows("SELECT * FROM plugin WHERE is_on ORDER BY switched")
+        return {row["name"]: (row["switched"], row["settings"]) for row in found}
 
-    def _keep(self, name: str, *, is_on: bool, settings: str | None = None) -> None:
+    def _keep(self, name: str, *, is_on: bool, settings: str | None = None) -> int:
         with connected() as db:
-            db.execute("INSERT OR IGNORE INTO plugin (name) VALUES (?)", [name])
-            query = "UPDATE plugin SET is_on = ?, settings = coalesce(?, settings) WHERE name = ?"
-            db.execute(query, [is_on, settings, name])
             db.execute("UPDATE setting SET value = value + 1 WHERE name = 'plugins_changed'")
+            [counter] = rows("SELECT value FROM setting WHERE name = 'plugins_changed'")
+            db.execute("INSERT OR IGNORE INTO plugin (name) VALUES (?)", [name])
+            query = "UPDATE plugin SET is_on = ?, settings = coalesce(?, settings), switched = ? WHERE name = ?"
+            db.execute(query, [is_on, settings, counter["value"], name])
+        return int(counter["value"])
 
     # --- this process' mailer -----------------------------------------------------------------------------------------
 
-    def _try(self, step: Any, name: str, *more: str) -> None:
+    def _try(self, step: Any, name: str, *more: _Wanted) -> None:
         """What cannot be brought about is shown to the admin; the rest of the site goes on."""
         try:
             step(name, *more)
         except ConfigError as error:
             self._problems[name] = str(error)
 
-    def _put(self, name: str, settings: str) -> None:
+    def _put(self, name: str, one: _Wanted) -> None:
         """Load the file as it stands, and add what it defines in the place of what was there."""
         file = next((file for file in plugin_files(self.folder) if file.name == name), None)
         if file is None:
             raise ConfigError(f"there is no plug-in {name!r} in {self.folder}")
-        plugin = file.load()(json.loads(settings))  # what is wrong with it is known before anything is taken away
+        kind = file.load()  # what is wrong with it is known before anything is taken away
         self._take(name)
-        mail.mailer.plugins.add(plugin)
-        self._settings[name] = settings
+        mail.mailer.plugins.add(kind, json.loads(one[1]))
+        self._there[name] = one
         self._problems.pop(name, None)
 
     def _take(self, name: str) -> None:
-        if name in self._settings:
-            mail.mailer.plugins.remove(name).close()
-            del self._settings[name]
+        if name in self._there:
+            plugin = mail.mailer.plugins.remove(name)
+            del self._there[name]
+            try:
+                plugin.close()
+            except Exception:  # it is somebody else's, and out of the mailer by now
+                current_app.logger.exception("plug-in %s: close", name)
 
 
 def _settings(plugin: Plugin[Any]) -> tuple[Setting, ...]:
