@@ -41,6 +41,15 @@ def test_there_is_one_for_each_action_of_a_mailer_and_is_called_for_it() -> None
         assert signal.name == name.replace("_", "-")
 
 
+def test_they_are_called_as_under_django() -> None:
+    from mailer.contrib.django import signals as of_django
+
+    assert list(of_django.SIGNALS) == list(signals.SIGNALS)
+    for action, signal in of_django.SIGNALS.items():
+        [name] = [name for name in of_django.__all__ if getattr(of_django, name) is signal]
+        assert getattr(signals, name) is signals.SIGNALS[action]
+
+
 def test_receivers_are_given_the_app_and_what_the_action_knows() -> None:
     app = app_with(MAILER_MAILERS={"news": {"from": "n@example.com"}})
     mail, told = FlaskMailer(app), []

@@ -78,6 +78,8 @@ def test_flask_mailer_serves_a_quart_app_too_and_quart_mailer_no_flask_app() -> 
         return bool(receipt.ok)
 
     assert asyncio.run(send())
+    with pytest.raises(ConfigError, match="'shop': a Quart app takes QuartMailer's blueprints"):
+        app_with().register_blueprint(mail.webhooks_blueprint({"postmark": "hook:a-long-secret"}))
     with pytest.raises(ConfigError, match="'shop' is no Quart app"):
         QuartMailer(Flask("shop"))  # type: ignore[arg-type]
 

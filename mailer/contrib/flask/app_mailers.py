@@ -279,6 +279,8 @@ class _Loops:
                 return self.first
             found = self._others.get(loop)
             if found is None:
+                for over in [one for one in self._others if _is_over(one)]:  # which its mailer might keep alive
+                    del self._others[over]
                 is_memory = isinstance(self.first.backend, MemoryBackend)  # which is no loop's own
                 found = self._others[loop] = another(self.first.backend if is_memory else None)
             return found

@@ -45,14 +45,16 @@ def blueprint_of(
     blueprint.add_url_rule(
         "/<path:rest>", "call", view, methods=_METHODS, provide_automatic_options=False, strict_slashes=False
     )
-    blueprint.record(lambda state: _check(state.app, name, make))
+    blueprint.record(lambda state: _check(state.app, name, make, is_async=is_async))
     return blueprint
 
 
-def _check(app: App, name: str, make: MakeApp) -> None:
+def _check(app: App, name: str, make: MakeApp, *, is_async: bool) -> None:
     """What is wrong is to be known when the blueprint is registered, if the mailers are there by then."""
     from .extension import EXTENSION
 
+    if is_quart(app) is not is_async:
+        raise ConfigError(f"{app.name!r}: a Quart app takes QuartMailer's blueprints, a Flask app FlaskMailer's")
     if (there := app.extensions.get(EXTENSION)) is not None:
         there.endpoint(name, make)
 
