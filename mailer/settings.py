@@ -45,6 +45,7 @@ from .redaction import MASK, forgets_arguments
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .search_path import SearchPath
 from .secret_url import SecretURL
+from .settings_files import read_env_file, read_toml_file
 from .sources import (
     ANY,
     DEFAULT,
@@ -58,9 +59,7 @@ from .sources import (
     Place,
     Tree,
     nearest,
-    read_env_file,
     read_settings,
-    read_toml_file,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
@@ -30,9 +29,7 @@ __all__ = [
     "Read",
     "Tree",
     "nearest",
-    "read_env_file",
     "read_settings",
-    "read_toml_file",
 ]
 
 PREFIX = "MAILER_"
@@ -292,62 +289,6 @@ def _hyphened(places: Sequence[Place]) -> dict[str, str]:
     return {
         name.replace("-", "_"): name for name in sorted(names) if "-" in name and name.replace("-", "_") not in names
     }
-
-
-def read_env_file(path: str | os.PathLike[str] | None) -> Mapping[str, str | None]:
-    """The variables of a ``.env`` file, as python-dotenv reads it; none if there is no path, or no usual file.
-
-    Raises:
-        ConfigError: It cannot be read, or another than the usual one is not there.
-    """
-    from pydantic_settings import BaseSettings, DotEnvSettingsSource
-
-    if path is None or _is_absent(path, ENV_FILE):
-        return {}
-    if os.path.isdir(path):  # pydantic-settings would pass over it
-        raise ConfigError(f"{path} cannot be read: Is a directory")
-    try:
-        source = DotEnvSettingsSource(
-            BaseSettings, env_file=Path(path), env_file_encoding="utf-8-sig", case_sensitive=True
-        )
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    else:
-        return source.env_vars
-    raise ConfigError(f"{path} {problem}")
-
-
-def read_toml_file(path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
-    """What a TOML file holds; nothing if there is no path, or no usual file.
-
-    Raises:
-        ConfigError: It cannot be read or is not TOML, or another than the usual one is not there.
-    """
-    import tomllib
-
-    if path is None or _is_absent(path, TOML_FILE):
-        return {}
-    try:
-        with open(path, "rb") as file:
-            return tomllib.loads(file.read().decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        problem = f"is not TOML: {error if isinstance(error, tomllib.TOMLDecodeError) else 'it is nested too deeply'}"
-    raise ConfigError(f"{path} {problem}")
-
-
-def _is_absent(path: str | os.PathLike[str], usual: str) -> bool:
-    """Whether there is none; one that was asked for must be there."""
-    if os.path.exists(path):
-        return False
-    if path != usual:
-        raise ConfigError(f"{path} is not there")
-    return True
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -151,6 +151,7 @@ LAYERS = {
     "sealing.py": 4,
     "secret_url.py": 4,
     "settings.py": 4,
+    "settings_files.py": 4,
     "smtp_options.py": 4,
     "sources.py": 4,
     "tracking_app.py": 4,

@@ -13,7 +13,7 @@ from flask import Flask
 from mailer import ConfigError, DeliveryRefused, Hooks, Message, Settings
 from mailer.contrib.flask import FlaskMailer
 from mailer.plugin import Plugin
-from mailer.testing import SecretSweep
+from mailer.testing import SecretSweep, SmtpServer
 
 HELLO = Message(from_="shop@example.com", to="bob@example.org", subject="Hello", text="Hello")
 SECRET = "S3cr3tT0ken"
@@ -190,6 +190,16 @@ class TestKeysOfFlaskMail:
         assert (str(ours.url), ours.from_) == ("null:", "ours@example.com")
         mixed = settings_with(**theirs, MAILER_URL="null:", MAIL_PORT="nonsense")
         assert (str(mixed.url), mixed.from_) == ("null:", ["Shop <shop@example.com>"])
+
+    def test_they_lead_to_the_server(self) -> None:
+        with SmtpServer(tls=None, users={"user": "secret"}) as server:
+            config = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": server.port, "MAIL_DEFAULT_SENDER": "shop@example.com"}
+            login = {"MAIL_USERNAME": "user", "MAIL_PASSWORD": "secret"}
+            mail = FlaskMailer(app_with(**config, **login, MAIL_MAX_EMAILS=1))
+            assert all([mail.send(HELLO.with_(from_=None)).ok for _ in range(2)])
+            assert [one.message["From"] for one in server.mails] == ["shop@example.com"] * 2
+            assert len([line for line in server.commands if line.startswith("EHLO")]) == 2
+            mail.mailer.close()
 
     def test_named_mailers_take_their_server_too(self) -> None:
         settings = settings_with(MAIL_BACKEND="dummy", MAILER_MAILERS={"news": {"from": "news@example.com"}})

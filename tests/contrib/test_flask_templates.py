@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,38 @@ def test_a_mail_of_one_app_in_a_request_of_another_is_the_first_ones(tmp_path: P
     one.register_blueprint(pages[0])
     two.register_blueprint(pages[1])
     assert two.test_client().get("/").json == ["one@b.test -", "two@b.test of two"]
+
+
+def test_apps_in_threads_do_not_mix(tmp_path: Path) -> None:
+    """Requests of several apps at once, each of which also mails by the next app's named mailer."""
+    folder_with(tmp_path / "templates", {"welcome.txt": "{{ name }} {{ url_for('order', number=number) }}"})
+    mail, apps = FlaskMailer(), list[Flask]()
+    named = {"MAILER_MAILERS": {"news": {"from": "news@example.com"}}}
+
+    def order(number: int) -> str:
+        message = Message(to="bob@example.org", template="welcome", context={"number": number})
+        mail.send(message)
+        here = apps.index(mail.app_mailers.app)  # type: ignore[arg-type]
+        with apps[here - 1].app_context():
+            mail.get("news").send(message)
+        return str(here)
+
+    for index in range(3):
+        app = app_in(tmp_path, SERVER_NAME=f"shop{index}.test", **named)
+        app.add_url_rule("/orders/<int:number>", "order", order)
+        app.context_processor(lambda index=index: {"name": f"shop{index}"})
+        mail.init_app(app)
+        apps.append(app)
+    with ThreadPoolExecutor(8) as threads:
+        answers = threads.map(lambda n: apps[n % 3].test_client().get(f"/orders/{n}").text, range(60))
+        assert list(answers) == [str(number % 3) for number in range(60)]
+    for index, app in enumerate(apps):
+        for name, senders in (("default", {index}), ("news", {(index + 1) % 3})):
+            mailer: Any = app.extensions["mailer.contrib.flask"].get(name)
+            texts = [sent.message.text.split() for sent in mailer.backend.mails]
+            assert len(texts) == 20
+            assert {text[0] for text in texts} == {f"shop{index}"}
+            assert {int(text[1].rpartition("/")[2]) % 3 for text in texts} == senders
 
 
 class TestUrlFor:
