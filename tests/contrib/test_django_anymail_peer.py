@@ -25,13 +25,14 @@ from django.core.mail import EmailMultiAlternatives
 from django.utils.functional import lazystr
 from test_django_anymail import ATTRIBUTES, configured, sent
 
-from mailer import MailerError
+from mailer import DeliveryRefused, MailerError
 from mailer.contrib.django import EmailBackend
 from mailer.testing import FakeRelay
 
 pytest.importorskip("anymail", reason="django-anymail, of the extra test, is not installed")
-from anymail.exceptions import AnymailError
+from anymail.exceptions import AnymailCancelSend, AnymailError, AnymailRecipientsRefused
 from anymail.message import AnymailMessage, attach_inline_image
+from anymail.signals import post_send, pre_send
 from anymail.utils import UNSET
 
 ANN, BOB, CYD = "Ann <ann@example.org>", "bob@example.org", "Cyd <cyd@example.org>"
@@ -655,3 +656,44 @@ def _copies(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _addresses(given: Any) -> list[str]:
     return [str(address) for address in given]
+
+
+# --- its signals ------------------------------------------------------------------------------------------------------
+
+
+def test_receivers_of_its_signals_are_called_as_by_its_own_backend() -> None:
+    def before(sender: Any, message: Any, esp_name: str, **_: Any) -> None:
+        calls.append(("before", esp_name, message.subject))
+        if "spam" in message.subject:
+            raise AnymailCancelSend
+        message.subject = message.subject.upper()
+        if message.subject == "TO NOBODY":
+            message.to = []
+
+    def after(sender: Any, message: Any, status: Any, esp_name: str, **_: Any) -> None:
+        calls.append(("after", esp_name, message.subject, sorted(status.status), sorted(status.recipients)))
+
+    calls: list[Any] = []
+    with FakeRelay("mandrill") as relay, configured():
+        relay.refuse("gone@example.org")
+        module = importlib.import_module("anymail.backends.mandrill")
+        both = [EmailBackend(url=relay.url), module.EmailBackend(api_key="TOKEN", api_url=relay.base + "/api/1.0/")]
+        said = []
+        pre_send.connect(before)
+        post_send.connect(after)
+        try:
+            for backend in both:
+                calls.clear()
+                relay.requests.clear()
+                messages = [message(ANN, subject=name) for name in ("first", "spam", "to nobody")]
+                count = backend.send_messages(messages)
+                with pytest.raises((DeliveryRefused, AnymailRecipientsRefused)):
+                    backend.send_messages([message("gone@example.org", subject="last")])
+                said.append((count, list(calls), [r.json["message"]["subject"] for r in relay.requests]))
+        finally:
+            pre_send.disconnect(before)
+            post_send.disconnect(after)
+        both[0].close()
+    assert said[0] == said[1]
+    assert said[0][2] == ["FIRST", "LAST"]
+    assert len(said[0][1]) == 6

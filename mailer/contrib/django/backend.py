@@ -19,6 +19,7 @@ from ...message import Message
 from ...runtime import drive
 from ...sources import nearest
 from .anymail import beside_content
+from .anymail_signals import may_go
 from .batch import send
 from .connection import Connection
 from .errors import as_smtplib
@@ -222,7 +223,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         """Send a group, and count what was accepted."""
         count, waiting = 0, list[tuple[Any, Message]]()
         for message in messages:
-            if not message.recipients():
+            if not may_go(message, provider) or not message.recipients():
                 continue
             try:
                 step = self._step(message, provider)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Outcome
+from .anymail_signals import tell
 
 if TYPE_CHECKING:
     from ...backends.base import Backend
@@ -88,6 +89,7 @@ class AnymailStatus:
 
 
 def note(message: Any, receipt: Receipt, provider: Provider | None) -> None:
-    """Leave what became of a Django message on it."""
+    """Leave what became of a Django message on it, and tell the receivers of Anymail's ``post_send``."""
     message.mailer_receipt = receipt
     message.anymail_status = AnymailStatus(receipt, provider)
+    tell(message, provider)
