@@ -172,10 +172,14 @@ def addresses(name: str, mailboxes: Sequence[Address], *, utf8: bool = False) ->
         display = mailbox.name
         if display:
             if not display.isascii() and len(display) <= 22 and not utf8:
-                # The common case in full, for speed: so few octets make one encoded-word.
+                # The common case in full, for speed: so few octets make one encoded-word, in the shorter way.
                 raw = display.encode()
                 if len(raw) <= (room - 12) // 4 * 3:
-                    word = f"=?utf-8?b?{b2a_base64(raw, newline=False).decode()}?="
+                    how, said = "b", b2a_base64(raw, newline=False).decode()
+                    if len(raw) - len(display) <= 2 and len(raw) >= 12:  # else base64 is as short, or all but
+                        in_q = "".join([_Q[byte] for byte in raw])
+                        how, said = ("q", in_q) if len(in_q) <= len(said) else (how, said)
+                    word = f"=?utf-8?{how}?{said}?="
                     words.append(f"{word} <{spec}>,")
                     continue
             words += phrase(display, utf8=utf8, first=room)

@@ -11,9 +11,10 @@ import django
 from django.conf import settings
 from django.core.mail.backends.base import BaseEmailBackend
 
+from ...address import Address
 from ...backends.smtp import SmtpBackend
 from ...envelope import Envelope
-from ...errors import ConfigError, DeliveryError, MailerError, MessageError, UnsupportedFeature
+from ...errors import AddressError, ConfigError, DeliveryError, MailerError, MessageError, UnsupportedFeature
 from ...merge import has_merge
 from ...message import Message
 from ...runtime import drive
@@ -28,6 +29,8 @@ from .message import InvalidMessageError, address_of, addresses_of, fields_of
 from .status import note, provider_of
 
 if TYPE_CHECKING:
+    import ssl
+
     from ...mailer import Mailer
     from ...receipt import Receipt
     from ...relay.provider import Provider
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["EmailBackend"]
 
 _MOST_AT_ONCE = 128
+#: What Django's own calls while it sends, and this does not: whoever overrides one is to know.
+_NOT_CALLED = ("_send", "connection_class", "prep_address", "ssl_context")
 _IS_STRICT = django.VERSION < (6, 1)  # from then on Django itself says what it does not know
 
 
@@ -113,8 +118,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             self.alias = alias
         super().__init__(**options)
         self.fail_silently = fail_silently
-        self._take(given, in_mailers=alias is not None and not _IS_STRICT)
-        self.mailer: Mailer = mailer_of(alias or "default", self.options_of(given))
+        is_alias = alias is not None and not _IS_STRICT
+        self._take(given, in_mailers=is_alias)
+        self.mailer: Mailer = mailer_of(alias or "default", self.options_of(given), is_alias=is_alias)
 
     @classmethod
     def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +148,15 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
                 raise InvalidMailerError(text, alias=self.alias)
             text = "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
             raise InvalidMailerError(f"{text} ({what})")
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name in _NOT_CALLED:
+            if name in cls.__dict__:
+                raise InvalidMailerError(
+                    f"{cls.__qualname__}.{name} would not be called: override send_messages, or say it in the"
+                    " settings of the mailer (a url has ca_file and more; plug-ins see each mail)"
+                )
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -180,6 +195,31 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
                 connection.close()
         self._partial_connection = self.connection = None
         self.mailer.close()
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What Django's own would use, for code that looks at it; what is used verifies the server as this does."""
+        import ssl
+
+        if not (self.ssl_certfile or self.ssl_keyfile):
+            return ssl.create_default_context()
+        context = ssl.SSLContext(protocol=ssl.PROTOCOL_TLS_CLIENT)
+        context.load_cert_chain(self.ssl_certfile or "", self.ssl_keyfile)
+        return context
+
+    def prep_address(self, address: Any, force_ascii: bool = True) -> str:
+        """The address without its name, as it stands in the envelope.
+
+        Raises:
+            InvalidMessageError: It is none, or (with ``force_ascii``) its local part is not ASCII.
+        """
+        try:
+            read = address_of(address, "")
+            if force_ascii:
+                _check_ascii(read)
+        except MessageError as error:
+            raise _invalid(error) from error
+        return read.ascii if force_ascii else read.addr_spec
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -243,6 +283,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         fields = fields_of(message, provider)
         if fields is not None:
             ours = Message(**fields)
+            if self.host is not None:  # by Django's words for a server, it is as Django has it
+                for address in (*ours.from_, *ours.to, *ours.cc, *ours.bcc):
+                    _check_ascii(address)
             return partial(send, self.mailer, ours) if has_merge(ours) else ours
         sender, notes = beside_content(message, provider)
         envelope = Envelope(address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients"))
@@ -292,6 +335,12 @@ def _invalid(error: MessageError) -> MessageError:
     invalid = InvalidMessageError(str(error))
     invalid.field = error.field
     return invalid
+
+
+def _check_ascii(address: Address) -> None:
+    if not address.local.isascii():
+        text = f"Invalid address {address.addr_spec!r}: local-part contains non-ASCII characters"
+        raise AddressError(f"{text}, which goes with a url alone: smtp://...")
 
 
 def _has_url() -> bool:

@@ -132,12 +132,12 @@ def get_mailer(name: str = _DEFAULT) -> Mailer:
     else:
         backend, options = _django_settings().EMAIL_BACKEND, {}
     if backend == _LOCMEM:  # Django's test runner put it there: no mail is to leave
-        return _kept(("locmem", name), name, lambda: Mailer("memory:"))
+        return _kept(("locmem", name), name, None, lambda: Mailer("memory:"))
     own = own_backend(backend)
     if has_mailers() and own is None:
         raise InvalidMailerError(f"its BACKEND is {backend or 'not given'}, not {_OWN_BACKEND}", alias=name)
     options = {key: value for key, value in options.items() if key in OPTIONS and value is not None}
-    return mailer_of(name, options if own is None else own.options_of(options))
+    return mailer_of(name, options if own is None else own.options_of(options), is_alias=has_mailers())
 
 
 def mailer_names() -> tuple[str, ...]:
@@ -191,12 +191,13 @@ def has_mailers() -> bool:
 
 
 @forgets_arguments
-def mailer_of(name: str, options: Mapping[str, Any]) -> Mailer:
+def mailer_of(name: str, options: Mapping[str, Any], *, is_alias: bool) -> Mailer:
     """The mailer of these options over the settings.
 
     Args:
         name: Which mailer of the settings the options are laid over.
         options: Some of OPTIONS, none of them None.
+        is_alias: They are those of ``MAILERS``: no ``EMAIL_`` setting is read.
 
     Raises:
         InvalidMailerError: There is no URL anywhere, or something is wrong; the text names what, and shows no secret.
@@ -204,14 +205,16 @@ def mailer_of(name: str, options: Mapping[str, Any]) -> Mailer:
     own = {key: value for key, value in options.items() if key not in SMTP_OPTIONS}
     smtp = {key: value for key, value in options.items() if key in SMTP_OPTIONS}
     table, short = getattr(settings, "MAILER", None), getattr(settings, "MAILER_URL", None)
+    alias = name if is_alias else None
     if "host" in smtp and not own and not table:
-        return _kept(("smtp", _frozen(smtp)), name, lambda: Mailer(SmtpOptions.of(smtp).url))
+        return _kept(("smtp", _frozen(smtp)), name, alias, lambda: Mailer(SmtpOptions.of(smtp).url))
     if own.keys() == {"url"} and not smtp and not table:
-        return _kept(("url", own["url"]), name, lambda: _of_url(own["url"], "url"))
-    if short and not (options or table) and (name == _DEFAULT or has_mailers()):
-        return _kept(("url", short), name, lambda: _of_url(short, "MAILER_URL"))
-    said = _Said(name, own, smtp, table, short, {} if has_mailers() else email_settings(), _environment())
-    return _kept(said.key, name, said.mailer)
+        return _kept(("url", own["url"]), name, alias, lambda: _of_url(own["url"], "url"))
+    if short and not (options or table) and (is_alias or name == _DEFAULT):
+        return _kept(("url", short), name, alias, lambda: _of_url(short, "MAILER_URL"))
+    email = {} if is_alias or has_mailers() else email_settings()
+    said = _Said(name, own, smtp, table, short, email, _environment())
+    return _kept((is_alias, said.key), name, alias, said.mailer)
 
 
 def _of_url(url: Any, origin: str) -> Mailer:
@@ -248,7 +251,7 @@ class _Said:
     def mailer(self) -> Mailer:
         """Make the mailer. Raises ConfigError."""
         own = self._own()
-        if not (own or self.table or self.short or self.environment) and self.name == _DEFAULT:
+        if not (own or self.table or self.short or self.environment) and (not self.email or self.name == _DEFAULT):
             return Mailer(self._email_url())
         read, name = self._read(own)
         chosen = read.of(name, needs_url=False)
@@ -284,17 +287,17 @@ class _Said:
         except ConfigError as error:
             raise ConfigError(f"MAILER: {error}" if self.table else str(error)) from None
         # An alias of MAILERS need not stand in MAILER too: then it is as the default one there.
-        is_known = self.name.lower() in read.mailers or not (own or has_mailers())
+        is_known = self.name.lower() in read.mailers or not (own or not self.email)
         return read, self.name if is_known else _DEFAULT
 
 
-def _kept(key: Hashable, name: str, make: Callable[[], Mailer]) -> Mailer:
+def _kept(key: Hashable, name: str, alias: str | None, make: Callable[[], Mailer]) -> Mailer:
     made = _mailers.get(key)
     if made is None:
         try:
             mailer = make()
         except ConfigError as error:
-            raise InvalidMailerError(str(error), alias=name if has_mailers() else None) from error
+            raise InvalidMailerError(str(error), alias=alias) from error
         # One of two threads that come first may make one in vain: it has no connection yet. No lock, so none to be held
         # at a fork.
         made = _mailers.setdefault(key, _Made(name, mailer))

@@ -17,6 +17,7 @@ kept, X- fields are not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
@@ -25,6 +26,7 @@ from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+import django
 import django.core.mail.message
 from django.core.mail import EmailMessage
 from django.utils.functional import Promise
@@ -54,6 +56,9 @@ class InvalidMessageError(MessageError, _BadHeaderError):  # type: ignore[misc]
 
 
 _FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
+# Django 5.2 says quoted-printable where a line is too long, and its apps' tests read that; later ones as we do.
+_FOLDS_LONG_LINES = django.VERSION < (6, 0)
+_LONG_LINE = 998  # octets, RFC 5322 section 2.1.1
 _KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 
 
@@ -103,7 +108,7 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
                 fields["headers"].append((name, _read(str(value))))
     for kind, text in _ways(message):
         base = kind.partition(";")[0].strip().lower()
-        if not base.startswith("text/"):
+        if not base.startswith("text/") or (_FOLDS_LONG_LINES and _has_long_line(text)):
             return None
         field = _FIELD_OF.get(base)
         if field and field not in fields:
@@ -134,8 +139,40 @@ def _builds_itself(message: Any) -> bool:
     )
 
 
+class LocalMailbox(Address):
+    """A mailbox of the server's own, without a domain, as Django takes it: "webmaster" (its ticket 15042)."""
+
+    __slots__ = ()
+
+    def __init__(self, local: str) -> None:
+        for part, value in (("name", ""), ("local", local), ("domain", "")):
+            object.__setattr__(self, part, value)
+
+    @property
+    def addr_spec(self) -> str:
+        """The local part alone."""
+        return self.local
+
+    ascii = addr_spec
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """As of this machine; a Message-ID takes its domain from there."""
+        return self.local, "localhost"
+
+
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+
+
 def address_of(value: Any, field: str) -> Address:
-    return _decoded(Address.of(str(value), field=field))
+    """The one mailbox that a text of Django's names. Raises AddressError, in the words that Django's apps know."""
+    text = str(value)
+    try:
+        return _decoded(Address.of(text, field=field))
+    except AddressError as error:
+        if _LOCAL.fullmatch(text):
+            return LocalMailbox(text)
+        raise AddressError(f"Invalid address {text!r}: {str(error).removeprefix(f'{field}: ')}", field=field) from None
 
 
 def addresses_of(values: Iterable[Any] | None, field: str) -> list[Address]:
@@ -179,6 +216,12 @@ def _ways(message: Any) -> Iterator[tuple[str, str]]:
         yield f"text/{message.content_subtype}", str(message.body or "")
     for text, kind in alternatives:
         yield kind, text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _has_long_line(text: str) -> bool:
+    if len(text) * 4 <= _LONG_LINE or (text.isascii() and len(text) <= _LONG_LINE):
+        return False
+    return any(len(line) > _LONG_LINE for line in text.encode("utf-8", "surrogatepass").split(b"\n"))
 
 
 def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
