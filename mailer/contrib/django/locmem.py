@@ -6,12 +6,16 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from django import VERSION
 from django.core import mail
 
 from ...smtp_options import SMTP_OPTIONS
 from .backend import EmailBackend
+from .mailers import OPTIONS
 
 __all__ = ["LocMemBackend"]
+
+_TAKEN = frozenset({*OPTIONS, "alias", "fail_silently"})
 
 
 class LocMemBackend(EmailBackend):
@@ -25,6 +29,8 @@ class LocMemBackend(EmailBackend):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As :class:`EmailBackend`; wherever that would send to, this does not."""
+        if VERSION < (6, 1):  # until then Django's own takes anything
+            options = {name: value for name, value in options.items() if name in _TAKEN}
         super().__init__(*args, **options)
         if not hasattr(mail, "outbox"):
             mail.outbox = []
