@@ -119,8 +119,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         super().__init__(**options)
         self.fail_silently = fail_silently
         is_alias = alias is not None and not _IS_STRICT
+        given = self.options_of(given)
         self._take(given, in_mailers=is_alias)
-        self.mailer: Mailer = mailer_of(alias or "default", self.options_of(given), is_alias=is_alias)
+        self.mailer: Mailer = mailer_of(alias or "default", given, is_alias=is_alias)
 
     @classmethod
     def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
