@@ -170,7 +170,7 @@ def address_of(value: Any, field: str) -> Address:
     try:
         return _decoded(Address.of(text, field=field))
     except AddressError as error:
-        if _LOCAL.fullmatch(text):
+        if value is not None and _LOCAL.fullmatch(text):
             return LocalMailbox(text)
         raise AddressError(f"Invalid address {text!r}: {str(error).removeprefix(f'{field}: ')}", field=field) from None
 
