@@ -332,15 +332,14 @@ def test_some_refused_are_no_exception(server: SmtpServer) -> None:
 
 # --- any message ------------------------------------------------------------------------------------------------------
 
-# Short, so that the standard library needs no second encoded-word, between which it loses blanks.
+# So short that no header is folded: the standard library loses blanks between encoded-words then, and addresses.
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=6)
 texts = st.lists(words, max_size=8).map(" ".join)
-boxes = st.sampled_from(["a@example.org", "b@example.net"]).flatmap(
-    lambda spec: st.one_of(st.just(spec), st.tuples(words.filter(lambda name: "@" not in name), st.just(spec)))
-)
+plain = st.lists(st.sampled_from(["a@example.org", "b@example.net"]), min_size=1, max_size=3)
+named = words.filter(lambda name: "@" not in name).map(lambda name: [(name, "a@example.org")])
 calls = st.fixed_dictionaries(
-    {"subject": words, "recipients": st.lists(boxes, min_size=1, max_size=3), "body": texts},
-    optional={"cc": st.lists(boxes, max_size=2), "html": words, "date": st.integers(10**8, 2 * 10**9)},
+    {"subject": words, "recipients": plain | named, "body": texts},
+    optional={"cc": plain | named, "html": words, "date": st.integers(10**8, 2 * 10**9)},
 )
 
 
