@@ -143,6 +143,9 @@ def test_sources_and_names(monkeypatch, tmp_path):
         (Settings({"url": None, "mailers": {"news": {"url": "null:"}}}), ["news"]),
         (lambda: {"news": hand}, ["news"]),
         (lambda: hand, ["default"]),
+        (lambda: Settings(both), ["default", "news"]),
+        (lambda: both, ["default", "news"]),
+        (lambda: "memory:", ["default"]),
     ):
         app = Starlette(lifespan=StarletteMailer(source).lifespan)
         with TestClient(app):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 
 from ...background import Background
+from ...errors import ConfigError
 from ...mailer import AsyncMailer
 from ...redaction import Unpickled
 from .mailers import Mailers
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Lifespan", "Source", "StarletteMailer"]
 
-Source: TypeAlias = "str | Settings | Mapping[str, Any] | Callable[[], AsyncMailer | Mapping[str, AsyncMailer]] | None"
-"""What an app's mailers are made of: a URL, settings, a function that makes one or several by name; None: environment,
-``.env`` and ``mailer.toml``."""
+Made: TypeAlias = "str | Settings | Mapping[str, Any] | AsyncMailer | Mapping[str, AsyncMailer] | None"
+"""A URL, settings, or mailers made by hand: one, or several by name; None: environment, ``.env``, ``mailer.toml``."""
+
+Source: TypeAlias = "str | Settings | Mapping[str, Any] | Callable[[], Made] | None"
+"""What an app's mailers are made of; a function is called when the app starts, in its event loop."""
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 """What Starlette takes as ``lifespan``: given the app, it gives a context manager, which gives nothing or a state."""
@@ -107,14 +110,17 @@ class StarletteMailer(Unpickled):
             self._source = before
 
     def _made(self) -> Mapping[str, AsyncMailer]:
-        source = self._source
-        if callable(source):
-            made = source()
-            return {"default": made} if isinstance(made, AsyncMailer) else made
+        source: Any = self._source() if callable(self._source) else self._source
+        if isinstance(source, AsyncMailer):
+            return {"default": source}
         if isinstance(source, str):
             return {"default": AsyncMailer(source)}
+        if source and isinstance(source, Mapping) and all(isinstance(made, AsyncMailer) for made in source.values()):
+            return source
         from ...settings import Settings
 
+        if source is not None and not isinstance(source, (Mapping, Settings)):
+            raise ConfigError(f"a URL, settings or AsyncMailers are wanted, not {type(source).__name__}")
         settings = source if isinstance(source, Settings) else Settings(source)
         return {name: AsyncMailer(settings=settings, name=name) for name in settings.names or ("default",)}
 
