@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from quart import Blueprint, Quart
+from quart import Blueprint, Quart, websocket
 
 from mailer import AsyncMailer, ConfigError, Event, Message, TemplateError
 from mailer.contrib.flask import FlaskMailer, QuartMailer, signals
@@ -82,6 +82,41 @@ def test_flask_mailer_serves_a_quart_app_too_and_quart_mailer_no_flask_app() -> 
         app_with().register_blueprint(mail.webhooks_blueprint({"postmark": "hook:a-long-secret"}))
     with pytest.raises(ConfigError, match="'shop' is no Quart app"):
         QuartMailer(Flask("shop"))  # type: ignore[arg-type]
+
+
+def test_init_app_again_follows_a_changed_config() -> None:
+    app = app_with()
+    mail = QuartMailer(app)
+    app.config["MAILER_URL"] = "null:"
+    mail.init_app(app)
+    assert str(mail.mailer.backend) == "null:"
+
+    async def serve() -> None:
+        async with app.test_app():
+            await mail.send(HELLO)
+
+    asyncio.run(serve())
+
+
+def test_a_websocket_sees_its_blueprints_context(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "welcome.txt").write_text("{{ name }} {{ url_for('pages.socket') }}")
+    app = app_with(root=tmp_path)
+    mail, pages = QuartMailer(app), Blueprint("pages", "pages")
+    pages.context_processor(lambda: {"name": "of pages"})
+
+    @pages.websocket("/socket")
+    async def socket() -> None:
+        message = await mail.mailer.render(HELLO.with_(text=None, template="welcome"))
+        await websocket.send(message.text or "")
+
+    app.register_blueprint(pages)
+
+    async def talk() -> Any:
+        async with app.test_client().websocket("/socket") as client:
+            return await client.receive()
+
+    assert asyncio.run(talk()) == "of pages ws://localhost/socket"
 
 
 def test_the_current_app_is_found_in_requests_and_background_tasks() -> None:

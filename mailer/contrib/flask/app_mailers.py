@@ -150,8 +150,9 @@ class AppMailers(Unpickled):
                 await mailer.aclose()  # type: ignore[union-attr]  # all are
 
     def close(self) -> None:
-        """Close the mailers."""
+        """Close the mailers; those of a Quart app by letting go of them, as their event loop may not be running."""
         _close(self._named)
+        self._named.clear()
 
     def _of(self, name: str) -> _Named:
         named = self._named.get(name)
@@ -173,7 +174,8 @@ class AppMailers(Unpickled):
 def _close(named: dict[str, _Named]) -> None:
     for one in list(named.values()):
         for mailer in one.mailers():
-            mailer.close()  # type: ignore[union-attr]  # Flask's
+            if isinstance(mailer, Mailer):
+                mailer.close()
 
 
 class _Named:

@@ -12,7 +12,6 @@ from werkzeug.datastructures import Headers
 
 from ...errors import ConfigError
 from ...mailer import AsyncMailer, Mailer
-from ...webhooks import AsgiWebhooks, WsgiWebhooks
 from .config import WEBHOOKS
 from .context import is_quart
 
@@ -96,6 +95,8 @@ def webhooks_app(secrets: Mapping[str, str | Sequence[str]] | None, name: str, o
         secrets: None: those of ``MAILER_WEBHOOKS``.
         name: Whose ``event`` action is run.
     """
+    from ...webhooks import AsgiWebhooks, WsgiWebhooks  # some 30 ms, which most apps need not spend
+
     if secrets is not None:
         WsgiWebhooks(Mailer("null:"), secrets, **options)
 

@@ -37,10 +37,11 @@ def current_app() -> App | None:
 
 
 def request_blueprints() -> list[str]:
-    """The blueprints of the current request, the innermost first; none outside of a request."""
+    """The blueprints of the current request or websocket, the innermost first; none outside of both."""
     for framework in _frameworks():
-        if framework.has_request_context():
-            return list(framework.request.blueprints)
+        for kind in ("request", "websocket"):
+            if getattr(framework, f"has_{kind}_context", bool)():
+                return list(getattr(framework, kind).blueprints)
     return []
 
 
