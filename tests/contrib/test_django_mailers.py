@@ -23,7 +23,8 @@ from django.test import override_settings
 
 from mailer import ConfigError, DeliveryDeferred, DeliveryRefused, Mailer, RetryPolicy
 from mailer.contrib.django import EmailBackend, InvalidMailerError, get_mailer
-from mailer.contrib.django.mailers import OPTIONS, on_made
+from mailer.contrib.django.mailers import on_made
+from mailer.contrib.django.project import OPTIONS
 from mailer.settings import MailerSettings
 
 BACKEND = "mailer.contrib.django.EmailBackend"

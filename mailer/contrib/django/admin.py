@@ -26,8 +26,9 @@ from ...errors import ConfigError, MailerError
 from ...mail_log import OUTCOMES, Logged, MailLog
 from ...mailer import Mailer
 from ...safe_view import SafeView
-from .mailers import get_mailer, mailer_names
+from .mailers import get_mailer
 from .models import LoggedMail
+from .project import mailer_names
 
 __all__ = ["LoggedMailAdmin"]
 

@@ -24,8 +24,9 @@ from .anymail_signals import may_go
 from .batch import send
 from .connection import Connection
 from .errors import as_smtplib
-from .mailers import EMAIL_SETTINGS, OPTIONS, InvalidMailerError, email_settings, has_mailers, mailer_of
+from .mailers import InvalidMailerError, mailer_of
 from .message import InvalidMessageError, address_of, addresses_of, fields_of
+from .project import EMAIL_SETTINGS, OPTIONS, email_settings, has_mailers
 from .status import note, provider_of
 
 if TYPE_CHECKING:

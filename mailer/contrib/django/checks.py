@@ -26,7 +26,8 @@ from django.core import checks
 from ...errors import ConfigError
 from ...mailer import Mailer
 from ...webhooks import webhook_of
-from .mailers import backends_named, get_mailer, has_mailers, mailer_names, own_backend
+from .mailers import get_mailer
+from .project import backends_named, has_mailers, mailer_names, own_backend
 
 __all__ = ["check_deployment", "check_log", "check_mailers", "register"]
 

@@ -11,7 +11,7 @@ from django.core import mail
 
 from ...smtp_options import SMTP_OPTIONS
 from .backend import EmailBackend
-from .mailers import OPTIONS
+from .project import OPTIONS
 
 __all__ = ["LocMemBackend"]
 

@@ -17,8 +17,8 @@ from .....cli.backend import MailerSource
 from .....mailer import Mailer
 from .....settings import Settings
 from .....smtp_options import SMTP_OPTIONS, SmtpOptions
-from ...mailers import OPTIONS, email_settings, get_mailer, has_mailers, own_backend
-from ...table import project_table, with_engine
+from ...mailers import get_mailer
+from ...project import OPTIONS, email_settings, has_mailers, own_backend, project_table, with_engine
 
 __all__ = ["Command"]
 
