@@ -24,9 +24,43 @@ What becomes of a Django message is said in :mod:`mailer.contrib.django.message`
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from .backend import EmailBackend
 from .locmem import LocMemBackend
 from .mailers import InvalidMailerError, get_mailer
 from .message import InvalidMessageError
 
-__all__ = ["EmailBackend", "InvalidMailerError", "InvalidMessageError", "LocMemBackend", "get_mailer"]
+if TYPE_CHECKING:
+    from .aio import asend_mail, asend_messages, get_async_mailer
+    from .engine import DjangoTemplates
+    from .mount import view_of
+
+__all__ = [
+    "DjangoTemplates",
+    "EmailBackend",
+    "InvalidMailerError",
+    "InvalidMessageError",
+    "LocMemBackend",
+    "asend_mail",
+    "asend_messages",
+    "get_async_mailer",
+    "get_mailer",
+    "view_of",
+]
+
+# Loaded on first use: what not every process needs.
+_MODULE_OF = {
+    "DjangoTemplates": "engine",
+    "asend_mail": "aio",
+    "asend_messages": "aio",
+    "get_async_mailer": "aio",
+    "view_of": "mount",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

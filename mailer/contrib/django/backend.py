@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ...receipt import Receipt
     from ...relay.provider import Provider
 
-__all__ = ["EmailBackend"]
+__all__ = ["EmailBackend", "invalid", "noted", "ready_made"]
 
 _MOST_AT_ONCE = 128
 #: What Django's own calls while it sends, and this does not: whoever overrides one is to know.
@@ -220,7 +220,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             if force_ascii:
                 _check_ascii(read)
         except MessageError as error:
-            raise _invalid(error) from error
+            raise invalid(error) from error
         return read.ascii if force_ascii else read.addr_spec
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
                 step = self._step(message, provider)
             except MessageError as error:
                 count += self._send_many(waiting, provider)
-                raise _invalid(error) from error
+                raise invalid(error) from error
             if isinstance(step, Message):
                 waiting.append((message, step))
             else:
@@ -289,15 +289,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
                 for address in (*ours.from_, *ours.to, *ours.cc, *ours.bcc):
                     _check_ascii(address)
             return partial(send, self.mailer, ours) if has_merge(ours) else ours
-        sender, notes = beside_content(message, provider)
-        envelope = Envelope(address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients"))
-        content = message.message().as_bytes()
-
-        def send_raw() -> Receipt:
-            receipt = self.mailer.send_raw(content, envelope)
-            return receipt.with_(notes=(*receipt.notes, *notes)) if notes else receipt
-
-        return send_raw
+        content, envelope, notes = ready_made(message, provider)
+        return lambda: noted(self.mailer.send_raw(content, envelope), notes)
 
     def _send_many(self, waiting: list[tuple[Any, Message]], provider: Provider | None) -> int:
         if len(waiting) == 1:
@@ -325,18 +318,30 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
                 return False
             raise as_smtplib(error) from error.__cause__
         except MessageError as error:
-            raise _invalid(error) from error
+            raise invalid(error) from error
         note(message, receipt, provider)
         return bool(receipt.accepted)
 
 
-def _invalid(error: MessageError) -> MessageError:
+def ready_made(message: Any, provider: Provider | None) -> tuple[bytes, Envelope, tuple[str, ...]]:
+    """What ``message()`` gives, who it goes to, and what of the message is left out. Raises MessageError."""
+    sender, notes = beside_content(message, provider)
+    envelope = Envelope(address_of(sender, "envelope_sender"), addresses_of(message.recipients(), "recipients"))
+    return message.message().as_bytes(), envelope, tuple(notes)
+
+
+def noted(receipt: Receipt, notes: tuple[str, ...]) -> Receipt:
+    """The receipt with these notes too."""
+    return receipt.with_(notes=(*receipt.notes, *notes)) if notes else receipt
+
+
+def invalid(error: MessageError) -> MessageError:
     """As apps that were written for Django catch it."""
     if isinstance(error, (ValueError, UnsupportedFeature)):
         return error
-    invalid = InvalidMessageError(str(error))
-    invalid.field = error.field
-    return invalid
+    made = InvalidMessageError(str(error))
+    made.field = error.field
+    return made
 
 
 def _check_ascii(address: Address) -> None:
