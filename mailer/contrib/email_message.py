@@ -12,11 +12,13 @@ from email.utils import collapse_rfc2231_value
 from typing import Any
 
 from ..attachment import Attachment
-from .message_fields import header_fields, mailbox, mailboxes
+from ..standard import bytes_of
+from .message_fields import header_fields, mailbox, mailboxes, read
 
-__all__ = ["fields_of"]
+__all__ = ["FIELD_OF", "attachment_of", "builds_itself", "fields_of", "is_shown", "part_of", "ways_of"]
 
-_FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
+#: The type of a text -> the field that it is.
+FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
 _KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 _OWN_WAYS = ("message", "recipients")
 
@@ -31,7 +33,7 @@ def fields_of(message: Any, *, made_in: Collection[str]) -> dict[str, Any] | Non
     Raises:
         MessageError: Something in it is wrong.
     """
-    if _builds_itself(message, made_in):
+    if builds_itself(message, made_in):
         return None
     further = message.extra_headers or {}
     if any(str(name).lower() in ("to", "cc") for name in further):
@@ -43,30 +45,39 @@ def fields_of(message: Any, *, made_in: Collection[str]) -> dict[str, Any] | Non
         "cc": mailboxes(message.cc, "cc"),
         "bcc": mailboxes(message.bcc, "bcc"),
         "reply_to": mailboxes(message.reply_to, "reply_to"),
-        "subject": "" if message.subject is None else str(message.subject),
+        "subject": "" if message.subject is None else read(str(message.subject)),
         "alternatives": [],
         "attachments": [],
         **header_fields(further, sender),
     }
-    for kind, text in _ways(message):
+    for kind, text in ways_of(message):
         base = kind.partition(";")[0].strip().lower()
         if not base.startswith("text/"):
             return None
-        field = _FIELD_OF.get(base)
+        field = FIELD_OF.get(base)
         if field and field not in fields:
             fields[field] = text
         else:
             fields["alternatives"].append((kind, text))
     for item in message.attachments:
-        attachment = _of_part(item) if isinstance(item, StandardMessage) else _of_tuple(*item)
+        attachment = None
+        if not isinstance(item, StandardMessage):
+            attachment = attachment_of(*item)
+        elif not is_shown(item):
+            attachment = part_of(item)
         if attachment is None:
             return None
         fields["attachments"].append(attachment)
     return fields
 
 
-def _builds_itself(message: Any, made_in: Collection[str]) -> bool:
-    """Whether a subclass, or the object itself, has another way to build the mail, or to say who it is for."""
+def builds_itself(message: Any, made_in: Collection[str]) -> bool:
+    """Whether a subclass, or the object itself, has another way to build the mail, or to say who it is for.
+
+    Args:
+        message: The framework's.
+        made_in: As in :func:`fields_of`.
+    """
     scopes = [vars(cls) for cls in type(message).__mro__ if cls.__module__ not in made_in]
     return any(
         name in _OWN_WAYS or name.startswith(("_create_", "_add_", "_set_"))
@@ -75,7 +86,7 @@ def _builds_itself(message: Any, made_in: Collection[str]) -> bool:
     )
 
 
-def _ways(message: Any) -> Iterator[tuple[str, str]]:
+def ways_of(message: Any) -> Iterator[tuple[str, str]]:
     """Each (content type, text) to show it, the body first."""
     alternatives = getattr(message, "alternatives", ())
     if message.body or not (alternatives or message.attachments):
@@ -84,11 +95,12 @@ def _ways(message: Any) -> Iterator[tuple[str, str]]:
         yield kind, text.decode() if isinstance(text, bytes) else str(text)
 
 
-def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
+def attachment_of(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
+    """An attachment of what the framework's ``attach`` takes: text is UTF-8; a message of whosever class is whole."""
     if not isinstance(content, StandardMessage) and callable(getattr(content, "message", None)):
         content = content.message()  # the framework's own
     if isinstance(content, StandardMessage):
-        content = content.as_bytes()
+        content = bytes_of(content)
     elif not isinstance(content, (bytes, bytearray, memoryview)):
         content = str(content)
         if not content.isascii() and (content_type or "").startswith("text/") and ";" not in (content_type or ""):
@@ -97,15 +109,21 @@ def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -
     return Attachment.from_bytes(name or "", content, content_type=content_type)
 
 
-def _of_part(part: StandardMessage) -> Attachment | None:
-    """A part of the standard library's; None for one that is no file."""
+def is_shown(part: StandardMessage) -> bool:
+    """Whether it is a text that clients show below the body, not a file: where it stands, only the whole mail says."""
+    names = part.get_content_disposition(), part.get_filename(), part.get("Content-ID")
+    return part.get_content_maintype() == "text" and names == (None, None, None)
+
+
+def part_of(part: StandardMessage) -> Attachment | None:
+    """A part of the standard library's as an attachment; None for one that is no file."""
     names = {name.lower() for name in part}
     if any(name.startswith("content-") for name in names - _KNOWN_PART_FIELDS):
         return None
     kind = part.get_content_type()
+    content: Any
     if kind == "message/rfc822":
-        inner: Any = part.get_payload(0)
-        content = inner.as_bytes()
+        content = bytes_of(part.get_payload(0))  # type: ignore[arg-type]  # which is a message
     elif part.is_multipart():
         return None
     else:

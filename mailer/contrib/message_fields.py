@@ -6,7 +6,7 @@ field for each header that a mail may have once, and refuses it among the others
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -16,19 +16,16 @@ from typing import Any
 from ..address import Address
 from ..errors import HeaderError
 
-__all__ = ["header_fields", "mailbox", "mailboxes"]
+__all__ = ["decoded", "header_fields", "mailbox", "mailboxes", "read"]
 
 
 def mailbox(value: object, field: str) -> Address:
-    """One mailbox: an Address, a pair, or anything whose text is one.
-
-    Encoded-words in its name are decoded: ``email.utils.formataddr`` writes them, and whoever calls that would see them
-    in the mail.
+    """One mailbox: an Address, a pair, or anything whose text is one; encoded-words in its name are decoded.
 
     Raises:
         AddressError: It is none, or more than one.
     """
-    return _decoded(Address.of(value if isinstance(value, (Address, tuple)) else str(value), field=field))
+    return decoded(Address.of(value if isinstance(value, (Address, tuple)) else str(value), field=field))
 
 
 def mailboxes(values: Iterable[object], field: str) -> list[Address]:
@@ -36,23 +33,32 @@ def mailboxes(values: Iterable[object], field: str) -> list[Address]:
     return [mailbox(value, field) for value in values if value]
 
 
-def _decoded(address: Address) -> Address:
-    if "=?" not in address.name:
-        return address
+def decoded(address: Address) -> Address:
+    """With its name read: ``email.utils.formataddr`` writes encoded-words."""
+    name = read(address.name)
+    return address if name == address.name else Address(name, address.local, address.domain)
+
+
+def read(text: str) -> str:
+    """With encoded-words decoded, as whoever gets the mail reads them."""
+    if "=?" not in text:
+        return text
     try:
-        name = str(make_header(decode_header(address.name)))
+        return str(make_header(decode_header(text)))
     except (HeaderParseError, LookupError, ValueError):  # it only looks like one
-        return address
-    return Address(name, address.local, address.domain)
+        return text
 
 
-def header_fields(headers: Mapping[str, Any], sender: Address | None) -> dict[str, Any]:
+def header_fields(
+    headers: Mapping[str, Any], sender: Address | None, *, one: Callable[[Any, str], Address] = mailbox
+) -> dict[str, Any]:
     """The fields of our Message that further headers are, ``headers`` among them; none for To, Cc, Bcc and Subject.
 
     Args:
         headers: Name to value. One that names From or Sender takes that place, and the message's own sender that of the
             envelope's.
         sender: The message's own.
+        one: Reads a mailbox, given the field's name too.
 
     Raises:
         MessageError: A value is not what its header holds.
@@ -62,14 +68,14 @@ def header_fields(headers: Mapping[str, Any], sender: Address | None) -> dict[st
         match str(name).lower():
             case "from":
                 fields.setdefault("return_path", sender)
-                fields["from_"] = [_decoded(one) for one in Address.parse_list(str(value))]
+                fields["from_"] = [decoded(address) for address in Address.parse_list(str(value))]
             case "sender":
                 fields.setdefault("return_path", sender)
-                fields["sender"] = mailbox(value, name)
+                fields["sender"] = one(value, name)
             case "return-path":
-                fields["return_path"] = mailbox(value, name)
+                fields["return_path"] = one(value, name)
             case "reply-to":
-                fields["reply_to"] = [_decoded(one) for one in Address.parse_list(str(value))]
+                fields["reply_to"] = [decoded(address) for address in Address.parse_list(str(value))]
             case "message-id":
                 fields["message_id"] = str(value).strip()
             case "date":
@@ -78,7 +84,7 @@ def header_fields(headers: Mapping[str, Any], sender: Address | None) -> dict[st
                 level = str(value).partition(" ")[0]  # "1 (Highest)"
                 fields["priority"] = int(level) if level.isdecimal() else level
             case _:
-                fields["headers"].append((name, str(value)))
+                fields["headers"].append((name, read(str(value))))
     return fields
 
 

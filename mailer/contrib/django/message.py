@@ -18,12 +18,8 @@ kept, X- fields are not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from collections.abc import Iterable
 from email.message import Message as StandardMessage
-from email.utils import collapse_rfc2231_value, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -33,8 +29,9 @@ from django.utils.functional import Promise
 
 from ...address import Address
 from ...attachment import Attachment
-from ...errors import AddressError, HeaderError, MessageError
-from ...standard import bytes_of
+from ...errors import AddressError, MessageError
+from ..email_message import FIELD_OF, attachment_of, builds_itself, is_shown, part_of, ways_of
+from ..message_fields import decoded, header_fields, read
 from .anymail import fields_with
 from .asked import asked_of
 
@@ -55,11 +52,9 @@ class InvalidMessageError(MessageError, _BadHeaderError):  # type: ignore[misc]
     """
 
 
-_FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
 # Django 5.2 says quoted-printable where a line is too long, and its apps' tests read that; later ones as we do.
 _FOLDS_LONG_LINES = django.VERSION < (6, 0)
 _LONG_LINE = 998  # octets, RFC 5322 section 2.1.1
-_KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 
 
 def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] | None:
@@ -69,7 +64,10 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         provider: What it goes by, if that is one relay: some attributes of :mod:`.anymail` mean what they do there.
     """
     message, asked = asked_of(message, provider)
-    if _builds_itself(message):
+    if builds_itself(message, (EmailMessage.__module__,)):
+        return None
+    further = message.extra_headers or {}
+    if any(name.lower() in ("to", "cc") for name in further):
         return None
     sender = address_of(message.from_email, "from_email")
     fields: dict[str, Any] = {
@@ -78,39 +76,16 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         "cc": addresses_of(message.cc, "cc"),
         "bcc": addresses_of(message.bcc, "bcc"),
         "reply_to": addresses_of(message.reply_to, "reply_to"),
-        "subject": "" if message.subject is None else _read(str(message.subject)),
-        "headers": [],
+        "subject": "" if message.subject is None else read(str(message.subject)),
         "alternatives": [],
         "attachments": [],
+        **header_fields(further, sender, one=address_of),
     }
-    for name, value in (message.extra_headers or {}).items():
-        match name.lower():
-            case "to" | "cc":
-                return None
-            case "from":
-                fields.setdefault("return_path", sender)
-                fields["from_"] = _mailboxes(value)
-            case "sender":
-                fields.setdefault("return_path", sender)
-                fields["sender"] = address_of(value, name)
-            case "return-path":
-                fields["return_path"] = address_of(value, name)
-            case "reply-to":
-                fields["reply_to"] = _mailboxes(value)
-            case "message-id":
-                fields["message_id"] = str(value).strip()
-            case "date":
-                fields["date"] = _date(value)
-            case "x-priority":
-                level = str(value).partition(" ")[0]  # "1 (Highest)"
-                fields["priority"] = int(level) if level.isdecimal() else level
-            case _:
-                fields["headers"].append((name, _read(str(value))))
-    for kind, text in _ways(message):
+    for kind, text in ways_of(message):
         base = kind.partition(";")[0].strip().lower()
         if not base.startswith("text/") or (_FOLDS_LONG_LINES and _has_long_line(text)):
             return None
-        field = _FIELD_OF.get(base)
+        field = FIELD_OF.get(base)
         if field and field not in fields:
             fields[field] = text
         else:
@@ -118,25 +93,15 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
     attachment: Attachment | None
     for item in message.attachments:
         if not isinstance(item, StandardMessage):
-            attachment = _of_tuple(*item)
-        elif _is_shown(item) and (provider is None or provider.features.raw):
+            attachment = attachment_of(*item)
+        elif is_shown(item) and (provider is None or provider.features.raw):
             return None
         else:
-            attachment = _of_part(item)
+            attachment = part_of(item)
         if attachment is None:
             return None
         fields["attachments"].append(attachment)
     return fields_with(fields, asked, provider)
-
-
-def _builds_itself(message: Any) -> bool:
-    """Whether a subclass, or the object itself, has another way to build the mail, or to say who it is for."""
-    scopes = [vars(cls) for cls in type(message).__mro__ if cls.__module__ != EmailMessage.__module__]
-    return any(
-        name in ("message", "recipients") or name.startswith(("_create_", "_add_", "_set_"))
-        for scope in (vars(message), *scopes)
-        for name in scope
-    )
 
 
 class LocalMailbox(Address):
@@ -168,7 +133,7 @@ def address_of(value: Any, field: str) -> Address:
     """The one mailbox that a text of Django's names. Raises AddressError, in the words that Django's apps know."""
     text = str(value)
     try:
-        return _decoded(Address.of(text, field=field))
+        return decoded(Address.of(text, field=field))
     except AddressError as error:
         if value is not None and _LOCAL.fullmatch(text):
             return LocalMailbox(text)
@@ -181,89 +146,7 @@ def addresses_of(values: Iterable[Any] | None, field: str) -> list[Address]:
     return [address_of(value, field) for value in values or () if value]
 
 
-def _mailboxes(value: Any) -> list[Address]:
-    return [_decoded(address) for address in Address.parse_list(str(value))]
-
-
-def _decoded(address: Address) -> Address:
-    """With its name read: email.utils.formataddr writes encoded-words."""
-    name = _read(address.name)
-    return address if name == address.name else Address(name, address.local, address.domain)
-
-
-def _read(text: str) -> str:
-    """With encoded-words decoded, as whoever gets them from Django reads them."""
-    if "=?" not in text:
-        return text
-    try:
-        return str(make_header(decode_header(text)))
-    except (HeaderParseError, LookupError, ValueError):  # it only looks like one
-        return text
-
-
-def _date(value: Any) -> datetime:
-    try:
-        date = value if isinstance(value, datetime) else parsedate_to_datetime(str(value))
-    except ValueError as error:
-        raise HeaderError(str(error), field="Date") from error
-    return date if date.tzinfo else date.replace(tzinfo=UTC)  # "-0000": UTC, and no word of the zone (RFC 5322, 3.3)
-
-
-def _ways(message: Any) -> Iterator[tuple[str, str]]:
-    """Each (content type, text) to show it, Django's body first."""
-    alternatives = getattr(message, "alternatives", ())
-    if message.body or not (alternatives or message.attachments):
-        yield f"text/{message.content_subtype}", str(message.body or "")
-    for text, kind in alternatives:
-        yield kind, text.decode() if isinstance(text, bytes) else str(text)
-
-
 def _has_long_line(text: str) -> bool:
     if len(text) * 4 <= _LONG_LINE or (text.isascii() and len(text) <= _LONG_LINE):
         return False
     return any(len(line) > _LONG_LINE for line in text.encode("utf-8", "surrogatepass").split(b"\n"))
-
-
-def _of_tuple(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
-    if isinstance(content, EmailMessage):
-        content = content.message()
-    if isinstance(content, StandardMessage):
-        content = bytes_of(content)
-    elif not isinstance(content, (bytes, bytearray, memoryview)):
-        content = str(content).encode()
-    return Attachment.from_bytes(name or "", content, content_type=content_type)
-
-
-def _is_shown(part: StandardMessage) -> bool:
-    """Whether it is a text that clients show below the body, not a file: where it stands, only the whole mail says."""
-    names = part.get_content_disposition(), part.get_filename(), part.get("Content-ID")
-    return part.get_content_maintype() == "text" and names == (None, None, None)
-
-
-def _of_part(part: StandardMessage) -> Attachment | None:
-    """A part of the standard library's; None for one that is no file."""
-    names = {name.lower() for name in part}
-    if any(name.startswith("content-") for name in names - _KNOWN_PART_FIELDS):
-        return None
-    kind = part.get_content_type()
-    content: Any
-    if kind == "message/rfc822":
-        content = bytes_of(part.get_payload(0))  # type: ignore[arg-type]  # which is a message
-    elif part.is_multipart():
-        return None
-    else:
-        content = part.get_payload(decode=True)
-    parameters = [
-        (name, collapse_rfc2231_value(value).replace("\\", "\\\\").replace('"', '\\"'))
-        for name, value in part.get_params([])[1:]
-        if name.lower() not in ("name", "boundary")
-    ]
-    cid = part.get("Content-ID")
-    disposition = part.get_content_disposition()
-    return Attachment.from_bytes(
-        part.get_filename() or "",
-        content,
-        content_type="".join([kind, *(f'; {name}="{value}"' for name, value in parameters)]),
-        content_id=None if cid is None else str(cid).strip(),
-        inline=disposition == "inline" or (disposition is None and cid is not None),
-    )

@@ -24,7 +24,7 @@ from ...attachment import Attachment, media_type
 from ...delivery import DeliveryOptions
 from ...envelope import Envelope
 from ...errors import MessageError
-from ..message_fields import header_fields, mailbox, mailboxes
+from ..message_fields import header_fields, mailbox, mailboxes, read
 from .message import Message
 from .text import force_text
 from .written import ascii_name
@@ -66,7 +66,7 @@ def fields_of(message: Any, envelope_from: Any, *, ascii_names: bool) -> dict[st
         "cc": mailboxes(dict.fromkeys(message.cc), "cc"),
         "bcc": mailboxes(message.bcc, "bcc"),
         "reply_to": _reply_to(message.reply_to),
-        "subject": re.sub(r"\r\n(?=[ \t])", "", force_text(message.subject or "")),
+        "subject": read(re.sub(r"\r\n(?=[ \t])", "", force_text(message.subject or ""))),
         "date": datetime.fromtimestamp(message.date, UTC).astimezone(),
         "message_id": message.msgId,
         "attachments": attachments,
