@@ -44,6 +44,7 @@ APART = {"django.md", "from-anymail.md", "from-django-smtp.md"}
 #: Page -> the packages, beyond those that the library itself needs, without which it is not run.
 NEEDS = {
     "starlette.md": ("fastapi", "httpx2", "litestar"),
+    "from-fastapi-mail.md": ("fastapi", "httpx2"),
     "tasks.md": ("celery", "dramatiq"),
 }
 
