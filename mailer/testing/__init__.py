@@ -16,39 +16,35 @@ if TYPE_CHECKING:
     from .secret_sweep import SecretSweep, sweep
     from .sent import SentAttachment, SentMail, links, one_time_codes
     from .smtp_server import SmtpServer
+    from .snapshot import MailSnapshot, assert_matches_snapshot, snapshot_text
 
-__all__ = ["Answer", "Authority", "DnsServer", "FakeRelay", "RelayRequest", "Rule", "ScriptedServer", "SecretSweep"]
-__all__ += ["SmtpCommand", "SmtpServer", "sweep"]
-__all__ += [
-    "FakeClock",
-    "MailOutbox",
-    "SentAttachment",
-    "SentMail",
-    "assert_nothing_sent",
-    "assert_sent",
-    "links",
-    "one_time_codes",
-]
+__all__ = ["Answer", "Authority", "DnsServer", "FakeClock", "FakeRelay", "MailOutbox", "MailSnapshot", "RelayRequest"]
+__all__ += ["Rule", "ScriptedServer", "SecretSweep", "SentAttachment", "SentMail", "SmtpCommand", "SmtpServer"]
+__all__ += ["assert_matches_snapshot", "assert_nothing_sent", "assert_sent", "links", "one_time_codes", "snapshot_text"]
+__all__ += ["sweep"]
 
 _MODULES = {
     "Answer": "relay",
     "Authority": "certificates",
     "DnsServer": "dns",
+    "FakeClock": "clock",
     "FakeRelay": "relay",
+    "MailOutbox": "outbox",
+    "MailSnapshot": "snapshot",
     "RelayRequest": "relay",
     "Rule": "rules",
     "ScriptedServer": "scripted",
     "SecretSweep": "secret_sweep",
-    "SmtpCommand": "rules",
-    "SmtpServer": "smtp_server",
-    "FakeClock": "clock",
-    "MailOutbox": "outbox",
     "SentAttachment": "sent",
     "SentMail": "sent",
+    "SmtpCommand": "rules",
+    "SmtpServer": "smtp_server",
+    "assert_matches_snapshot": "snapshot",
     "assert_nothing_sent": "asserting",
     "assert_sent": "asserting",
     "links": "sent",
     "one_time_codes": "sent",
+    "snapshot_text": "snapshot",
     "sweep": "secret_sweep",
 }
 

@@ -6,6 +6,7 @@ Nothing of the library is imported before a test asks for a fixture.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,14 +16,32 @@ if TYPE_CHECKING:
     from .outbox import MailOutbox
     from .relay import FakeRelay
     from .smtp_server import SmtpServer
+    from .snapshot import MailSnapshot
 
-__all__ = ["mailer_clock", "mailer_outbox", "mailer_relay", "mailer_smtp_server"]
+__all__ = ["mailer_clock", "mailer_outbox", "mailer_relay", "mailer_smtp_server", "mailer_snapshot"]
 
 _MARKERS = (
     "mailer_clock(at): where the clock of the fixture mailer_clock begins, '2026-12-24T18:00+01:00'",
     "mailer_relay(provider, **options): which provider the FakeRelay of the fixture mailer_relay speaks for",
     "mailer_smtp_server(**options): how the fixture mailer_smtp_server makes its SmtpServer",
 )
+
+
+_WRITTEN = "mailer_snapshot"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--mailer-update-snapshots``."""
+    group = parser.getgroup("mailer")
+    group.addoption("--mailer-update-snapshots", action="store_true", help="take the snapshots of mails anew")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the snapshots that were written, also by workers of xdist."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    told = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    for path in dict.fromkeys(value for name, value in told if name == _WRITTEN):
+        terminalreporter.write_line(f"mail snapshot written: {path}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,3 +97,17 @@ def mailer_relay(request: pytest.FixtureRequest) -> Iterator[FakeRelay]:
     mark = request.node.get_closest_marker("mailer_relay")
     with FakeRelay(*(mark.args if mark else ()), **(mark.kwargs if mark else {})) as relay:
         yield relay
+
+
+@pytest.fixture
+def mailer_snapshot(request: pytest.FixtureRequest) -> Iterator[MailSnapshot]:
+    """``mailer_snapshot(mail)`` compares a mail with its snapshot in ``snapshots/<test file>/<test>.txt``.
+
+    ``--mailer-update-snapshots`` writes them anew; where CI is set, one that is not there is a failure.
+    """
+    from .snapshot import MailSnapshot, folder_of
+
+    update = True if request.config.getoption("--mailer-update-snapshots") else None
+    snapshot = MailSnapshot(folder_of(Path(request.path)), request.node.name, update=update)
+    yield snapshot
+    request.node.user_properties += [(_WRITTEN, str(path)) for path in snapshot.written]

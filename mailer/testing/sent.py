@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.message import Message as StandardMessage
 from email.parser import BytesParser
 from email.policy import SMTP
@@ -25,7 +25,7 @@ from .urls import links_in_html, links_in_text
 if TYPE_CHECKING:
     from ..message import Message
 
-__all__ = ["SentAttachment", "SentMail", "links", "one_time_codes"]
+__all__ = ["SentAttachment", "SentMail", "decoded_text", "file_of", "links", "one_time_codes"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,7 +177,7 @@ class SentMail:
     @cached_property
     def attachments(self) -> tuple[SentAttachment, ...]:
         """All files in it, inline ones too, in order."""
-        return tuple(map(_attachment, _files(self.parsed)))
+        return tuple(map(file_of, _files(self.parsed)))
 
     def attachment(self, name: str) -> SentAttachment:
         """The attachment of this name. Raises AssertionError, which names those that there are."""
@@ -233,7 +233,7 @@ class SentMail:
 
     def _body(self, kind: str) -> str | None:
         part = self.parsed.get_body((kind,))
-        return None if part is None else _lines(part.get_content()).removesuffix("\n")
+        return None if part is None else decoded_text(part).removesuffix("\n")
 
 
 def links(mail: Any) -> list[str]:
@@ -279,7 +279,9 @@ def _said(fitting: object) -> str:
     return f" with {fitting!r}" if fitting != "" else ""
 
 
-def _lines(text: str) -> str:
+def decoded_text(part: MIMEPart) -> str:
+    """A text part with "\\n" line ends."""
+    text: str = part.get_content()
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -294,7 +296,8 @@ def _files(part: EmailMessage, *, is_root: bool = True) -> Iterator[EmailMessage
         yield part
 
 
-def _attachment(part: EmailMessage) -> SentAttachment:
+def file_of(part: EmailMessage) -> SentAttachment:
+    """A part as the file that it is, decoded."""
     if part.get_content_maintype() == "message":
         content = b"".join(child.as_bytes() for child in part.get_payload() or () if isinstance(child, EmailMessage))
     else:

@@ -61,10 +61,12 @@ from mailer.smtp.reply import Reply
 from mailer.testing import (
     FakeClock,
     MailOutbox,
+    MailSnapshot,
     SentAttachment,
     SentMail,
     SmtpCommand,
     SmtpServer,
+    assert_matches_snapshot,
     assert_sent,
     one_time_codes,
 )
@@ -289,7 +291,7 @@ def in_tests() -> None:
         assert_type(server.sessions[0].received, bytes)
 
 
-def with_the_kit(mailer_outbox: MailOutbox, backend: MemoryBackend) -> None:
+def with_the_kit(mailer_outbox: MailOutbox, mailer_snapshot: MailSnapshot, backend: MemoryBackend) -> None:
     mailer_outbox.fail_with(Outcome.DEFERRED, to="*@gone.example", times=1, code=451, retry_after_s=60)
     mailer_outbox.fail_with(ConnectError, to=lambda address: address.domain == "x.test")
     mailer_outbox.fail_with("deferred")  # type: ignore[arg-type]
@@ -302,6 +304,8 @@ def with_the_kit(mailer_outbox: MailOutbox, backend: MemoryBackend) -> None:
         clock.advance(timedelta(hours=1), minutes=3)
         assert_type(clock.sleeps, list[float])
     mail = mailer_outbox[0]
+    mailer_snapshot(mail, replace={re.compile("[0-9a-f]{32}"): "token"})
+    assert_matches_snapshot(mail, "welcome", folder=Path("snapshots"))
     assert_type(mail.link("/reset"), str)
     assert_type(one_time_codes(mail, r"\d{4}"), list[str])
     assert_type(mail.attachments, tuple[SentAttachment, ...])
