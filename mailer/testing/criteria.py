@@ -52,8 +52,8 @@ class Expected(TypedDict, total=False):
     Everywhere a compiled pattern is searched for, and a function is given the value and says whether it fits.
 
     Attributes:
-        from_, to, cc, bcc, reply_to: One ("ann@example.org", "Ann <ann@example.org>", "*@example.org") must be among
-            them; a list is all of them, in any order; None or [] is nobody.
+        from_, to, cc, bcc, reply_to: One ("ann@example.org", "Ann <ann@example.org>", ``"*@example.org"``) must be
+            among them; a list is all of them, in any order; None or [] is nobody.
         recipients: Those of the envelope, likewise: whom it really went to.
         subject: The whole of it.
         text, html: What that part has in it; a list: all of these; None: there is no such part.
