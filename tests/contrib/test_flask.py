@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from flask import Flask
+from jinja2 import FunctionLoader
 
-from mailer import ConfigError, Mailer, Message
+from mailer import ConfigError, Hooks, Mailer, Message, Plugin
 from mailer.contrib.flask import FlaskMailer
 
 
@@ -151,16 +152,41 @@ def test_a_wrong_setting_fails_at_init_app_and_is_named(setting: str, value: str
         FlaskMailer().init_app(new_app(**{setting: value}))
 
 
-def test_an_app_that_is_gone_has_closed_its_connection(smtp: Sink) -> None:
-    app = new_app(MAILER_URL=smtp.url)  # type: ignore[attr-defined]
-    mail = FlaskMailer()
+class Closing(Plugin):  # type: ignore[type-arg]
+    """A plug-in that says when it is closed."""
+
+    name = "closing"
+    closed = 0
+
+    def register(self, hooks: Hooks) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def selfish_app(mail: FlaskMailer, **config: Any) -> Flask:
+    """An app that its own filters, loader and globals hold."""
+    app = new_app(**config)
+    app.jinja_loader = FunctionLoader(lambda name: "{{ name() }}" if name == "a.txt" and app.name else None)
+    app.template_global("name")(lambda: app.name)
     mail.init_app(app)
     with app.app_context():
-        mail.send(hello())
+        mail.mailer.hooks.add_filter("message", lambda message, context: message.with_(subject=app.name))
+    return app
+
+
+def test_an_app_that_is_gone_has_closed_its_connection(smtp: Sink) -> None:
+    mail, plugin = FlaskMailer(), Closing()
+    app = selfish_app(mail, MAILER_URL=smtp.url, MAILER_PLUGINS=[plugin])  # type: ignore[attr-defined]
+    with app.app_context():
+        mail.send(hello(text=None, template="a"))
+    assert plugin.closed == 0
     assert not smtp.quit.acquire(blocking=False)
     del app
     gc.collect()
     assert smtp.quit.acquire(timeout=30)
+    assert plugin.closed == 1
 
 
 def test_the_end_of_the_process_closes_the_connection(smtp: Sink) -> None:

@@ -343,6 +343,11 @@ class TestTesting:
         app.testing = False
         assert str(mail.mailer.backend) == "smtp://127.0.0.1:1"
 
+    def test_a_plugin_leads_nowhere_without_a_url_either(self) -> None:
+        mail = FlaskMailer(app_with(TESTING=True, MAILER_PLUGINS=[Elsewhere]))
+        assert mail.send(HELLO).ok
+        assert len(mail.mailer.backend.mails) == 1  # type: ignore[attr-defined]
+
     def test_no_way_out_of_a_plugin_is_open(self) -> None:
         limit = {"rate": "1/h", "over": "overflow", "overflow": "smtp://127.0.0.1:1", "max_wait_s": 0}
         mail = FlaskMailer(

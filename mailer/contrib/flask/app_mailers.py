@@ -6,18 +6,20 @@ that keeps mails in memory while the app is ``TESTING``, and under Quart one for
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ...backends.base import called
 from ...backends.memory import MemoryBackend
 from ...backends.wrapping import WrappingBackend
 from ...errors import ConfigError
 from ...hooks import Hooks
 from ...mailer import AsyncMailer, Mailer
 from ...redaction import Unpickled, forgets_arguments
-from ...runtime import AsyncRuntime, Lock
+from ...runtime import AsyncRuntime, BlockingRuntime, Lock, drive
 from ...secret_url import SecretURL
 from ...sources import DEFAULT, nearest
 from .config import keeps_mails, settings_of
@@ -41,7 +43,7 @@ _LAST = 1_000_000
 
 
 class AppMailers(Unpickled):
-    """What stands in ``app.extensions["mailer"]``. Threads may share it.
+    """What an app has in its ``extensions``. Threads may share it.
 
     Attributes:
         settings: What the app's config said when it was made.
@@ -58,12 +60,14 @@ class AppMailers(Unpickled):
         self.settings = settings_of(app)
         self._named: dict[str, _Named] = {}
         self._endpoints: dict[str, Any] = {}
+        opened: list[_Closes] = []
         for name in self._names_in(app):
-            self._named[name] = self._in_words(partial(_Named, app, self.settings, name))
+            self._named[name] = self._in_words(partial(_Named, app, self.settings, name, opened))
         if is_quart(app):
             app.after_serving(self.aclose)  # type: ignore[attr-defined]
         else:
-            weakref.finalize(app, _close, self._named)
+            # Not the mailers: a filter or a global of the app may hold the app, which would then never be gone.
+            weakref.finalize(app, _close, opened)
 
     def _names_in(self, app: App) -> tuple[str, ...]:
         """The mailers to be made: the default one too where mails are kept, and where it is to say what is missing."""
@@ -151,7 +155,10 @@ class AppMailers(Unpickled):
 
     def close(self) -> None:
         """Close the mailers; those of a Quart app by letting go of them, as their event loop may not be running."""
-        _close(self._named)
+        for named in list(self._named.values()):
+            for mailer in named.mailers():
+                if isinstance(mailer, Mailer):
+                    mailer.close()
         self._named.clear()
 
     def _of(self, name: str) -> _Named:
@@ -171,17 +178,30 @@ class AppMailers(Unpickled):
             raise ConfigError(f"the mailers of {self._name!r}: {error}") from error
 
 
-def _close(named: dict[str, _Named]) -> None:
-    for one in list(named.values()):
-        for mailer in one.mailers():
-            if isinstance(mailer, Mailer):
-                mailer.close()
+class _Closes(Protocol):
+    """A backend, or a plug-in."""
+
+    def close(self) -> Any:
+        """Let go of what it opened; plain or async."""
+        ...
+
+
+def _close(opened: list[_Closes]) -> None:
+    """Close plug-ins and backends of mailers that block, each whatever another does: their app is gone."""
+
+    async def close_all() -> None:
+        async with contextlib.AsyncExitStack() as closing:
+            for one in opened:
+                closing.push_async_callback(called, runtime, one.close)
+
+    runtime = BlockingRuntime()
+    drive(close_all())
 
 
 class _Named:
     """One name's registry, plug-ins and mailers."""
 
-    def __init__(self, app: App, settings: Settings, name: str) -> None:
+    def __init__(self, app: App, settings: Settings, name: str, opened: list[_Closes]) -> None:
         chosen = settings.of(name, needs_url=False)
         self._name = name
         self._settings = settings
@@ -193,12 +213,13 @@ class _Named:
         self._kept: _Loops | None = None
         if chosen.url is None and not keeps_mails(app, None):
             settings.of(name)  # which says what is missing
-        loops = _Loops(self._made(None if chosen.url is not None else self._memory, settings))
+        first = self._made(None if chosen.url is not None else self._memory, settings)
         if chosen.url is not None:
-            self._sending = loops
+            self._sending = _Loops(first)
         else:
-            self._kept = loops
-        self._plugins = tuple(loops.first.plugins)
+            self._kept = self._keeping(first)
+        self._plugins = tuple(first.plugins)
+        opened += [first.backend, *self._plugins]
         bridge(self._hooks, weakref.ref(app))
         bridge_context_processors(self._hooks, weakref.ref(app))
 
@@ -223,10 +244,13 @@ class _Named:
             else:
                 return self._sending
         if self._kept is None:
-            # A plug-in may lead elsewhere: nothing does any more, once all have had their say.
-            self._hooks.add_filter("backend", self._only_kept, _LAST, owner=_OWNER)
-            self._kept = _Loops(self._like(self._memory))
+            self._kept = self._keeping(self._like(self._memory))
         return self._kept
+
+    def _keeping(self, mailer: Mailer | AsyncMailer) -> _Loops:
+        """A mailer by which nothing leaves: where a plug-in leads elsewhere, that is undone when all had their say."""
+        self._hooks.add_filter("backend", self._only_kept, _LAST, owner=_OWNER)
+        return _Loops(mailer)
 
     def _only_kept(self, backend: Backend, context: Context) -> Backend:
         """What plug-ins have put before memory; where one of them has led elsewhere, or might, memory alone."""

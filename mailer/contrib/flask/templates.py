@@ -90,7 +90,8 @@ class AppTemplates(TemplateEngine):
         sizes = (len(app.blueprints), len(environment.filters), len(environment.tests), len(environment.globals))
         # Where files are not looked at again, neither are folders.
         places = tuple(self._found(app, environment)) if is_reloading or self._made is None else ()
-        key = (app.jinja_loader, sizes, places if is_reloading else None)
+        loader = None if app.jinja_loader is None else weakref.ref(app.jinja_loader)  # it may hold the app
+        key = (loader, sizes, places if is_reloading else None)
         if self._made is not None and self._made[0] == key:
             return self._made[1]
         places = places or tuple(self._found(app, environment))
