@@ -139,13 +139,20 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def modules() -> Iterator[None]:
-    """What a page calls by another's name is forgotten."""
-    before = dict(sys.modules)
+    """What a page calls by another's name is not there before, and forgotten after."""
+
+    def theirs() -> dict[str, types.ModuleType]:
+        return {
+            name: sys.modules[name] for name in sys.modules if name.partition(".")[0] in ("flask_mail", "flask_mailman")
+        }
+
+    before = theirs()
+    for name in before:
+        del sys.modules[name]
     yield
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in ("flask_mail", "flask_mailman") and module is not before.get(name):
-            del sys.modules[name]
-            sys.modules.update({name: before[name]} if name in before else {})
+    for name in theirs():
+        del sys.modules[name]
+    sys.modules.update(before)
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)

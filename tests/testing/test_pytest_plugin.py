@@ -33,15 +33,14 @@ def test_the_entry_point_is_mailer() -> None:
     assert project["entry-points"]["pytest11"] == {"mailer": "mailer.testing.pytest_entry"}
 
 
-def test_loaded_by_both_names_it_is_there_once_and_no_mailer_turns_it_off(pytester: pytest.Pytester) -> None:
+def test_it_is_there_once_also_where_a_project_names_it_and_no_mailer_turns_it_off(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test(mailer_outbox): assert mailer_outbox == []")
-    entry = "mailer.testing.pytest_entry"
-    for arguments, passed in (
-        (["-p", entry], 1),
-        (["-p", "mailer.testing.pytest_plugin", "-p", entry], 1),
-        (["-p", entry, "-p", "mailer.testing.pytest_plugin"], 1),
+    for arguments, outcome in (
+        ([], {"passed": 1}),
+        (["-p", "mailer.testing.pytest_plugin"], {"passed": 1}),
+        (["-p", "no:mailer"], {"failed": 1}),  # there is no such fixture
     ):
-        pytester.inline_run("-p", "no:randomly", "--strict-markers", *arguments).assertoutcome(passed=passed)
+        pytester.inline_run("-p", "no:randomly", "--strict-markers", *arguments).assertoutcome(**outcome)
 
 
 def test_the_outbox(mailer_outbox: MailOutbox) -> None:
