@@ -222,6 +222,13 @@ def test_few_blocks_are_not_run():
     assert len(not_run) == NOT_RUN, not_run
 
 
+def test_every_page_of_a_migration_is_in_the_index_of_them():
+    index = (ROOT / "docs/howto/migrate.md").read_text(encoding="utf-8")
+    pages = sorted((ROOT / "docs/howto").glob("from-*.md"))
+    assert pages
+    assert [page.name for page in pages if f"]({page.name})" not in index] == []
+
+
 def test_every_block_is_found():
     """The pattern above misses no fence: not one that is indented, or of another spelling."""
     for page in PAGES:
