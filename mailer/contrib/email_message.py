@@ -90,9 +90,13 @@ def ways_of(message: Any) -> Iterator[tuple[str, str]]:
     """Each (content type, text) to show it, the body first."""
     alternatives = getattr(message, "alternatives", ())
     if message.body or not (alternatives or message.attachments):
-        yield f"text/{message.content_subtype}", str(message.body or "")
+        yield f"text/{message.content_subtype}", _text(message.body or "")
     for text, kind in alternatives:
-        yield kind, text.decode() if isinstance(text, bytes) else str(text)
+        yield kind, _text(text)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def attachment_of(name: str | None, content: Any, content_type: str | None = None) -> Attachment:

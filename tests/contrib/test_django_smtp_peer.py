@@ -21,6 +21,7 @@ from email.mime.text import MIMEText
 from email.utils import formataddr
 from typing import Any, NamedTuple
 
+import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend as PeerBackend
 from django.utils.functional import lazystr
@@ -158,6 +159,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "header Subject": headers(Subject="other"),
     "header Bcc": headers(Bcc="other@example.org"),
     "header Content-Type": headers(Content_Type="text/html"),
+    "octets as body": lambda: message("Body é\n".encode()),
+    "octets as address": lambda: message(from_email=b"shop@example.com", to=[b"ann@example.org"]),
     "no domain": lambda: message(to=["root"]),
 }  # fmt: skip
 
@@ -184,12 +187,13 @@ REASONS = [
     Reason("no name|a part without a name", "parts", "a file has a name: 'attachment'"),
     Reason("a path", "parts", "a file's name has no folders"),
     Reason("an image within", "parts", "beside the html that shows it: multipart/related"),
+    Reason("octets as address", "headers", "they are read as text; its header shows them in Python's quotes"),
+    Reason("octets as body", THEY, "Django takes them from 6.0 on"),
     Reason("header Bcc", WE, "it would show who is hidden"),
     Reason("header Subject|header Content-Type", WE, "there would be two of them; Django refuses that from 6.0 on"),
-    Reason("no domain", WE, "an address has a domain"),
 ]
 #: What only some releases of Django do otherwise.
-MAY_BE_IDLE = {"header Subject|header Content-Type", "header Bcc"}
+MAY_BE_IDLE = {"header Subject|header Content-Type", "header Bcc", "octets as body"}
 
 
 class Seen(NamedTuple):
@@ -305,3 +309,34 @@ def test_every_reason_has_a_difference() -> None:
         if not any(name == case and _explains(reason, name, where) for name, where in found())
     ]
     assert not idle
+
+
+def test_what_comes_before_an_error_is_sent_as_by_djangos_own() -> None:
+    def raising() -> Iterator[Any]:
+        for number in range(5):
+            yield message(subject=str(number))
+        raise RuntimeError("the app's own")
+
+    class Broken(EmailMessage):
+        def recipients(self) -> list[str]:
+            raise RuntimeError("the app's own")
+
+    def with_broken() -> Iterator[Any]:
+        for number in range(12):
+            yield message(subject=str(number)) if number != 5 else Broken("5", "Body", None, ["ann@example.org"])
+
+    def with_a_way_in_no_language() -> Iterator[Any]:
+        for number in range(12):
+            yield with_ways(message(subject=str(number)), *([(b"\xe9", "text/html")] if number == 5 else []))
+
+    with SmtpServer() as server, configured(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for several in (raising, with_broken, with_a_way_in_no_language):
+            for made in (EmailBackend, PeerBackend):
+                before = len(server.mails)
+                backend = made(host=server.host, port=server.port)
+                with pytest.raises((RuntimeError, UnicodeDecodeError, AttributeError)):
+                    backend.send_messages(several())
+                backend.close()
+                arrived = [email.message_from_bytes(bytes(mail.content))["Subject"] for mail in server.mails[before:]]
+                assert arrived == list("01234"), (several, made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -240,7 +240,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         Raises:
             DeliveryError: Nobody accepted a message, unless ``fail_silently``; the first such. Also what smtplib would
                 raise (:mod:`.errors`).
-            InvalidMessageError: A message cannot be built; those before it are sent.
+            InvalidMessageError: A message cannot be built; those before it are sent, as before whatever an app's own
+                iterator or message raises.
             MailerError: As :meth:`mailer.Mailer.send`.
         """
         if not email_messages:
@@ -253,8 +254,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         provider = provider_of(self.mailer.backend)
         source, size, count = iter(email_messages), 1, 0
         try:
-            while group := list(islice(source, size)):
+            while True:
+                group, failure = _taken(source, size)
                 count += self._sent(group, provider)
+                if failure is not None:
+                    raise failure
+                if not group:
+                    break
                 size = min(2 * size, _MOST_AT_ONCE)
         finally:
             if is_opened:
@@ -265,13 +271,15 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         """Send a group, and count what was accepted."""
         count, waiting = 0, list[tuple[Any, Message]]()
         for message in messages:
-            if not may_go(message, provider) or not message.recipients():
-                continue
             try:
+                if not may_go(message, provider) or not message.recipients():
+                    continue
                 step = self._step(message, provider)
-            except MessageError as error:
+            except Exception as error:
                 count += self._send_many(waiting, provider)
-                raise invalid(error) from error
+                if isinstance(error, MessageError):
+                    raise invalid(error) from error
+                raise
             if isinstance(step, Message):
                 waiting.append((message, step))
             else:
@@ -321,6 +329,16 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             raise invalid(error) from error
         note(message, receipt, provider)
         return bool(receipt.accepted)
+
+
+def _taken(source: Iterator[Any], size: int) -> tuple[list[Any], Exception | None]:
+    """At most so many of an app's iterator, and what it raised behind them."""
+    group: list[Any] = []
+    try:
+        group.extend(islice(source, size))  # keeps what it has got
+    except Exception as error:  # noqa: BLE001 - the app's own, and raised once those are sent
+        return group, error
+    return group, None
 
 
 def ready_made(message: Any, provider: Provider | None) -> tuple[bytes, Envelope, tuple[str, ...]]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import django
 import django.core.mail.message
 from django.core.mail import EmailMessage
+from django.utils.encoding import force_str
 from django.utils.functional import Promise
 
 from ...address import Address
@@ -131,7 +132,7 @@ _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^
 
 def address_of(value: Any, field: str) -> Address:
     """The one mailbox that a text of Django's names. Raises AddressError, in the words that Django's apps know."""
-    text = str(value)
+    text = force_str(value)
     try:
         return decoded(Address.of(text, field=field))
     except AddressError as error:
