@@ -92,7 +92,8 @@ def test_each_alias_is_looked_at() -> None:
         "news": {"BACKEND": BACKEND, "OPTIONS": {"url": "console:", "plugins": ["nothing_like_it"]}},
         "other": {"BACKEND": LOCMEM},
     }
-    [one, two] = found(MAILERS=mailers, deploy=True)
+    [one, dev, two] = found(MAILERS=mailers, deploy=True)
+    assert (dev.id, "'other'" in dev.msg) == ("mailwright.W001", True)
     assert (one.id, "MAILERS['news']" in one.msg) == ("mailwright.E001", True)
     assert (two.id, "MAILERS['other']" in two.msg) == ("mailwright.W002", True)
 
@@ -104,6 +105,17 @@ def test_backends_for_development_are_told_in_production_alone() -> None:
         assert (one.id, one.level) == ("mailwright.W001", checks.WARNING), url
         assert "production" in one.hint
     assert ids(MAILER_URL="memory:", backend=LOCMEM, deploy=True)[-1] == "mailwright.W002"
+
+
+def test_djangos_test_runner_is_left_alone() -> None:
+    from mailer.contrib.django import get_mailer
+
+    assert found(backend=LOCMEM, MAILER={"url": "smtp://smtp.example.com", "plugins": ["text_part"]}) == []
+    settings: dict[str, Any] = {"MAILER": {"url": "smtp://smtp.example.com", "plugins": ["text_part"]}}
+    settings |= {"MAILERS": {"default": {"BACKEND": LOCMEM}}} if HAS_MAILERS else {"EMAIL_BACKEND": LOCMEM}
+    with override_settings(**settings):
+        assert str(get_mailer().backend) == "memory:"  # and all else as the project has it
+        assert [plugin.name for plugin in get_mailer().plugins] == ["text_part"]
 
 
 def test_what_is_for_development() -> None:

@@ -15,6 +15,7 @@ import pytest
 RELEASES = ("5.2", "6.0", "6.1")
 TESTS = [str(path) for path in Path(__file__).parent.glob("test_django*.py") if path != Path(__file__)]
 ROOT = Path(__file__).parents[2]
+TESTS.append(str(ROOT / "tests" / "test_django_example.py"))
 
 
 @functools.cache

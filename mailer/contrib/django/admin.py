@@ -114,7 +114,7 @@ class LoggedMailAdmin(admin.ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Search."""
         self._check(request)
-        names = mailer_names()
+        names = mailer_names() or ("default",)
         form = _Search(request.GET, names)
         entries: list[Logged] = []
         problem, more = "", ""
@@ -249,7 +249,7 @@ def _log_of(name: str) -> MailLog:
 
 def _found(request: HttpRequest, mail_id: str) -> tuple[Mailer, MailLog, list[Logged]]:
     """Mailer, log and entries of a mail. Raises Http404."""
-    names = mailer_names()
+    names = mailer_names() or ("default",)
     name = request.GET.get("mailer") or names[0]
     if name not in names:
         raise Http404(f"there is no mailer {name!r}")

@@ -26,7 +26,7 @@ from ...errors import ConfigError
 from ...mailer import Mailer
 from ...redaction import forgets_arguments
 from .plan import M, Plan, plan_of
-from .project import DEFAULT, EMAIL_SETTINGS, OPTIONS, backend_and_options, has_mailers, own_backend
+from .project import DEFAULT, EMAIL_SETTINGS, LOCMEM, OPTIONS, backend_and_options, has_mailers, own_backend
 
 try:
     from django.core.mail import InvalidMailer as _InvalidMailer
@@ -36,7 +36,6 @@ except ImportError:  # before Django 6.1
 __all__ = ["InvalidMailerError", "get_mailer", "made", "mailer_of", "named_plan", "on_made"]
 
 _OWN_BACKEND = f"{__package__}.EmailBackend"
-_LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 
 
 class InvalidMailerError(ConfigError, _InvalidMailer, ValueError):  # type: ignore[misc]
@@ -81,8 +80,9 @@ def named_plan(name: str) -> Plan:
     if found is None:
         raise InvalidMailerError(f"there is no mailer {name!r} in MAILERS; there are: {_listed(settings.MAILERS)}")
     backend, options = found
-    if backend == _LOCMEM:  # Django's test runner put it there: no mail is to leave
-        return Plan(("locmem", name), lambda face: face("memory:"))
+    if backend == LOCMEM:  # Django's test runner put it there: no mail is to leave
+        plan = plan_of(name, {"url": "memory:"}, is_alias=has_mailers())
+        return Plan(("locmem", name, plan.key), plan.made)
     own = own_backend(backend)
     if has_mailers() and own is None:
         raise InvalidMailerError(f"its BACKEND is {backend or 'not given'}, not {_OWN_BACKEND}", alias=name)

@@ -19,6 +19,7 @@ __all__ = [
     "CAN_HAVE_MAILERS",
     "DEFAULT",
     "EMAIL_SETTINGS",
+    "LOCMEM",
     "OPTIONS",
     "backend_and_options",
     "backends_named",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 DEFAULT = "default"
+#: What Django's test runner puts in the place of every backend.
+LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 CAN_HAVE_MAILERS = django.VERSION >= (6, 1)
 #: SMTP option to the setting of Django's that says it, until ``MAILERS``.
 EMAIL_SETTINGS = {
@@ -81,16 +84,20 @@ def mailer_names() -> tuple[str, ...]:
         ConfigError: The settings are wrong.
     """
     if has_mailers():
-        return tuple(alias for alias, config in settings.MAILERS.items() if own_backend(config.get("BACKEND", "")))
+        return tuple(alias for alias, path in _aliases() if path == LOCMEM or own_backend(path))
     from ...settings import Settings
 
     return tuple(dict.fromkeys((DEFAULT, *Settings(project_table()).names)))
 
 
+def _aliases() -> list[tuple[str, str]]:
+    return [(alias, config.get("BACKEND", "")) for alias, config in settings.MAILERS.items()]
+
+
 def backends_named() -> tuple[tuple[str, str], ...]:
     """Where the project names a backend for Django, and which."""
     if has_mailers():
-        return tuple((f"MAILERS[{alias!r}]", config.get("BACKEND", "")) for alias, config in settings.MAILERS.items())
+        return tuple((f"MAILERS[{alias!r}]", path) for alias, path in _aliases())
     return (("EMAIL_BACKEND", _django_settings().EMAIL_BACKEND),)
 
 

@@ -1,0 +1,1 @@
+"""Signing up, with a mail that asks the owner of the address."""
