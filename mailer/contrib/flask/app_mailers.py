@@ -19,11 +19,12 @@ from ...errors import ConfigError
 from ...hooks import Hooks
 from ...mailer import AsyncMailer, Mailer
 from ...redaction import Unpickled, forgets_arguments
-from ...runtime import AsyncRuntime, BlockingRuntime, Lock, drive
+from ...runtime import BlockingRuntime, drive
 from ...secret_url import SecretURL
 from ...sources import DEFAULT, nearest
 from .config import keeps_mails, settings_of
 from .context import is_quart
+from .loops import Loops
 from .signals import bridge
 from .templates import AppTemplates, bridge_context_processors
 
@@ -209,13 +210,13 @@ class _Named:
         self._templates = AppTemplates.of_setting(app, chosen.templates)
         self._hooks = Hooks()
         self._memory = MemoryBackend()
-        self._sending: _Loops | None = None
-        self._kept: _Loops | None = None
+        self._sending: Loops | None = None
+        self._kept: Loops | None = None
         if chosen.url is None and not keeps_mails(app, None):
             settings.of(name)  # which says what is missing
         first = self._made(None if chosen.url is not None else self._memory, settings)
         if chosen.url is not None:
-            self._sending = _Loops(first)
+            self._sending = Loops(first)
         else:
             self._kept = self._keeping(first)
         self._plugins = tuple(first.plugins)
@@ -237,7 +238,7 @@ class _Named:
             if loops is not None:
                 yield loops.here(self._like)
 
-    def _loops(self, app: App) -> _Loops:
+    def _loops(self, app: App) -> Loops:
         if not keeps_mails(app, None if self._sending is None else self._sending.first.backend):
             if self._sending is None:
                 self._settings.of(self._name)
@@ -247,10 +248,10 @@ class _Named:
             self._kept = self._keeping(self._like(self._memory))
         return self._kept
 
-    def _keeping(self, mailer: Mailer | AsyncMailer) -> _Loops:
+    def _keeping(self, mailer: Mailer | AsyncMailer) -> Loops:
         """A mailer by which nothing leaves: where a plug-in leads elsewhere, that is undone when all had their say."""
         self._hooks.add_filter("backend", self._only_kept, _LAST, owner=_OWNER)
-        return _Loops(mailer)
+        return Loops(mailer)
 
     def _only_kept(self, backend: Backend, context: Context) -> Backend:
         """What plug-ins have put before memory; where one of them has led elsewhere, or might, memory alone."""
@@ -278,51 +279,3 @@ class _Named:
             plugins=plugins,
             templates=self._templates,
         )
-
-
-class _Loops:
-    """One mailer for all threads; of AsyncMailers one for each event loop, the first for the first that comes."""
-
-    def __init__(self, first: Mailer | AsyncMailer) -> None:
-        self.first = first
-        self._lock = Lock()
-        self._owner: Callable[[], object] = _nobody
-        self._others: weakref.WeakKeyDictionary[object, Mailer | AsyncMailer] = weakref.WeakKeyDictionary()
-
-    def here(self, another: Callable[[Backend | None], Mailer | AsyncMailer]) -> Mailer | AsyncMailer:
-        """The mailer of the event loop that is running; without one, the first, to be looked at.
-
-        Args:
-            another: Makes one more: of a backend, or of the settings.
-        """
-        loop = None if isinstance(self.first, Mailer) else _running_loop()
-        if loop is None or self._owner() is loop:
-            return self.first
-        with self._lock:
-            owner = self._owner()
-            if owner is None or owner is loop or _is_over(owner):
-                self._owner = weakref.ref(loop)
-                return self.first
-            found = self._others.get(loop)
-            if found is None:
-                for over in [one for one in self._others if _is_over(one)]:  # which its mailer might keep alive
-                    del self._others[over]
-                is_memory = isinstance(self.first.backend, MemoryBackend)  # which is no loop's own
-                found = self._others[loop] = another(self.first.backend if is_memory else None)
-            return found
-
-
-def _nobody() -> None:
-    return None
-
-
-def _running_loop() -> object | None:
-    """The event loop of asyncio, or the token of trio, or None."""
-    try:
-        return AsyncRuntime().token()
-    except ConfigError:
-        return None
-
-
-def _is_over(loop: object) -> bool:
-    return bool(getattr(loop, "is_closed", bool)())
