@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from .sent import SentAttachment, SentMail, links, one_time_codes
     from .smtp_server import SmtpServer
     from .snapshot import MailSnapshot, assert_matches_snapshot, snapshot_text
+    from .testcase import MailerTestMixin
 
 __all__ = ["Answer", "Authority", "DnsServer", "FakeClock", "FakeRelay", "MailOutbox", "MailSnapshot", "RelayRequest"]
 __all__ += ["Rule", "ScriptedServer", "SecretSweep", "SentAttachment", "SentMail", "SmtpCommand", "SmtpServer"]
 __all__ += ["assert_matches_snapshot", "assert_nothing_sent", "assert_sent", "links", "one_time_codes", "snapshot_text"]
-__all__ += ["sweep"]
+__all__ += ["MailerTestMixin", "sweep"]
 
 _MODULES = {
     "Answer": "relay",
@@ -30,6 +31,7 @@ _MODULES = {
     "FakeClock": "clock",
     "FakeRelay": "relay",
     "MailOutbox": "outbox",
+    "MailerTestMixin": "testcase",
     "MailSnapshot": "snapshot",
     "RelayRequest": "relay",
     "Rule": "rules",

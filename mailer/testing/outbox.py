@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -161,6 +162,10 @@ class MailOutbox(list[SentMail]):
         for tried in refused[-_MOST_REMARKS:]:
             [first, *_] = tried.receipt.results if tried.receipt else ()
             lines.append(f"  {tried!r}, {first.outcome.name}: {first.text}")
+        if "django.db" in sys.modules:
+            from .django import waiting_for_commit
+
+            lines += waiting_for_commit()
         return lines
 
     # ---- In a backend's place ----

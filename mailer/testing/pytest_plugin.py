@@ -5,7 +5,9 @@ Nothing of the library is imported before a test asks for a fixture.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def mailer_outbox() -> Iterator[MailOutbox]:
-    """A `mailer.testing.MailOutbox`: every mail that is sent during the test, by any mailer; nothing leaves."""
+    """A `mailer.testing.MailOutbox`: every mail that is sent during the test, by any mailer; nothing leaves.
+
+    Django's ``send_mail`` goes by the project's own backend meanwhile, if that is ours.
+    """
     from .outbox import MailOutbox
 
-    with MailOutbox() as outbox:
-        yield outbox
+    with ExitStack() as stack:
+        if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
+            from .django import own_backends
+
+            stack.enter_context(own_backends())
+        yield stack.enter_context(MailOutbox())
 
 
 @pytest.fixture
