@@ -10,7 +10,6 @@ from contextlib import ExitStack
 import pytest
 
 from mailer import Mailer, default
-from mailer.backends import caught
 from mailer.circuit import MemoryCircuits
 from mailer.lock import Lock
 from mailer.rate import RateLimiter
@@ -22,15 +21,13 @@ from mailer.seen import MemorySeen
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_finds_every_lock_open():
     kept = [
-        default,
-        caught.catchers,
         MemoryCircuits(),
         MemorySeen(),
         RateTable(),
         RateLimiter(None, BlockingRuntime()),
         Mailer("roundrobin(null: null:)").backend,
     ]
-    locks = [Lock(), *[thing._lock for thing in kept]]
+    locks = [Lock(), default._lock, *(one._lock for one in kept)]
     with ExitStack() as held, warnings.catch_warnings():  # as other threads might hold them at that moment
         for lock in locks:
             held.enter_context(lock)

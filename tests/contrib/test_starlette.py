@@ -64,11 +64,11 @@ def sent(app, name="default"):
 
 async def order(request):
     receipt = await request.app.state.mailer.send(HELLO)
-    return JSONResponse({"accepted": len(receipt.accepted), "same": get_mailer(request) is request.state.mailer})
+    return JSONResponse({"accepted": len(receipt.accepted), "same": await get_mailer(request) is request.state.mailer})
 
 
 async def later(request):
-    background = get_background(request)
+    background = await get_background(request)
     return JSONResponse({}, background=BackgroundTask(background.send, HELLO.with_(to="bob@example.org")))
 
 
@@ -159,14 +159,17 @@ def test_sources_and_names(monkeypatch, tmp_path):
 
 
 def test_without_a_lifespan_the_error_says_what_to_do():
-    app = Starlette(routes=[Route("/", lambda request: get_mailer(request))])
+    async def asks(request):
+        return await get_mailer(request)
+
+    app = Starlette(routes=[Route("/", asks)])
     with pytest.raises(ConfigError, match=r"lifespan=StarletteMailer\(...\).lifespan.*with TestClient\(app\)"):
         TestClient(app).get("/")
 
 
 def test_a_mounted_app_finds_the_outer_ones_mailers():
     async def inner(request):
-        return JSONResponse(str(get_mailer(request).backend))
+        return JSONResponse(str((await get_mailer(request)).backend))
 
     sub = Starlette(routes=[Route("/x", inner)])
     app = Starlette(routes=[Mount("/sub", sub)], lifespan=StarletteMailer("null:").lifespan)

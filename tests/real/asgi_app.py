@@ -21,7 +21,7 @@ logging.basicConfig(level=logging.WARNING)
 
 async def send(request: Request) -> JSONResponse:
     """Ten mails."""
-    background = get_background(request)
+    background = await get_background(request)
     for number in range(10):
         to = f"{number}@example.org"
         await background.send(Message(from_="shop@example.com", to=to, subject="s", text="t"))

@@ -1,8 +1,8 @@
-"""Dependencies for FastAPI, and plain functions of a request for Starlette. Needs Starlette."""
+"""Dependencies for FastAPI; in Starlette they are awaited with the request. Needs Starlette."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import HTTPConnection
 
@@ -12,32 +12,33 @@ from .mailers import mailers_of
 
 __all__ = ["background_named", "get_background", "get_mailer", "mailer_named"]
 
-# FastAPI reads the annotations, so HTTPConnection has to be a name of this module.
+# FastAPI reads the annotations, so HTTPConnection has to be a name of this module; and it calls in a thread of its few
+# whatever is no `async def`.
 
 
-def get_mailer(connection: HTTPConnection) -> AsyncMailer:
-    """The app's default mailer: ``Annotated[AsyncMailer, Depends(get_mailer)]``, or ``get_mailer(request)``."""
+async def get_mailer(connection: HTTPConnection) -> AsyncMailer:
+    """The app's default mailer: ``Annotated[AsyncMailer, Depends(get_mailer)]``, or ``await get_mailer(request)``."""
     return mailers_of(connection)["default"]
 
 
-def get_background(connection: HTTPConnection) -> Background:
+async def get_background(connection: HTTPConnection) -> Background:
     """What sends beside the requests: ``Annotated[Background, Depends(get_background)]``."""
     return mailers_of(connection).background()
 
 
-def mailer_named(name: str) -> Callable[[HTTPConnection], AsyncMailer]:
+def mailer_named(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncMailer]]:
     """The same as :func:`get_mailer` for the mailer of this name: ``Depends(mailer_named("news"))``."""
 
-    def get_named_mailer(connection: HTTPConnection) -> AsyncMailer:
+    async def get_named_mailer(connection: HTTPConnection) -> AsyncMailer:
         return mailers_of(connection)[name]
 
     return get_named_mailer
 
 
-def background_named(name: str) -> Callable[[HTTPConnection], Background]:
+def background_named(name: str) -> Callable[[HTTPConnection], Awaitable[Background]]:
     """The same as :func:`get_background` for the mailer of this name."""
 
-    def get_named_background(connection: HTTPConnection) -> Background:
+    async def get_named_background(connection: HTTPConnection) -> Background:
         return mailers_of(connection).background(name)
 
     return get_named_background
