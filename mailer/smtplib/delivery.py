@@ -8,7 +8,8 @@ what happened                           it is also
 ======================================  ================================================================================
 no connection                           the OSError behind it: ``ConnectionRefusedError``, ``socket.gaierror`` ...
 the greeting, EHLO or login refused     ``SMTPConnectError``, ``SMTPHeloError``, ``SMTPAuthenticationError``
-no TLS, or none that holds              ``SMTPNotSupportedError``, or the ``ssl.SSLError`` behind it
+TLS failed                              the ``ssl.SSLError`` behind it
+no STARTTLS, no AUTH                    ``SMTPNotSupportedError``
 the time ran out                        ``TimeoutError``
 the connection broke                    ``SMTPServerDisconnected``
 all recipients refused                  ``SMTPRecipientsRefused``, with ``recipients``
@@ -43,6 +44,11 @@ from ..verdict import Scope
 __all__ = ["as_smtplib"]
 
 E = TypeVar("E", bound=MailerError)
+#: smtplib's words for what is not offered; whoever reads errors by them finds them.
+_NOT_OFFERED = {
+    "STARTTLS": "STARTTLS extension not supported by server.",
+    "AUTH": "SMTP AUTH extension not supported by server.",
+}
 #: Whose refusal concerns a recipient, and not the mail.
 _OF_RECIPIENTS = (Scope.RECIPIENT, Scope.DOMAIN)
 
@@ -57,12 +63,11 @@ def as_smtplib(error: E, *, sender: str = "") -> E:
     theirs, known = _theirs(error)
     if theirs is std.SMTPSenderRefused:
         known["sender"] = sender
-    ours = _both(type(error), theirs)
-    made: Any = ours.__new__(ours)
-    made.args = error.args
-    made.__dict__.update(error.__dict__, **known)
-    made.__cause__, made.__traceback__ = error.__cause__, error.__traceback__
-    return made  # type: ignore[no-any-return]  # a subclass of E
+    lacking = _NOT_OFFERED.get(getattr(_cause(error), "lacks", ""))
+    text = f"{lacking} ({error})" if lacking else str(error)
+    made: E = _remade(type(error), theirs, (text, *error.args[1:]), {**error.__dict__, **known})
+    made.__cause__ = error.__cause__ or error
+    return made
 
 
 _made: dict[tuple[type[MailerError], type[Exception]], type[MailerError]] = {}
@@ -97,29 +102,32 @@ def _remade(ours: type[MailerError], theirs: type[Exception], args: tuple[Any, .
 
 def _theirs(error: MailerError) -> tuple[type[Exception], dict[str, Any]]:
     """Their class, and what its instances have beside."""
-    receipt = error.receipt if isinstance(error, DeliveryError) else None
-    cause: BaseException | None = error if receipt is None else error.__cause__ or receipt.cause
+    cause = _cause(error)
+    if getattr(cause, "lacks", "") in _NOT_OFFERED:
+        return std.SMTPNotSupportedError, {}
     said = _answered(getattr(getattr(cause, "reply", None), "code", None), str(cause))
     match cause:
         case ConfigError():
             return std.SMTPException, {}
         case SessionRefused():
             return std.SMTPHeloError, said
-        case AuthError() if cause.lacks:
-            return std.SMTPNotSupportedError, {}
         case AuthError():
             return std.SMTPAuthenticationError, said
         case DeadlineExceeded():
             return TimeoutError, {}
         case TlsError():
-            return _behind(cause, ssl.SSLError) or std.SMTPNotSupportedError, {}
+            return _behind(cause, ssl.SSLError) or ssl.SSLError, {}
         case ConnectError() if cause.reply is not None:
             return std.SMTPConnectError, said
         case ConnectError():
             return _behind(cause, OSError) or ConnectionError, {}
         case TransportError() | ProtocolError():
             return std.SMTPServerDisconnected, {}
-    return (std.SMTPException, {}) if receipt is None else _refused(receipt)
+    return _refused(error.receipt) if isinstance(error, DeliveryError) else (std.SMTPException, {})
+
+
+def _cause(error: MailerError) -> BaseException | None:
+    return error.__cause__ or error.receipt.cause if isinstance(error, DeliveryError) else error
 
 
 def _behind(error: BaseException | None, kind: type[Exception]) -> type[Exception] | None:

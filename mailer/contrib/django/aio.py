@@ -26,10 +26,10 @@ from ...merge import has_merge
 from ...message import Message
 from ...receipt import Receipt
 from ...relay.provider import Provider
+from ...smtplib.delivery import as_smtplib
 from . import signals
 from .anymail_signals import may_go
 from .backend import EmailBackend, invalid, noted, ready_made
-from .errors import as_smtplib
 from .mailers import made, named_plan
 from .message import fields_of
 from .project import DEFAULT, backend_and_options, has_mailers, own_backend

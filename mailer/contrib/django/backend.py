@@ -18,12 +18,12 @@ from ...errors import AddressError, ConfigError, DeliveryError, MailerError, Mes
 from ...merge import has_merge
 from ...message import Message
 from ...runtime import drive
+from ...smtplib.delivery import as_smtplib
 from ...sources import nearest
 from .anymail import beside_content
 from .anymail_signals import may_go
 from .batch import send
 from .connection import Connection
-from .errors import as_smtplib
 from .mailers import InvalidMailerError, mailer_of
 from .message import InvalidMessageError, address_of, addresses_of, fields_of
 from .project import EMAIL_SETTINGS, OPTIONS, email_settings, has_mailers
@@ -170,7 +170,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             wait for.
 
         Raises:
-            MailerError: It cannot be had: also what the system or smtplib would raise (:mod:`.errors`).
+            MailerError: It cannot be had: also what the system or smtplib would raise (:mod:`mailer.smtplib.delivery`).
         """
         if self.connection:
             return False
@@ -239,7 +239,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
 
         Raises:
             DeliveryError: Nobody accepted a message, unless ``fail_silently``; the first such. Also what smtplib would
-                raise (:mod:`.errors`).
+                raise (:mod:`mailer.smtplib.delivery`).
             InvalidMessageError: A message cannot be built; those before it are sent, as before whatever an app's own
                 iterator or message raises.
             MailerError: As :meth:`mailer.Mailer.send`.
