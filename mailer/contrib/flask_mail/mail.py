@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import blinker
 from flask import current_app
 
-from ...errors import DeliveryError, MessageError
+from ...envelope import Envelope
+from ...errors import MessageError
 from ...message import Message as OurMessage
-from ...smtplib.delivery import as_smtplib
+from ..carrying import carry
 from ..mailer_at import settings_in
 from ..smtplib_host import Host
 from .fields import envelope_of, fields_of
@@ -126,25 +127,13 @@ class Connection:
             _log.warning("a suppressed message could not be sent otherwise: %s", error)
 
     def _carry(self, message: Message, envelope_from: Any, mailer: Mailer) -> None:
-        sender = ""
-        try:
+        def read() -> OurMessage | tuple[bytes, Envelope]:
             fields = fields_of(message, envelope_from, ascii_names=bool(self.mail.ascii_attachments))
             if fields is None:
-                envelope = envelope_of(message, envelope_from)
-                sender = str(envelope.sender)
-                receipt = mailer.send_raw(message.as_bytes(), envelope)
-            else:
-                ours = OurMessage(**fields)
-                sender = str(ours.return_path or ours.from_[0])
-                receipt = mailer.send(ours)
-        except MessageError as error:
-            invalid = InvalidMessageError(str(error))
-            invalid.field = error.field
-            raise invalid from error
-        except DeliveryError as error:
-            message.mailer_receipt = error.receipt
-            raise as_smtplib(error, sender=sender) from error.__cause__
-        message.mailer_receipt = receipt
+                return message.as_bytes(), envelope_of(message, envelope_from)
+            return OurMessage(**fields)
+
+        carry(message, mailer, read, InvalidMessageError)
 
     def _count(self) -> None:
         self.num_emails += 1

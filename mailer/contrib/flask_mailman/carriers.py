@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ...backends.smtp import SmtpBackend
 from ...delivery import DeliveryOptions
 from ...envelope import Envelope
-from ...errors import ConfigError, DeliveryError, MailerError, MessageError
+from ...errors import ConfigError, DeliveryError, MailerError
 from ...message import Message
 from ...runtime import drive
 from ...smtplib.delivery import as_smtplib
+from .. import carrying
 from ..email_message import fields_of
 from ..flask_keys import SMTP_KEYS, MailKeys
 from ..mailer_at import mailer_at
@@ -205,27 +206,17 @@ class SmtpEmailBackend(BaseEmailBackend):
 
 
 def carry(message: Any, mailer: Mailer, mailman: Any) -> None:
-    """Send one message, and put its receipt on it."""
-    sender = ""
-    try:
+    """Send one message of Flask-Mailman's. As :func:`mailer.contrib.carrying.carry`."""
+
+    def read() -> Message | tuple[bytes, Envelope]:
         fields = fields_of(message, made_in=_MADE_IN)
         if fields is None:
-            envelope = Envelope(mailbox(message.from_email, "from_email"), mailboxes(message.recipients(), "to"))
-            sender = str(envelope.sender)
-            receipt = mailer.send_raw(message.message().as_bytes(), envelope)
-        else:
-            if mailman.use_localtime:
-                fields.setdefault("date", datetime.datetime.now(datetime.UTC).astimezone())
-            if mailman.mail_options:
-                fields["delivery"] = DeliveryOptions.from_esmtp(mailman.mail_options)
-            ours = Message(**fields)
-            sender = str(ours.return_path or ours.from_[0])
-            receipt = mailer.send(ours)
-    except MessageError as error:
-        invalid = InvalidMessageError(str(error))
-        invalid.field = error.field
-        raise invalid from error
-    except DeliveryError as error:
-        message.mailer_receipt = error.receipt
-        raise as_smtplib(error, sender=sender) from error.__cause__
-    message.mailer_receipt = receipt
+            recipients = mailboxes(message.recipients(), "to")
+            return message.message().as_bytes(), Envelope(mailbox(message.from_email, "from_email"), recipients)
+        if mailman.use_localtime:
+            fields.setdefault("date", datetime.datetime.now(datetime.UTC).astimezone())
+        if mailman.mail_options:
+            fields["delivery"] = DeliveryOptions.from_esmtp(mailman.mail_options)
+        return Message(**fields)
+
+    carrying.carry(message, mailer, read, InvalidMessageError)
