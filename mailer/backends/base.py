@@ -164,6 +164,9 @@ class Backend(Unpickled):
         """What became of a mail whose ``send`` or ``send_many`` was cut short. Called once, then."""
         return Receipt.for_all(mail, Outcome.UNKNOWN, text="cut short", backend=str(self))
 
+    async def connect(self) -> None:
+        """Have a connection ready for the next mail, where any are kept. Raises MailerError, as a send's cause."""
+
     def check(self) -> Health | Awaitable[Health]:
         """Try everything but sending."""
         return Health(ok=True, backend=str(self))

@@ -231,11 +231,7 @@ class SmtpBackend(Backend):
         return Health(ok=True, backend=self.url, facts=facts, transcript=trace.lines())
 
     async def connect(self) -> None:
-        """Have a connection ready for the next mail: connected, secured, logged in. One that is idle will do.
-
-        Raises:
-            MailerError: As a send's cause.
-        """
+        """Have one ready: connected, secured, logged in. One that is idle will do."""
         session = await self._pool.take(self.runtime, self.runtime.now() + self.endpoint.timeouts.total_s)
         self._pool.give_back(session, self.runtime)
 

@@ -6,6 +6,7 @@ they mean is Django's, whoever's class it is.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator
 from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value
@@ -78,12 +79,18 @@ def builds_itself(message: Any, made_in: Collection[str]) -> bool:
         message: The framework's.
         made_in: As in :func:`fields_of`.
     """
-    scopes = [vars(cls) for cls in type(message).__mro__ if cls.__module__ not in made_in]
-    return any(
-        name in _OWN_WAYS or name.startswith(("_create_", "_add_", "_set_"))
-        for scope in (vars(message), *scopes)
-        for name in scope
-    )
+    cls: Any = type(message)
+    return any(map(_is_a_way, vars(message))) or _has_own_way(cls, tuple(made_in))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_a_way(name: str) -> bool:
+    return name in _OWN_WAYS or name.startswith(("_create_", "_add_", "_set_"))
+
+
+@functools.lru_cache(maxsize=256)
+def _has_own_way(cls: Any, made_in: tuple[str, ...]) -> bool:
+    return any(_is_a_way(name) for base in cls.__mro__ if base.__module__ not in made_in for name in vars(base))
 
 
 def ways_of(message: Any) -> Iterator[tuple[str, str]]:

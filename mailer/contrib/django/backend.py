@@ -8,11 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import django
-from django.conf import settings
 from django.core.mail.backends.base import BaseEmailBackend
 
 from ...address import Address
-from ...backends.smtp import SmtpBackend
 from ...envelope import Envelope
 from ...errors import AddressError, ConfigError, DeliveryError, MailerError, MessageError, UnsupportedFeature
 from ...merge import has_merge
@@ -26,7 +24,7 @@ from .batch import send
 from .connection import Connection
 from .mailers import InvalidMailerError, mailer_of
 from .message import InvalidMessageError, address_of, addresses_of, fields_of
-from .project import EMAIL_SETTINGS, OPTIONS, email_settings, has_mailers
+from .project import EMAIL_SETTINGS, OPTIONS, project_says
 from .status import note, provider_of
 
 if TYPE_CHECKING:
@@ -106,9 +104,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             "ssl_keyfile": ssl_keyfile,
             "ssl_certfile": ssl_certfile,
         }
-        for name in OPTIONS:
-            if name in options:
-                given[name] = options.pop(name)
+        for name in [name for name in options if name in OPTIONS]:
+            given[name] = options.pop(name)
         given = {name: value for name, value in given.items() if value is not None}
         alias = options.get("alias")
         if _IS_STRICT:
@@ -121,22 +118,24 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         self.fail_silently = fail_silently
         is_alias = alias is not None and not _IS_STRICT
         given = self.options_of(given)
-        self._take(given, in_mailers=is_alias)
-        self.mailer: Mailer = mailer_of(alias or "default", given, is_alias=is_alias)
+        project = project_says(is_alias=is_alias)
+        self._take(given, project, in_mailers=is_alias)
+        self.mailer: Mailer = mailer_of(alias or "default", given, is_alias=is_alias, project=project)
 
     @classmethod
     def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
         """What makes its mailer, of what it is given: some of ``OPTIONS``. For a subclass that sends elsewhere."""
         return given
 
-    def _take(self, given: dict[str, Any], *, in_mailers: bool) -> None:
+    def _take(self, given: dict[str, Any], project: tuple[Any, Any, dict[str, Any]], *, in_mailers: bool) -> None:
         """Keep what Django's own backend keeps, and say what it says."""
         shown: dict[str, Any] = dict.fromkeys(EMAIL_SETTINGS)
+        table, short, email = project
         if in_mailers:
             ports = 465 if given.get("use_ssl") else 587 if given.get("use_tls") else 25
             shown |= {"use_tls": False, "use_ssl": False, "port": ports if "host" in given else None}
-        elif not has_mailers() and "url" not in given and not _has_url():
-            shown = email_settings()
+        elif email and not (table or short or "url" in given):
+            shown |= email
             if not _IS_STRICT:
                 _warn_of_making_it()
         shown |= {name: value for name, value in given.items() if name in EMAIL_SETTINGS}
@@ -177,10 +176,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         if self._partial_connection is not None:
             self._partial_connection.close()
         self._partial_connection = connection = Connection(self)
-        backend = self.mailer.backend
         try:
-            if isinstance(backend, SmtpBackend):
-                drive(backend.connect())
+            drive(self.mailer.backend.connect())
         except ConfigError:
             raise
         except MailerError as error:
@@ -366,10 +363,6 @@ def _check_ascii(address: Address) -> None:
     if not address.local.isascii():
         text = f"Invalid address {address.addr_spec!r}: local-part contains non-ASCII characters"
         raise AddressError(f"{text}, which goes with a url alone: smtp://...")
-
-
-def _has_url() -> bool:
-    return bool(getattr(settings, "MAILER", None) or getattr(settings, "MAILER_URL", None))
 
 
 def _warn_of_making_it() -> None:

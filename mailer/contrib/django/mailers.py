@@ -109,13 +109,15 @@ def on_made(callback: Callable[[str, Mailer], None]) -> None:
 
 
 @forgets_arguments
-def mailer_of(name: str, options: Mapping[str, Any], *, is_alias: bool) -> Mailer:
+def mailer_of(
+    name: str, options: Mapping[str, Any], *, is_alias: bool, project: tuple[Any, Any, dict[str, Any]] | None = None
+) -> Mailer:
     """The mailer of these options over the settings: see :func:`~mailer.contrib.django.plan.plan_of`.
 
     Raises:
         InvalidMailerError: There is no URL anywhere, or something is wrong; the text names what, and shows no secret.
     """
-    return _kept(plan_of(name, options, is_alias=is_alias), name, name if is_alias else None)
+    return _kept(plan_of(name, options, is_alias=is_alias, project=project), name, name if is_alias else None)
 
 
 def made(plan: Plan, face: type[M], alias: str | None) -> M:

@@ -8,19 +8,20 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.conf import settings
-
 from ...errors import ConfigError
 from ...mailer import AsyncMailer, Mailer
 from ...redaction import forgets_arguments
 from ...smtp_options import SMTP_OPTIONS, SmtpOptions
 from ...sources import ENV_FILE, PREFIX, TOML_FILE
-from .project import DEFAULT, EMAIL_SETTINGS, email_settings, has_mailers, project_table, with_engine
+from .project import DEFAULT, EMAIL_SETTINGS, project_says, project_table, with_engine
 
 if TYPE_CHECKING:
     from ...settings import Settings
 
 __all__ = ["Plan", "plan_of"]
+
+_PREFIX = PREFIX.encode()
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 M = TypeVar("M", Mailer, AsyncMailer)
 
@@ -48,24 +49,26 @@ class Plan:
 
 
 @forgets_arguments
-def plan_of(name: str, options: Mapping[str, Any], *, is_alias: bool) -> Plan:
+def plan_of(
+    name: str, options: Mapping[str, Any], *, is_alias: bool, project: tuple[Any, Any, dict[str, Any]] | None = None
+) -> Plan:
     """The mailer of these options over the settings.
 
     Args:
         name: Which mailer of the settings the options are laid over.
         options: Some of OPTIONS, none of them None.
         is_alias: They are those of ``MAILERS``: no ``EMAIL_`` setting is read.
+        project: What :func:`~.project.project_says`, where that is known.
     """
     own = {key: value for key, value in options.items() if key not in SMTP_OPTIONS}
     smtp = {key: value for key, value in options.items() if key in SMTP_OPTIONS}
-    table, short = getattr(settings, "MAILER", None), getattr(settings, "MAILER_URL", None)
+    table, short, email = project or project_says(is_alias=is_alias)
     if "host" in smtp and not own and not table:
         return Plan(("smtp", _frozen(smtp)), lambda face: face(SmtpOptions.of(smtp).url))
     if own.keys() == {"url"} and not smtp and not table:
         return Plan(("url", own["url"]), lambda face: _of_url(face, own["url"], "url"))
     if short and not (options or table) and (is_alias or name == DEFAULT):
         return Plan(("url", short), lambda face: _of_url(face, short, "MAILER_URL"))
-    email = {} if is_alias or has_mailers() else email_settings()
     said = _Said(name, own, smtp, table, short, email, _environment())
     return Plan((is_alias, said.key), said.mailer)
 
@@ -151,7 +154,7 @@ _NO_HOST = (
 
 def _environment() -> Hashable:
     """What else says something of mailers, for a key; () if nothing does."""
-    found: list[Hashable] = [(name, os.environ[name]) for name in os.environ if name.startswith("MAILER_")]
+    found: list[Hashable] = [(name, os.environ[name]) for name in _variables()]
     for name in (ENV_FILE, TOML_FILE):
         try:
             stat = os.stat(name)
@@ -163,22 +166,31 @@ def _environment() -> Hashable:
     return tuple(found)
 
 
+def _variables() -> list[str]:
+    """Those of ours; in bytes where the system has them so, for this is asked at each ``send_mail``."""
+    if os.supports_bytes_environ:
+        return [os.fsdecode(name) for name in os.environb if name.startswith(_PREFIX)]
+    return [name for name in os.environ if name.startswith(PREFIX)]
+
+
 @functools.lru_cache(maxsize=8)
 def _mentions_us(state: tuple[str, int, int, int]) -> bool:
     """Whether a ``.env`` file, which most projects have, says anything of ours."""
     try:
-        return PREFIX.encode() in Path(state[0]).read_bytes()
+        return _PREFIX in Path(state[0]).read_bytes()
     except OSError:
         return True  # reading the settings will tell
 
 
 def _frozen(value: Any) -> Hashable:
     """The value for a key: what is no plain data is known by its identity."""
+    if type(value) in _PLAIN:
+        return (type(value), value)
     if isinstance(value, Mapping):
-        return tuple((key, _frozen(value[key])) for key in sorted(value, key=str))
+        return tuple([(key, _frozen(value[key])) for key in sorted(value, key=str)])
     if isinstance(value, (list, tuple)):
-        return tuple(_frozen(item) for item in value)
-    return (type(value), value) if isinstance(value, (str, int, float, type(None))) else _Same(value)
+        return tuple([_frozen(item) for item in value])
+    return (type(value), value) if isinstance(value, (str, int, float)) else _Same(value)
 
 
 class _Same:

@@ -27,6 +27,7 @@ __all__ = [
     "has_mailers",
     "mailer_names",
     "own_backend",
+    "project_says",
     "project_table",
     "with_engine",
 ]
@@ -140,9 +141,7 @@ def with_engine(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _django_settings() -> Any:
-    """Django's settings, to read the EMAIL_ ones as its own backends may: past the warning, which was given once."""
-    if not CAN_HAVE_MAILERS:
-        return settings
+    """Django's settings without their wrapping: as its own backends read the deprecated ones, without a word."""
     if not settings.configured:
         settings._setup()
     return settings._wrapped
@@ -152,3 +151,12 @@ def email_settings() -> dict[str, Any]:
     """What the ``EMAIL_`` settings say, by option."""
     holder = _django_settings()
     return {option: getattr(holder, name) for option, name in EMAIL_SETTINGS.items()}
+
+
+def project_says(*, is_alias: bool) -> tuple[Any, Any, dict[str, Any]]:
+    """``MAILER``, ``MAILER_URL``, and what the ``EMAIL_`` settings say: nothing where there is ``MAILERS``."""
+    holder = _django_settings()
+    table, short = getattr(holder, "MAILER", None), getattr(holder, "MAILER_URL", None)
+    if is_alias or (CAN_HAVE_MAILERS and hasattr(holder, "MAILERS")):
+        return table, short, {}
+    return table, short, email_settings()
