@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
+import pkgutil
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,9 +28,11 @@ from test_django_anymail import ATTRIBUTES, configured, sent
 
 from mailer import DeliveryRefused, MailerError
 from mailer.contrib.django import EmailBackend
+from mailer.relay import PROVIDERS
 from mailer.testing import FakeRelay
 
 pytest.importorskip("anymail", reason="django-anymail, of the extra test, is not installed")
+from anymail import backends
 from anymail.exceptions import AnymailCancelSend, AnymailError, AnymailRecipientsRefused
 from anymail.message import AnymailMessage, attach_inline_image
 from anymail.signals import post_send, pre_send
@@ -481,6 +484,13 @@ def _explains(reason: Reason, provider: str, case: str, where: str) -> bool:
         re.fullmatch(pattern, said)
         for pattern, said in ((reason.providers, provider), (reason.cases, case), (reason.where, where))
     )
+
+
+def test_every_provider_of_both_is_compared() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(backends.__path__)}
+    no_provider = {"base", "base_requests", "console", "test", "sendinblue"}  # the last is Brevo's old name
+    assert {module for module, _, _ in PEERS.values()} == modules - no_provider - {"amazon_ses"}
+    assert set(PEERS) <= set(PROVIDERS)
 
 
 def test_every_difference_has_a_reason() -> None:
