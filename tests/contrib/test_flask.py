@@ -192,12 +192,19 @@ def test_an_app_that_is_gone_has_closed_its_connection(smtp: Sink) -> None:
 def test_the_end_of_the_process_closes_the_connection(smtp: Sink) -> None:
     program = f"""
 from flask import Flask
-from mailer import Message
+from mailer import Message, Plugin
 from mailer.contrib.flask import FlaskMailer
+class Later(Plugin):
+    name = "later"
+    def register(self, hooks): pass
+    def close(self): print("closed")
 app = Flask("shop")
 app.config.update(MAILER_URL={smtp.url!r}, MAILER_FROM="shop@example.com")
-FlaskMailer(app).send(Message(to="bob@example.org", text="Hello"))
+mail = FlaskMailer(app)
+mail.mailer.plugins.add(Later)
+mail.send(Message(to="bob@example.org", text="Hello"))
 """  # type: ignore[attr-defined]
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60, capture_output=True)
+    assert done.stdout.split() == [b"closed"]
     assert len(smtp.mails) == 1
     assert smtp.quit.acquire(timeout=30)

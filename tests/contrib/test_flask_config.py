@@ -343,6 +343,14 @@ class TestTesting:
         app.testing = False
         assert str(mail.mailer.backend) == "smtp://127.0.0.1:1"
 
+    def test_plugins_that_came_later_are_there_too(self) -> None:
+        app = app_with(MAILER_URL="smtp://127.0.0.1:1")
+        mail = FlaskMailer(app)
+        mail.mailer.plugins.add(Elsewhere)
+        app.testing = True
+        assert mail.send(HELLO).ok
+        assert "elsewhere" in mail.mailer.plugins
+
     def test_a_plugin_leads_nowhere_without_a_url_either(self) -> None:
         mail = FlaskMailer(app_with(TESTING=True, MAILER_PLUGINS=[Elsewhere]))
         assert mail.send(HELLO).ok

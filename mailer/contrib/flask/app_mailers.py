@@ -68,7 +68,7 @@ class AppMailers(Unpickled):
             app.after_serving(self.aclose)  # type: ignore[attr-defined]
         else:
             # Not the mailers: a filter or a global of the app may hold the app, which would then never be gone.
-            weakref.finalize(app, _close, opened)
+            weakref.finalize(app, _close, weakref.ref(self), opened)
 
     def _names_in(self, app: App) -> tuple[str, ...]:
         """The mailers to be made: the default one too where mails are kept, and where it is to say what is missing."""
@@ -187,8 +187,11 @@ class _Closes(Protocol):
         ...
 
 
-def _close(opened: list[_Closes]) -> None:
-    """Close plug-ins and backends of mailers that block, each whatever another does: their app is gone."""
+def _close(reference: weakref.ref[AppMailers], opened: list[_Closes]) -> None:
+    """Close an app's mailers as the process ends; or, if the app is gone, the plug-ins and backends that they had."""
+    if (mailers := reference()) is not None:
+        mailers.close()
+        return
 
     async def close_all() -> None:
         async with contextlib.AsyncExitStack() as closing:
@@ -219,8 +222,8 @@ class _Named:
             self._sending = Loops(first)
         else:
             self._kept = self._keeping(first)
-        self._plugins = tuple(first.plugins)
-        opened += [first.backend, *self._plugins]
+        self._first = first
+        opened += [first.backend, *first.plugins]
         bridge(self._hooks, weakref.ref(app))
         bridge_context_processors(self._hooks, weakref.ref(app))
 
@@ -257,7 +260,7 @@ class _Named:
         """What plug-ins have put before memory; where one of them has led elsewhere, or might, memory alone."""
         if context.backend is not self._memory:
             return backend
-        if any(getattr(plugin, "overflow", None) is not None for plugin in self._plugins):
+        if any(getattr(plugin, "overflow", None) is not None for plugin in self._first.plugins):
             return self._memory
         inner = backend
         while isinstance(inner, WrappingBackend):
@@ -266,7 +269,7 @@ class _Named:
 
     def _like(self, backend: Backend | None) -> Mailer | AsyncMailer:
         """One more mailer on the same registry, with the same plug-ins."""
-        return self._made(backend, self._settings.without_plugins(), self._plugins)
+        return self._made(backend, self._settings.without_plugins(), tuple(self._first.plugins))
 
     def _made(
         self, backend: Backend | None, settings: Settings, plugins: tuple[Plugin[Any], ...] | None = None
