@@ -352,6 +352,31 @@ def test_hooks_run_in_the_order_of_a_send(async_world):
     async_world.run(main)
 
 
+def test_what_breaks_off_is_logged_and_the_others_go_on(async_world, caplog, monkeypatch):
+    """An exception that is none of ours, where nobody is to whom it could be raised."""
+
+    async def main():
+        async with AsyncMailer("memory:") as mailer, Background(mailer, room=2) as background:
+            carry = mailer._pipeline.carry_held
+
+            async def breaks(held):
+                if held.units[0].mail.envelope.recipients[0].local == "bob":
+                    raise RuntimeError("a fault of ours")
+                return await carry(held)
+
+            monkeypatch.setattr(mailer._pipeline, "carry_held", breaks)
+            for name in ("bob", "ann", "bob", "bob", "cid"):
+                await background.send(hello(f"{name}@example.org"))
+            await background.drained()
+            assert sorted(mail.envelope.recipients[0].local for mail in mailer.backend.mails) == ["ann", "cid"]
+
+    async_world.run(main)
+    failed = [record for record in caplog.records if record.mailer_event == "background.failed"]
+    assert [record.levelname for record in failed] == ["WARNING"] * 3
+    assert "a send broke off: RuntimeError" in failed[0].getMessage()
+    assert failed[0].exc_info[0] is RuntimeError
+
+
 def test_wrong_limits_are_told():
     mailer = AsyncMailer("memory:")
     for wrong in ({"room": 0}, {"room": 1.5}, {"concurrency": 1001}, {"wait_s": -1}, {"grace_s": "1"}, {"room": True}):
