@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from ..stand_ins import StandIns
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from ..errors import UnsupportedFeature
     from ..mail import Mail
     from ..receipt import Receipt
@@ -25,6 +27,10 @@ class Catcher(Protocol):
 
     async def carry(self, backend: Backend, mails: Sequence[Mail]) -> Sequence[Receipt | UnsupportedFeature]:
         """What became of these mails, as the backend's own ``send_many`` would say it."""
+        ...
+
+    def dial(self, url: str, *, is_lmtp: bool) -> socket:
+        """A connection to what answers in the place of the server there, to one that speaks SMTP by itself."""
         ...
 
 

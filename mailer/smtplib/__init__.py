@@ -40,7 +40,7 @@ from .errors import (
     our_words,
 )
 from .form import check_headers, check_line, check_path, content_of
-from .line import DEFAULT_TIMEOUT, Line, Sock, context_of
+from .line import DEFAULT_TIMEOUT, Line, Sock, caught_at, context_of
 from .login import logged_in
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ class SMTP(std.SMTP):
     """
 
     auth_in_clear = False
-    _host = ""
+    _host, _step = "", "the connection"
     _line: Line | None = None
-    _step = "the connection"
     _is_secret = False
 
     __init__ = in_our_words(std.SMTP.__init__)
@@ -116,10 +115,13 @@ class SMTP(std.SMTP):
         self._check_timeout()
         if self.debuglevel > 0:
             self._print_debug("connect: to", (host, port), self.source_address)  # type: ignore[attr-defined]
-        return socket.create_connection((host, port), timeout, self.source_address)
+        caught = caught_at(f"smtp://{host}:{port}", timeout, is_lmtp=self.ehlo_msg == "lhlo")
+        return caught or socket.create_connection((host, port), timeout, self.source_address)
 
     def _get_unix_socket(self, path: str) -> socket.socket:
         self._check_timeout()
+        if caught := caught_at(f"lmtp://{path}", self.timeout, is_lmtp=True):
+            return caught
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if self.timeout is not DEFAULT_TIMEOUT:

@@ -7,14 +7,16 @@ import socket
 import ssl
 import warnings
 from typing import Any
+from weakref import WeakSet
 
+from ..backends.caught import catchers
 from ..runtime import BlockingRuntime, drive
 from ..smtp.endpoint import Timeouts
 from ..smtp.reply import MAX_LINE_BYTES
 from ..stream import Stream
 from ..tls import tls_context
 
-__all__ = ["DEFAULT_TIMEOUT", "Line", "Sock", "context_of"]
+__all__ = ["DEFAULT_TIMEOUT", "Line", "Sock", "caught_at", "context_of"]
 
 #: What stands for "no time-out was given", as in smtplib.
 DEFAULT_TIMEOUT: Any = socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]
@@ -23,6 +25,21 @@ _PATIENCE = Timeouts.rfc5321()
 #: What is handed over within one limit: a slow link may take long over a mail, but not over a piece of it.
 _BLOCK_BYTES = 256 * 1024
 _READ_BYTES = 16 * 1024
+
+
+#: Connections with a test's outbox.
+_caught: WeakSet[socket.socket] = WeakSet()
+
+
+def caught_at(url: str, timeout: Any, *, is_lmtp: bool) -> socket.socket | None:
+    """A connection to what answers in a server's place, if a test's outbox is at work; its time-out as was given."""
+    if (catcher := catchers.latest) is None:
+        return None
+    sock = catcher.dial(url, is_lmtp=is_lmtp)
+    if timeout is not DEFAULT_TIMEOUT:
+        sock.settimeout(timeout)
+    _caught.add(sock)
+    return sock
 
 
 class _Given(Stream):
@@ -52,6 +69,7 @@ class Line:
 
     def __init__(self, sock: socket.socket, *, is_patient: bool) -> None:
         self.timeout_s = sock.gettimeout()
+        self._is_caught = sock in _caught
         self._is_patient = is_patient
         sock.setblocking(False)
         try:
@@ -117,6 +135,8 @@ class Line:
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Do the handshake. Raises TlsError or DeadlineExceeded, and is closed then."""
+        if self._is_caught:  # nobody there has TLS, nor is there a way on which to listen
+            return
         drive(self.stream.start_tls(context, host, deadline=self.until("STARTTLS")))
 
 

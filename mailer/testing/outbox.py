@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
+from socket import socket
 from types import TracebackType
 from typing import Self, Unpack, overload
 
+from ..address import Address
 from ..backends.base import Backend, called
 from ..backends.caught import catchers
 from ..backends.wrapping import part_of
@@ -180,6 +182,20 @@ class MailOutbox(list[SentMail]):
                     await called(backend.runtime, backend.send, part)
         return said
 
+    def dial(self, url: str, *, is_lmtp: bool) -> socket:
+        """See :class:`mailer.backends.caught.Catcher`."""
+        from .peer import dialled
+
+        def judge(recipient: Address) -> RecipientResult:
+            with self._changed:
+                fault = self._faults_of((recipient,), url).get(recipient.key)
+            return fault.result(recipient) if fault else RecipientResult(recipient, Outcome.ACCEPTED, text=_TAKEN)
+
+        def keep(mail: Mail, results: tuple[RecipientResult, ...]) -> None:
+            _keep_in_all(mail, Receipt(mail.id, url, results))
+
+        return dialled(judge, keep, is_lmtp=is_lmtp)
+
     def _answer(self, backend: Backend, mail: Mail) -> Receipt | UnsupportedFeature:
         name = str(backend)
         try:
@@ -188,7 +204,7 @@ class MailOutbox(list[SentMail]):
             outcome, scope = VERDICTS[event_of(error, "cut short")]
             return Receipt.for_all(mail, outcome, text=str(error), scope=scope, backend=name).with_(error=error)
         with self._changed:
-            faults = self._faults_of(mail, name)
+            faults = self._faults_of(mail.envelope.recipients, name)
         for fault in faults.values():
             if isinstance(fault.cause, UnsupportedFeature):
                 return fault.cause
@@ -200,18 +216,16 @@ class MailOutbox(list[SentMail]):
         )
         causes = [fault.cause for fault in faults.values() if fault.cause is not None]
         receipt = Receipt(mail.id, name, results, error=causes[0] if causes else None)
-        for catcher in catchers.all:
-            if isinstance(catcher, MailOutbox):
-                catcher._keep(mail, receipt)
+        _keep_in_all(mail, receipt)
         return receipt
 
-    def _faults_of(self, mail: Mail, backend: str) -> dict[tuple[str, str], OutboxFault]:
+    def _faults_of(self, recipients: Sequence[Address], backend: str) -> dict[tuple[str, str], OutboxFault]:
         """The fault of each recipient who has one, counted."""
         found: dict[tuple[str, str], OutboxFault] = {}
         for fault in self.faults:
             if fault.is_over or not glob(fault.backend).fullmatch(backend):
                 continue
-            its = [one.key for one in mail.envelope.recipients if one.key not in found and fault.is_for(one)]
+            its = [one.key for one in recipients if one.key not in found and fault.is_for(one)]
             found.update(dict.fromkeys(its, fault))
             fault.times_met += bool(its)
         return found
@@ -223,3 +237,9 @@ class MailOutbox(list[SentMail]):
                 part = part_of(mail, [result.address for result in receipt.accepted])
                 self.append(SentMail(part, receipt, receipt.backend))
             self._changed.notify_all()
+
+
+def _keep_in_all(mail: Mail, receipt: Receipt) -> None:
+    for catcher in catchers.all:
+        if isinstance(catcher, MailOutbox):
+            catcher._keep(mail, receipt)
