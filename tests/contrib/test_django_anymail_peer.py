@@ -1,10 +1,8 @@
 """One Django message by django-anymail's backends and by ours, to the same fakes of thirteen providers.
 
 What the provider would deliver (:mod:`delivered`) and what is said of each recipient is the same, or the difference
-has a reason below, and each reason a difference.
+has a reason (:mod:`django_anymail_reasons`), and each reason a difference.
 """
-
-# ruff: noqa: E501 - a table's row is a line
 
 from __future__ import annotations
 
@@ -14,15 +12,13 @@ import itertools
 import pkgutil
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.mime.application import MIMEApplication
 from typing import Any, NamedTuple
 
 import pytest
 from delivered import copies_of
 from django.core import mail
-from django.core.mail import EmailMultiAlternatives
 from django.utils.functional import lazystr
 from test_django_anymail import ATTRIBUTES, configured, sent
 
@@ -34,12 +30,11 @@ from mailer.testing import FakeRelay
 pytest.importorskip("anymail", reason="django-anymail, of the extra test, is not installed")
 from anymail import backends
 from anymail.exceptions import AnymailCancelSend, AnymailError, AnymailRecipientsRefused
-from anymail.message import AnymailMessage, attach_inline_image
 from anymail.signals import post_send, pre_send
 from anymail.utils import UNSET
+from django_anymail_cases import ALWAYS, ANN, CASES, SETTINGS, message
+from django_anymail_reasons import REASONS, Reason
 
-ANN, BOB, CYD = "Ann <ann@example.org>", "bob@example.org", "Cyd <cyd@example.org>"
-PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 PROJECT = "11111111-2222-3333-4444-555555555555"
 
 #: Scheme -> its module, the path of its API, its settings.
@@ -63,190 +58,6 @@ PEERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "postal": ("postal", "/", {"api_key": "TOKEN"}),
 }
 # Amazon SES is left out: django-anymail asks it by boto3, which the test extra does not bring.
-
-# --- the messages -----------------------------------------------------------------------------------------------------
-
-
-def message(
-    *to: str, body: str = "Text", html: str | None = None, cls: Any = EmailMultiAlternatives, **more: Any
-) -> Any:
-    made = cls("Subject", body, "Shop <shop@example.com>", list(to or (ANN, BOB)))
-    if html is not None:
-        made.attach_alternative(html, "text/html")
-    for name, value in more.items():
-        setattr(made, name, value)
-    return made
-
-
-def attached() -> Any:
-    made = message(ANN, html="<p>x</p>")
-    made.attach("notes.txt", "Grüße\n", "text/plain")
-    made.attach("report.pdf", b"%PDF-\x00", "application/pdf")
-    part = MIMEApplication(b"zip", "zip")
-    part.add_header("Content-Disposition", "attachment", filename="größe.zip")
-    made.attach(part)
-    return made
-
-
-def inline() -> Any:
-    made = message(ANN)
-    cid = attach_inline_image(made, PNG, "logo.png", "png", idstring="logo")
-    made.attach_alternative(f'<img src="cid:{cid}">', "text/html")
-    return made
-
-
-def unicode() -> Any:
-    made = message(
-        '"Müller, Ann" <ann@example.org>', "Bob Ж <bob@bücher.example>", body="Grüße 日本 😀\n", html="<p>日本 😀</p>"
-    )
-    made.subject = "Ж 日本 😀"
-    made.from_email = "Läden <shop@example.com>"
-    made.reply_to = ["Hélp <help@example.com>"]
-    made.metadata = {"wer": "Ä"}
-    made.tags = ["größe"]
-    return made
-
-
-def odd_files() -> Any:
-    made = message(ANN, html="<p>x</p>")
-    made.attach(None, b"\x00\x01", "application/octet-stream")
-    made.attach("latin.txt", "caf\xe9".encode("latin-1"), "text/plain; charset=iso-8859-1")
-    made.attach("data", b"{}")
-    inner = message(BOB, extra_headers={"Message-ID": "<inner@example.com>", "Date": "Tue, 06 May 2031 07:08:09 +0000"})
-    made.attach("inner.eml", inner, "message/rfc822")
-    return made
-
-
-def html_first() -> Any:
-    made = message(ANN, body="<p>x</p>")
-    made.content_subtype = "html"
-    made.attach_alternative("x", "text/plain")
-    return made
-
-
-def with_amp() -> Any:
-    made = message(ANN, html="<p>x</p>")
-    made.attach_alternative("<html amp4email></html>", "text/x-amp-html")
-    return made
-
-
-def message_to(to: list[str], **more: Any) -> Any:
-    made = message(**more)
-    made.to = to
-    return made
-
-
-def template_with_more(provider: str) -> Any:
-    made = message(ANN, body="", subject="", template_id=TEMPLATES.get(provider, "17"), tags=["a"], metadata={"n": "7"})
-    made.reply_to = ["help@example.com"]
-    made.extra_headers = {"X-A": "1"}
-    made.attach("a.pdf", b"%PDF", "application/pdf")
-    return made
-
-
-def batch_with_everything(provider: str) -> Any:
-    made = filled_in(provider, merge_data={**EACH, "eve@example.org": {"name": "Eve"}}, tags=["a"], track_opens=True)
-    made.metadata = {"common": "1"}
-    made.merge_metadata = {"bob@example.org": {"own": "2"}}
-    made.reply_to = ["help@example.com"]
-    made.attach("a.pdf", b"%PDF", "application/pdf")
-    return made
-
-
-EACH = {"ann@example.org": {"name": "Ann"}, "bob@example.org": {"name": "Bob"}}
-#: Provider -> how a text of its customers says {name}; those that are not here fill in nothing.
-INLINE = {
-    "sendgrid": "-name-", "mailgun": "%recipient.name%", "mandrill": "*|NAME|*", "sparkpost": "{{name}}",
-    "mailjet": "[[var:name]]", "brevo": "{{ params.name }}", "mailersend": "{{ name }}", "unisendergo": "{{name}}",
-}  # fmt: skip
-
-
-def filled_in(provider: str, **more: Any) -> Any:
-    place = INLINE.get(provider, "{{ name }}")
-    made = message(body=f"Hi {place}, bye", html=f"<p>{place}</p>", **more)
-    made.subject = f"For {place}"
-    return made
-
-
-#: Case -> the message for a provider.
-CASES: dict[str, Callable[[str], Any]] = {
-    "plain": lambda _: message(),
-    "html": lambda _: message(html="<p>Hi</p>"),
-    "html alone": lambda _: message(ANN, body="<p>Hi</p>", content_subtype="html"),
-    "html first": lambda _: html_first(),
-    "anymail's own class": lambda _: message(ANN, cls=AnymailMessage, tags=["a"], metadata={"n": "7"}),
-    "unicode": lambda _: unicode(),
-    "cc and bcc": lambda _: message(ANN, cc=[CYD, "dee@example.org"], bcc=["eve@example.org"]),
-    "reply to": lambda _: message(ANN, reply_to=["Help <help@example.com>"]),
-    "headers": lambda _: message(ANN, extra_headers={"X-Order": "7", "List-Unsubscribe": "<https://x.test/u>"}),
-    "lazy": lambda _: message(ANN, body=lazystr("Lazy"), subject=lazystr("Late"), metadata={"k": lazystr("v")}, tags=[lazystr("t")]),
-    "attachments": lambda _: attached(),
-    "inline": lambda _: inline(),
-    "tags": lambda _: message(ANN, tags=["a", "b"]),
-    "tag": lambda _: message(ANN, tags=["a"]),
-    "metadata": lambda _: message(ANN, metadata={"order": "7", "who": "x"}),
-    "numbers in metadata": lambda _: message(ANN, metadata={"order": 7}),
-    "tracked": lambda _: message(ANN, html="<p>x</p>", track_opens=True, track_clicks=True),
-    "untracked": lambda _: message(ANN, html="<p>x</p>", track_opens=False, track_clicks=False),
-    "send_at": lambda _: message(ANN, send_at=SOON),
-    "naive send_at": lambda _: message(ANN, send_at=SOON.replace(tzinfo=None)),
-    "send_at in unix time": lambda _: message(ANN, send_at=int(SOON.timestamp())),
-    "envelope_sender": lambda _: message(ANN, envelope_sender="b@bounce.example.com"),
-    "From in headers": lambda _: message(ANN, from_email="b@bounce.example.com", extra_headers={"From": "shop@example.com"}),
-    "template": lambda p: message(ANN, body="", subject="", template_id=TEMPLATES.get(p, "17"), merge_global_data={"shop": "Acme", "n": 7}),
-    "template with its own From": lambda p: message(ANN, body="", subject="", from_email=None, template_id=TEMPLATES.get(p, "17")),
-    "template for each": lambda p: message(body="", subject="", template_id=TEMPLATES.get(p, "17"), merge_data=EACH, merge_global_data={"shop": "Acme"}),
-    "filled in for each": lambda p: filled_in(p, merge_data=EACH),
-    "filled in by default": lambda p: filled_in(p, merge_data={"ann@example.org": {"name": "Ann"}}, merge_global_data={"name": "you"}),
-    "each alone": lambda _: message(merge_data={}),
-    "each alone, with copies": lambda _: message(merge_data={}, cc=[CYD], bcc=["eve@example.org"]),
-    "metadata for each": lambda _: message(metadata={"a": "0", "b": "0"}, merge_metadata={"ann@example.org": {"a": "1"}, "bob@example.org": {"a": "2"}}),
-    "headers for each": lambda _: message(merge_headers={"ann@example.org": {"List-Unsubscribe": "<https://x.test/1>"}, "bob@example.org": {"List-Unsubscribe": "<https://x.test/2>"}}),
-    "other headers for each": lambda _: message(merge_headers={"ann@example.org": {"X-Row": "1"}, "bob@example.org": {"X-Row": "2"}}),
-    "amp": lambda _: with_amp(),
-    "several to be answered": lambda _: message(ANN, reply_to=["Help <help@example.com>", "desk@example.com"]),
-    "headers of a thread": lambda _: message(ANN, extra_headers={"In-Reply-To": "<a@example.com>", "References": "<a@example.com>", "X-Number": 7}),
-    "bulk": lambda _: message(ANN, extra_headers={"Precedence": "bulk", "Auto-Submitted": "auto-generated"}),
-    "Message-ID and Date": lambda _: message(ANN, extra_headers={"Message-ID": "<own@example.com>", "Date": "Tue, 06 May 2031 07:08:09 +0000"}),
-    "empty": lambda _: message(ANN, body=""),
-    "cc alone": lambda _: message_to([], cc=[CYD]),
-    "bcc alone": lambda _: message_to([], bcc=["eve@example.org"]),
-    "odd files": lambda _: odd_files(),
-    "names with specials": lambda _: message('"Lee, Ann (Ms)" <ann@example.org>', from_email='"Shop, The" <shop@example.com>', reply_to=['"Help; Desk" <help@example.com>']),
-    "template with more": lambda p: template_with_more(p),
-    "template with structured data": lambda p: message(ANN, body="", subject="", template_id=TEMPLATES.get(p, "17"), merge_data={"ann@example.org": {"items": [{"name": "x", "n": 1}], "total": 1.5}}),
-    "batch with everything": lambda p: batch_with_everything(p),
-    "esp_extra": lambda p: message(ANN, esp_extra=EXTRAS[p]),
-    "defaults": lambda _: message(ANN, tags=["own"], metadata={"env": "test"}),
-    "one is refused": lambda _: message(ANN, "gone@example.org"),
-    "all are refused": lambda _: message("gone@example.org"),
-}  # fmt: skip
-TEMPLATES = {"sendgrid": "d-17"}
-EXTRAS: dict[str, dict[str, Any]] = {
-    "postmark": {"MessageStream": "news"},
-    "sendgrid": {"asm": {"group_id": 7}, "ip_pool_name": "p"},
-    "mailgun": {"sender_domain": "mg.example.com", "o:dkim": "yes"},
-    "mandrill": {"ip_pool": "p", "message": {"subaccount": "s", "important": True}},
-    "sparkpost": {"options": {"transactional": True}, "description": "d"},
-    "mailjet": {"Globals": {"URLTags": "a=b"}},
-    "brevo": {"sender": {"email": "other@example.com"}},
-    "resend": {"topic_id": "t"},
-    "mailersend": {"settings": {"track_content": True}, "in_reply_to": "<a@example.com>"},
-    "mailtrap": {"headers": {"X-A": "1"}},
-    "scaleway": {"send_before": "2031-01-01T00:00:00Z"},
-    "unisendergo": {"skip_unsubscribe": 1},
-    "postal": {"bounce": False},
-}
-# A stored template of SparkPost has its own From: django-anymail takes another than the app's default for a mistake.
-ALWAYS = {"ANYMAIL_SENDGRID_MERGE_FIELD_FORMAT": "-{}-", "DEFAULT_FROM_EMAIL": "Shop <shop@example.com>"}
-SETTINGS = {
-    "defaults": {
-        "ANYMAIL": {
-            "SEND_DEFAULTS": {"tags": ["all"], "metadata": {"app": "shop", "env": "live"}, "track_clicks": True}
-        }
-    }
-}
-SOON = datetime.now(UTC).replace(microsecond=0, hour=12)
 
 # --- both -------------------------------------------------------------------------------------------------------------
 
@@ -328,155 +139,6 @@ def _differing(ours: Done, theirs: Done) -> Iterator[tuple[str, tuple[Any, Any]]
             for key in {*one, *other}:
                 if one.get(key) != other.get(key):
                     yield key, (one.get(key), other.get(key))
-
-
-class Reason(NamedTuple):
-    """Why the two differ: in which providers and cases (patterns), and where."""
-
-    providers: str
-    cases: str
-    where: str
-    why: str
-
-
-WE, THEY = "refused by us", "refused by them"
-REASONS: list[Reason] = [
-    # --- what a mail is complete without is left out with a note on the receipt; unsupported=error makes it strict ---
-    Reason("postmark|sparkpost|mailjet|mailtrap|postal", "tags|defaults", THEY, "one tag there: the first is carried"),
-    Reason("brevo|resend|mailtrap|scaleway|postal", "(un)?tracked|defaults", THEY, "it takes no word on tracking"),
-    Reason("mailersend|postal", "(numbers in )?metadata|anymail's own class|unicode|lazy", THEY, "it has no metadata"),
-    Reason("mailersend", "metadata for each|defaults", THEY, "it has no metadata"),
-    Reason("brevo|resend|mailtrap", "batch with everything", THEY, "it takes no word on tracking"),
-    Reason("mailersend", "template with more|batch with everything", THEY, "it has no metadata"),
-    Reason(
-        ".*",
-        "Message-ID and Date",
-        "headers",
-        "the provider writes both; as headers they stand beside its own, so they are left out with a note",
-    ),
-    # --- a batch ---
-    Reason(
-        "postmark|resend|scaleway|postal",
-        "filled in.*|batch with everything",
-        THEY,
-        "texts are filled in here, whoever carries them",
-    ),
-    Reason(
-        "mailtrap",
-        "filled in.*",
-        "subject|text|html|variables",
-        "it fills in nothing without a template, and sends '{{ name }}'; ours are filled in here",
-    ),
-    Reason(
-        "scaleway|postal",
-        "each alone.*|metadata for each|(other )?headers for each",
-        THEY,
-        "it has no batch: a request for each",
-    ),
-    Reason("mandrill", "(other )?headers for each", THEY, "a request for each"),
-    Reason("unisendergo", "other headers for each", THEY, "a request for each"),
-    Reason("unisendergo", "each alone, with copies", THEY, "a request for each"),
-    Reason(
-        "mandrill",
-        "each alone, with copies",
-        "to|cc|copies",
-        "Cc and Bcc get a copy of each mail, as everywhere; theirs one alone, and shown as To",
-    ),
-    Reason("mailgun", "batch with everything", "metadata", "who has no such entry has none; theirs is empty for him"),
-    # --- recipients, files ---
-    Reason(
-        "postmark|mailgun|mandrill|sparkpost|brevo|resend|mailersend|mailtrap|scaleway|unisendergo|postal",
-        "cc alone|bcc alone",
-        "to|cc",
-        "an API that wants somebody in To has him there; none sees another",
-    ),
-    Reason("postmark|mailgun", "cc alone|bcc alone", "outcomes", "without a To the provider refuses it"),
-    Reason(
-        "sendgrid|mailjet",
-        "cc alone|bcc alone",
-        THEY,
-        "they are put in To, as elsewhere; SendGrid's fails with KeyError",
-    ),
-    Reason(
-        "postmark|sendgrid|mandrill|sparkpost|brevo|mailersend|scaleway|unisendergo|postal",
-        "odd files",
-        "attachments",
-        "a file without a name is 'attachment'; its API may want one",
-    ),
-    Reason("resend", "odd files", THEY, "theirs fears for names without an ending"),
-    Reason("sendgrid|mailtrap|postal", "empty", "text", "a text is needed: an empty line"),
-    # --- one provider ---
-    Reason(
-        "postmark|mandrill|unisendergo|resend", "numbers in metadata", "metadata", "its values are texts by the API"
-    ),
-    Reason(
-        "mailgun",
-        "template.*",
-        "metadata|variables",
-        "a template's variables have a field of their own, and do not show in metadata",
-    ),
-    Reason(
-        "postmark|sendgrid|mailtrap", "template with its own From", "from", "its API requires one: the app's default"
-    ),
-    Reason(
-        "mailgun",
-        "template with its own From",
-        THEY,
-        "its API requires one, and a domain to send from: the app's default",
-    ),
-    Reason("sparkpost", "headers|headers for each", WE, "it writes List-Unsubscribe itself and says nothing of ours"),
-    Reason("brevo", "unicode", THEY, "django-anymail fears for names there; its API takes Unicode"),
-    Reason("brevo", "esp_extra", "from", "mappings are laid over within: From keeps its name"),
-    Reason(
-        "resend",
-        "tags?|anymail's own class|unicode|lazy",
-        "tags|metadata",
-        "its own tags, which its events give back, not a header for the recipient to see",
-    ),
-    Reason("resend", "template.*", THEY, "Resend has stored templates by now"),
-    Reason(
-        "mailersend",
-        "headers|headers of a thread",
-        "headers|options",
-        "List-Unsubscribe and References have fields of their own",
-    ),
-    Reason(
-        "mailtrap", "template with more", "tags", "documented as not to stand beside a template; left out with a note"
-    ),
-    Reason("mailersend", "(other )?headers for each", THEY, "a request for each"),
-    Reason(
-        "scaleway",
-        "tags?|(numbers in )?metadata|anymail's own class|unicode|lazy",
-        "headers",
-        "it has none: a header would be seen by the recipient",
-    ),
-    # --- what is said of recipients ---
-    Reason("mandrill", ".*send_at.*", "outcomes", "theirs does not know the answer 'scheduled'"),
-    Reason(
-        "sparkpost",
-        "each alone, with copies|one is refused",
-        "outcomes",
-        "theirs knows only how many were refused, and counts copies as none of its recipients",
-    ),
-    Reason(
-        "mailjet",
-        "unicode",
-        "outcomes",
-        "theirs looks for the domain as it was written, and takes an accepted recipient for a failed one",
-    ),
-    Reason(
-        "mailjet", "one is refused", "outcomes|copies", "who is at fault is refused alone, and the others are sent to"
-    ),
-    Reason(
-        "mailjet", "all are refused", "outcomes", "nobody accepted is an error; theirs says 'failed' and raises nothing"
-    ),
-    Reason(
-        "mailersend",
-        "template for each|template with structured data|filled in.*|each alone.*",
-        "outcomes",
-        "theirs asks for a batch, which gives no word of any; ours for each",
-    ),
-]
 
 
 def _explains(reason: Reason, provider: str, case: str, where: str) -> bool:
