@@ -150,6 +150,20 @@ def test_it_sends_outside_of_a_context_and_in_threads(server: SmtpServer) -> Non
     assert heard == [None] * 4
 
 
+def test_attributes_may_be_set_to_none_and_to_other_kinds_later(server: SmtpServer) -> None:
+    app = new_app(server)
+    mail = Mail(app)
+    with app.app_context():
+        message = hello(reply_to=["r@example.org", "s@example.org"])
+        message.cc = message.bcc = message.attachments = message.mail_options = message.rcpt_options = None  # type: ignore[assignment]
+        message.recipients, message.sender, message.body = (TO,), ("N, x", "n@example.com"), b"octets"  # type: ignore[assignment]
+        mail.send(message)
+    got = server.mails[0].message
+    assert got["From"].addresses[0].display_name == "N, x"
+    assert [one.addr_spec for one in got["Reply-To"].addresses] == ["r@example.org", "s@example.org"]
+    assert got.get_content().strip() == "octets"
+
+
 def test_the_envelope_may_have_another_sender(server: SmtpServer) -> None:
     app = new_app(server)
     with app.app_context(), Mail(app).connect() as connection:
@@ -439,6 +453,16 @@ def test_a_host_of_the_users_own_is_used_as_smtplibs(server: SmtpServer) -> None
         assert connection.host is not first
     assert server.mails[0].recipients == (TO, "bob@example.org")
     assert message.mailer_receipt is None
+
+
+def test_a_connection_without_with_sends_too_and_says_what_is_wrong(server: SmtpServer) -> None:
+    app = new_app(server)
+    connection = Mail(app).connect()
+    with app.app_context():
+        connection.send(hello())
+        with pytest.raises(BadHeaderError):
+            connection.send(hello(recipients=["nobody"]))
+    assert len(server.mails) == 1
 
 
 def test_the_host_takes_ready_made_mail(server: SmtpServer) -> None:

@@ -13,6 +13,7 @@ import smtplib
 import socket
 from collections.abc import Iterator
 from email import charset
+from email.errors import MessageError as HeaderWriteError  # whose kind of that name came with Python 3.13
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ def test_the_same_errors_before_anything_is_sent(
         assert not server.mails
 
 
-# Name (as the page lists it), call, and what is so in theirs and not in ours, and the other way round.
+# Name (as the page lists it), call, and what is so in theirs and not in ours, and the other way round. Some of theirs
+# is the standard library's, which newer Pythons have mended, or refuse.
 DIFFERENT: list[tuple[str, dict[str, Any], Any, Any]] = [
     (
         "no empty text part",
@@ -199,13 +201,13 @@ DIFFERENT: list[tuple[str, dict[str, Any], Any, Any]] = [
     (
         "blanks in long subjects",
         {"subject": "0¡¡ 00¡¡ࠀ 0000¡¡¡¡¡𐀀𐀀𐀀 ¡𐀀", "recipients": [TO], "body": "x"},
-        lambda came_to: came_to["headers"]["subject"] == "0¡¡ 00¡¡ࠀ 0000¡¡¡¡¡𐀀𐀀𐀀¡𐀀",
+        lambda came_to: came_to["headers"]["subject"].replace(" ", "") == "0¡¡00¡¡ࠀ0000¡¡¡¡¡𐀀𐀀𐀀¡𐀀",
         lambda came_to: came_to["headers"]["subject"] == "0¡¡ 00¡¡ࠀ 0000¡¡¡¡¡𐀀𐀀𐀀 ¡𐀀",
     ),
     (
         "headers beyond ASCII",
         {"subject": "h", "recipients": [TO], "extra_headers": {"X-A": "ü"}, "body": "x"},
-        lambda came_to: isinstance(came_to["raised"], UnicodeEncodeError),
+        lambda came_to: isinstance(came_to.get("raised"), UnicodeEncodeError) or came_to["headers"]["x-a"] == "ü",
         lambda came_to: came_to["headers"]["x-a"] == "ü",
     ),
     (
@@ -229,7 +231,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], Any, Any]] = [
     (
         "several addresses in one string",
         {"subject": "h", "recipients": [f"{TO}, eve@example.org"], "body": "x"},
-        lambda came_to: came_to["recipients"] == [TO],
+        lambda came_to: isinstance(came_to.get("raised"), smtplib.SMTPException) or came_to["recipients"] == [TO],
         lambda came_to: isinstance(came_to["raised"], ours.BadHeaderError),
     ),
     (
@@ -241,7 +243,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], Any, Any]] = [
     (
         "injection by cc, bcc or further headers",
         {"subject": "h", "recipients": [TO], "extra_headers": {"X": "a\r\nBcc: e@example.org"}, "body": "x"},
-        lambda came_to: came_to["headers"]["bcc"] == "e@example.org",
+        lambda came_to: isinstance(came_to.get("raised"), HeaderWriteError) or "bcc" in came_to["headers"],
         lambda came_to: isinstance(came_to["raised"], ours.BadHeaderError),
     ),
     (

@@ -56,15 +56,15 @@ def fields_of(message: Any, envelope_from: Any, *, ascii_names: bool) -> dict[st
     """
     if _builds_itself(message):
         return None
-    attachments = [_attachment(attachment, ascii_names) for attachment in message.attachments]
+    attachments = [_attachment(attachment, ascii_names) for attachment in message.attachments or ()]
     if any(attachment is None for attachment in attachments):
         return None
     sender = mailbox(message.sender, "sender")
     fields: dict[str, Any] = {
         "from_": sender,
-        "to": mailboxes(dict.fromkeys(message.recipients), "recipients"),
-        "cc": mailboxes(dict.fromkeys(message.cc), "cc"),
-        "bcc": mailboxes(message.bcc, "bcc"),
+        "to": mailboxes(dict.fromkeys(message.recipients or ()), "recipients"),
+        "cc": mailboxes(dict.fromkeys(message.cc or ()), "cc"),
+        "bcc": mailboxes(message.bcc or (), "bcc"),
         "reply_to": _reply_to(message.reply_to),
         "subject": read(re.sub(r"\r\n(?=[ \t])", "", force_text(message.subject or ""))),
         "date": datetime.fromtimestamp(message.date, UTC).astimezone(),
@@ -76,7 +76,7 @@ def fields_of(message: Any, envelope_from: Any, *, ascii_names: bool) -> dict[st
     if envelope_from:
         fields["return_path"] = mailbox(envelope_from, "envelope_from")
     if message.mail_options or message.rcpt_options:
-        fields["delivery"] = DeliveryOptions.from_esmtp(message.mail_options, message.rcpt_options)
+        fields["delivery"] = DeliveryOptions.from_esmtp(message.mail_options or (), message.rcpt_options or ())
     return fields
 
 

@@ -100,10 +100,10 @@ class Connection:
             raise BadHeaderError("a header holds a line break that does not fold it")
         if message.date is None:
             message.date = time.time()
-        if self.host is None:
+        if self.host is None and self.mail.suppress:
             self._rehearse(message, envelope_from)
-        elif isinstance(self.host, Host):
-            self._carry(message, envelope_from, self.host.mailer)
+        elif self.host is None or isinstance(self.host, Host):
+            self._carry(message, envelope_from, self.mail.mailer if self.host is None else self.host.mailer)
         else:
             self.host.sendmail(
                 sanitize_address(envelope_from or message.sender),

@@ -122,7 +122,7 @@ class Message:
     @property
     def send_to(self) -> KeysView[AddressLike]:
         """Everybody who is to get it, each once: recipients, cc, bcc, in their order. Compares as a set."""
-        return dict.fromkeys([*self.recipients, *self.cc, *self.bcc]).keys()
+        return dict.fromkeys([*(self.recipients or ()), *(self.cc or ()), *(self.bcc or ())]).keys()
 
     @property
     def html(self) -> str | None:

@@ -51,7 +51,7 @@ def written(message: Message, *, ascii_names: bool) -> MIMEBase:
         whole = MIMEMultipart(_subparts=[body]) if message.attachments else body
     for name, value in _headers(message, charset):
         whole[name] = value
-    for attachment in message.attachments:
+    for attachment in message.attachments or ():
         whole.attach(_file(attachment, ascii_names))
     whole.policy = policy.SMTP
     return whole
@@ -70,10 +70,10 @@ def _headers(message: Message, charset: str) -> list[tuple[str, str]]:
     own = {
         "Subject": sanitize_subject(subject, charset),
         "From": sanitize_address(message.sender, charset),
-        "To": listed(message.recipients),
+        "To": listed(message.recipients or ()),
         "Date": formatdate(message.date, localtime=True),
         "Message-ID": message.msgId,
-        "Cc": listed(message.cc),
+        "Cc": listed(message.cc or ()),
         "Reply-To": sanitize_address(message.reply_to, charset) if message.reply_to else "",
     }
     replaced = {name.lower() for name in extra}
