@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,16 @@ def test_a_log_that_cannot_be_read_is_told_where_databases_are_checked(tmp_path:
     assert (one.id, "broken.db" in one.msg) == ("mailwright.E004", True)
     settings = {"MAILER": {"url": "memory:", "plugins": {"log": {"path": str(tmp_path / "good.db")}}}}
     assert found(databases=["default"], **settings) == []
+
+
+def test_every_check_and_signal_is_documented() -> None:
+    from mailer.contrib.django import checks as own
+    from mailer.contrib.django import signals
+
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "django.md").read_text(encoding="utf-8")
+    ids = set(re.findall(r'id="(mailwright\.[EW]\d+)"', Path(own.__file__).read_text(encoding="utf-8")))
+    assert (
+        ids == set(re.findall(r"`(mailwright\.[EW]\d+)`", page)) == set(re.findall(r"mailwright\.[EW]\d+", own.__doc__))
+    )
+    names = {name for name in signals.__all__ if name not in ("SIGNALS", "bridge")}
+    assert names <= set(re.findall(r"`(\w+)`", page))
