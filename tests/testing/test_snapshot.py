@@ -10,6 +10,8 @@ import pytest
 from mailer import Attachment, Mailer, Message
 from mailer.testing import MailOutbox, MailSnapshot, SentMail, assert_matches_snapshot, snapshot_text
 
+pytest_plugins = ["pytester"]
+
 PLAIN = Message(
     from_="Größe <shop@example.com>", to="ann@example.org", bcc="dee@x.test", subject="Grüße", text="Hällo\n7"
 )
