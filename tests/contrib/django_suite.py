@@ -13,7 +13,6 @@ import types
 from typing import Any
 
 import django.core.mail.backends as backends
-from django.conf import settings
 from test_sqlite import *  # noqa: F403 - Django's, in the folder of its tests
 
 import mailer.contrib.django as ours
@@ -28,19 +27,8 @@ def _stand_for(name: str, cls: type, **more: Any) -> None:
     setattr(backends, name, module)
 
 
-class _File(ours.EmailBackend):
-    """``file:`` by the option and setting of Django's backend for files."""
-
-    def __init__(self, file_path: Any = None, **options: Any) -> None:
-        if options.get("alias") is None:
-            file_path = file_path or getattr(settings, "EMAIL_FILE_PATH", None)
-        super().__init__(**options, url=f"file://{file_path}?format=eml")
-
-
 _NAMES = os.environ["DJANGO_SUITE_STANDS_FOR"].split(",")
 if "smtp" in _NAMES:
     _stand_for("smtp", ours.EmailBackend, smtplib=smtplib, ssl=ssl)
 if "locmem" in _NAMES:
     _stand_for("locmem", ours.LocMemBackend)
-if "filebased" in _NAMES:
-    _stand_for("filebased", _File)

@@ -16,7 +16,6 @@ from ...errors import AddressError, ConfigError, DeliveryError, MailerError, Mes
 from ...merge import has_merge
 from ...message import Message
 from ...runtime import drive
-from ...smtplib.delivery import as_smtplib
 from ...sources import nearest
 from .anymail import beside_content
 from .anymail_signals import may_go
@@ -183,7 +182,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
         except MailerError as error:
             if self.fail_silently:
                 return None
-            raise as_smtplib(error) from error
+            raise _as_smtplib(error) from error
         self.connection, self._partial_connection = connection, None
         return True
 
@@ -321,7 +320,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
             note(message, error.receipt, provider)
             if self.fail_silently:
                 return False
-            raise as_smtplib(error) from error.__cause__
+            raise _as_smtplib(error) from error.__cause__
         except MessageError as error:
             raise invalid(error) from error
         note(message, receipt, provider)
@@ -357,6 +356,12 @@ def invalid(error: MessageError) -> MessageError:
     made = InvalidMessageError(str(error))
     made.field = error.field
     return made
+
+
+def _as_smtplib(error: MailerError) -> MailerError:
+    from ...smtplib.delivery import as_smtplib  # smtplib is loaded where something went wrong
+
+    return as_smtplib(error)
 
 
 def _check_ascii(address: Address) -> None:

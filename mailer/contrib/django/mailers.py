@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from ...errors import ConfigError
-from ...mailer import Mailer
 from ...redaction import forgets_arguments
 from .plan import M, Plan, plan_of
 from .project import DEFAULT, EMAIL_SETTINGS, LOCMEM, OPTIONS, backend_and_options, has_mailers, own_backend
+
+if TYPE_CHECKING:
+    from ...mailer import Mailer
 
 try:
     from django.core.mail import InvalidMailer as _InvalidMailer
@@ -131,6 +133,8 @@ def made(plan: Plan, face: type[M], alias: str | None) -> M:
 def _kept(plan: Plan, name: str, alias: str | None) -> Mailer:
     kept = _mailers.get(plan.key)
     if kept is None:
+        from ...mailer import Mailer  # whose import a command that sends nothing need not wait for
+
         mailer = made(plan, Mailer, alias)
         # One of two threads that come first may make one in vain: it has no connection yet. No lock, so none to be held
         # at a fork.

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ConfigError
-from ...mailer import AsyncMailer, Mailer
 from ...redaction import forgets_arguments
 from ...smtp_options import SMTP_OPTIONS, SmtpOptions
 from ...sources import ENV_FILE, PREFIX, TOML_FILE
 from .project import DEFAULT, EMAIL_SETTINGS, project_says, project_table, with_engine
 
 if TYPE_CHECKING:
+    from ...mailer import AsyncMailer, Mailer
     from ...settings import Settings
 
 __all__ = ["Plan", "plan_of"]
@@ -23,7 +23,7 @@ __all__ = ["Plan", "plan_of"]
 _PREFIX = PREFIX.encode()
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
-M = TypeVar("M", Mailer, AsyncMailer)
+M = TypeVar("M", "Mailer", "AsyncMailer")
 
 
 class Plan:
