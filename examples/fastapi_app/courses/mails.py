@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends
 
-from mailer import AsyncMailer, Message, Settings
+from mailer import Address, AsyncMailer, Message, Settings
 from mailer.background import Background
 from mailer.contrib.starlette import get_background, get_mailer
 
@@ -26,11 +26,11 @@ def settings_of(environment: str) -> Settings:
     return Settings({"env": environment, "templates": HERE / "templates"}, _toml_file=HERE / "mailer.toml")
 
 
-def welcome(address: str, name: str, token: str) -> Message:
+def welcome(mailbox: Address, token: str) -> Message:
     """Asks who signed up to confirm the address. The link leads to ``COURSES_URL``, never to a request's Host."""
     base = os.environ.get("COURSES_URL", "http://127.0.0.1:8000").rstrip("/")
-    context = {"name": name, "link": f"{base}/confirm/{token}"}
-    return Message(to=(name, address), template="welcome", context=context, tags=["welcome"])
+    context = {"name": mailbox.name, "link": f"{base}/confirm/{token}"}
+    return Message(to=mailbox, template="welcome", context=context, tags=["welcome"])
 
 
 def bill(address: str, course: str, number: int) -> Message:

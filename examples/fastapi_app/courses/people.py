@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, model_validator
 
-from mailer import Address, AddressError, Context, DeliveryDeferred, DeliveryRefused, DeliveryUnknown
+from mailer import (
+    Address,
+    AddressError,
+    Context,
+    DeadlineExceeded,
+    DeliveryDeferred,
+    DeliveryRefused,
+    DeliveryUnknown,
+)
 
 from .mails import BackgroundMail, Mail, bill, welcome
 
@@ -52,18 +61,23 @@ class People:
 
 
 class SignUp(BaseModel):
-    """What who signs up gives."""
+    """What who signs up gives; both together make a mailbox, or the form is refused."""
 
     address: str
-    name: str
+    name: str = Field(min_length=1, max_length=100)
 
-    @field_validator("address")
-    @classmethod
-    def _is_one(cls, value: str) -> str:
+    @model_validator(mode="after")
+    def _is_a_mailbox(self) -> Self:
         try:
-            return Address.parse(value).addr_spec
+            self.mailbox  # noqa: B018 - made to see whether it can be
         except AddressError as error:
             raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def mailbox(self) -> Address:
+        """To whom the mail goes."""
+        return replace(Address.parse(self.address), name=self.name)
 
 
 class Enrolment(BaseModel):
@@ -80,16 +94,20 @@ def people_of(request: Request) -> People:
 
 
 @router.post("/signup", status_code=202)
-async def signup(form: SignUp, request: Request, background: BackgroundMail) -> dict[str, list[str]]:
+async def signup(form: SignUp, request: Request, background: BackgroundMail) -> dict[str, str]:
     """The mail goes out by itself: the answer neither waits for it nor tells whether the address is known."""
     people = people_of(request)
-    if form.address in people.by_address:
-        return {"mails": []}
-    token = secrets.token_urlsafe(24)
-    mails = await background.send(welcome(form.address, form.name, token))
-    people.by_address[form.address] = Person(form.name)
-    people.by_token[token] = form.address
-    return {"mails": list(mails)}
+    address = form.mailbox.addr_spec
+    known = people.by_address.get(address)
+    if known is None or not known.is_confirmed:  # whose mail was lost may ask for another
+        token = secrets.token_urlsafe(24)
+        try:
+            await background.send(welcome(form.mailbox, token))
+        except DeadlineExceeded as error:
+            raise HTTPException(503, "mail cannot be sent just now: try again", {"Retry-After": "60"}) from error
+        people.by_address.setdefault(address, Person(form.name))
+        people.by_token[token] = address
+    return {"mail": "on its way, if one is needed"}
 
 
 @router.get("/confirm/{token}")
