@@ -184,8 +184,9 @@ class Background:
                     except (KeyboardInterrupt, SystemExit) as error:
                         failure = error
                         self.stop()
-                    with anyio.move_on_after(self.grace_s):
-                        await self.drained()
+                    if self._group is not None:  # it was not stopped already, when its time was over
+                        with anyio.move_on_after(self.grace_s):
+                            await self.drained()
                 finally:
                     self.stop()
         finally:

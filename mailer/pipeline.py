@@ -180,7 +180,7 @@ class Pipeline:
                 if unit.error is not None:
                     errors.append(unit.error)
         except BaseException:
-            self.drop(order)
+            self._tell_dropped(order)
             raise
         if len(errors) == len(parts):
             raise errors[0]
@@ -193,16 +193,19 @@ class Pipeline:
                 for unit in units:
                     await self._do("sending", unit)
             except BaseException:
-                self.drop(order)
+                self._tell_dropped(order)
                 raise
             await self._carry(units, self.backend.batch_size, 1)
         return order.receipt(None, str(self.backend))
 
     def drop(self, order: _Order) -> Receipt:
         """Tell, of what was held and nobody began to carry, that it is deferred; to the hooks that need not wait."""
+        self._tell_dropped(order)
+        return order.receipt(None, str(self.backend))
+
+    def _tell_dropped(self, order: _Order) -> None:
         for unit in order.units:
             self._tell_cut_short(unit)
-        return order.receipt(None, str(self.backend))
 
     async def send_raw(self, content: bytes | StandardMessage, envelope: Envelope | None) -> Receipt:
         """See :meth:`mailer.Mailer.send_raw`."""

@@ -335,6 +335,45 @@ def test_the_end_meets_one_that_is_being_composed(async_world):
     async_world.run(main)
 
 
+@pytest.mark.parametrize("merge", [{}, {"merge_data": {"ann@example.org": {"name": "Ann"}}}])
+def test_who_is_cancelled_while_composing_leaves_nothing_and_hears_no_error(async_world, merge):
+    async def main():
+        async with AsyncMailer("memory:") as mailer, Background(mailer) as background:
+
+            async def never(message, context):
+                await anyio.sleep_forever()
+
+            mailer.hooks.add_filter("message", never)
+            with anyio.move_on_after(0.01) as scope:
+                await background.send(hello(**merge))
+            assert scope.cancelled_caught
+            assert background.pending == 0
+
+    async_world.run(main)
+
+
+def test_once_stopped_it_gives_no_second_grace(async_world):
+    """Composing hangs: who stopped it has waited, and it has nothing of its own to wait for."""
+
+    async def main():
+        async with AsyncMailer("memory:") as mailer, anyio.create_task_group() as group:
+            composing = anyio.Event()
+
+            async def never(message, context):
+                composing.set()
+                await anyio.sleep_forever()
+
+            mailer.hooks.add_filter("message", never)
+            with anyio.fail_after(5):
+                async with Background(mailer, grace_s=60) as background:
+                    group.start_soon(background.send, hello())
+                    await composing.wait()
+                    background.stop()
+            group.cancel_scope.cancel()
+
+    async_world.run(main)
+
+
 def test_hooks_run_in_the_order_of_a_send(async_world):
     async def main():
         ran = []
