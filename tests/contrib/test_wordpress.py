@@ -345,18 +345,16 @@ def test_every_hook_is_documented() -> None:
 
 
 def test_long_headers_take_time_by_their_length() -> None:
-    """Four times the lines take about four times as long, not sixteen."""
+    """Eight times the lines take about eight times as long, not sixty-four."""
 
     def seconds(count: int) -> float:
         text = "Content-Type: text/plain\n" + "boundary=x\n" * count + "A: b\n" + " c\n" * count
-        taken = []
-        for _ in range(3):
-            begun = time.perf_counter()
-            HeaderLines.of(text)
-            taken.append(time.perf_counter() - begun)
-        return min(taken)
+        began = time.process_time()  # not the wall clock: other tests may share the machine
+        HeaderLines.of(text)
+        return time.process_time() - began
 
-    assert seconds(40_000) < 10 * seconds(10_000)
+    ratios = (seconds(40_000) / seconds(5_000) for _ in range(5))
+    assert any(ratio < 24 for ratio in ratios)
 
 
 def test_wp_mail_filter_changes_what_it_names(shop: Shop) -> None:
