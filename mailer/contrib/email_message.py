@@ -7,55 +7,72 @@ they mean is Django's, whoever's class it is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from email.message import Message as StandardMessage
 from email.utils import collapse_rfc2231_value
 from typing import Any
 
+from ..address import Address
 from ..attachment import Attachment
 from ..standard import bytes_of
 from .message_fields import header_fields, mailbox, mailboxes, read
 
-__all__ = ["FIELD_OF", "attachment_of", "builds_itself", "fields_of", "is_shown", "part_of", "ways_of"]
+__all__ = ["fields_of"]
 
 #: The type of a text -> the field that it is.
-FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
+_FIELD_OF = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp_html"}
 _KNOWN_PART_FIELDS = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 _OWN_WAYS = ("message", "recipients")
 
 
-def fields_of(message: Any, *, made_in: Collection[str]) -> dict[str, Any] | None:
+def _never(text: str) -> bool:
+    return False
+
+
+def fields_of(
+    message: Any,
+    *,
+    made_in: Collection[str],
+    one: Callable[[Any, str], Address] = mailbox,
+    many: Callable[[Iterable[Any], str], list[Address]] = mailboxes,
+    goes_whole: Callable[[str], bool] = _never,
+    can_go_whole: bool = True,
+) -> dict[str, Any] | None:
     """The arguments of our Message; None for one that our fields cannot say.
 
     Args:
         message: The framework's.
         made_in: The modules of the framework's own classes: whatever else in its class builds it, builds it otherwise.
+        one: Reads a mailbox, given the attribute's name too.
+        many: Reads a list of them.
+        goes_whole: Whether a message with this text is to go as the framework writes it.
+        can_go_whole: Ready-made mail is taken; where it is not, a text part that is no file becomes one.
 
     Raises:
         MessageError: Something in it is wrong.
     """
-    if builds_itself(message, made_in):
+    if _builds_itself(message, made_in):
         return None
     further = message.extra_headers or {}
     if any(str(name).lower() in ("to", "cc") for name in further):
         return None
-    sender = mailbox(message.from_email, "from_email")
+    sender = one(message.from_email, "from_email")
     fields: dict[str, Any] = {
         "from_": sender,
-        "to": mailboxes(message.to, "to"),
-        "cc": mailboxes(message.cc, "cc"),
-        "bcc": mailboxes(message.bcc, "bcc"),
-        "reply_to": mailboxes(message.reply_to, "reply_to"),
+        "to": many(message.to, "to"),
+        "cc": many(message.cc, "cc"),
+        "bcc": many(message.bcc, "bcc"),
+        "reply_to": many(message.reply_to, "reply_to"),
         "subject": "" if message.subject is None else read(str(message.subject)),
         "alternatives": [],
         "attachments": [],
-        **header_fields(further, sender),
+        **header_fields(further, sender, one=one),
     }
-    for kind, text in ways_of(message):
+    for kind, text in _ways_of(message):
         base = kind.partition(";")[0].strip().lower()
-        if not base.startswith("text/"):
+        if not base.startswith("text/") or goes_whole(text):
             return None
-        field = FIELD_OF.get(base)
+        field = _FIELD_OF.get(base)
         if field and field not in fields:
             fields[field] = text
         else:
@@ -63,16 +80,16 @@ def fields_of(message: Any, *, made_in: Collection[str]) -> dict[str, Any] | Non
     for item in message.attachments:
         attachment = None
         if not isinstance(item, StandardMessage):
-            attachment = attachment_of(*item)
-        elif not is_shown(item):
-            attachment = part_of(item)
+            attachment = _attachment_of(*item)
+        elif not (can_go_whole and _is_shown(item)):
+            attachment = _part_of(item)
         if attachment is None:
             return None
         fields["attachments"].append(attachment)
     return fields
 
 
-def builds_itself(message: Any, made_in: Collection[str]) -> bool:
+def _builds_itself(message: Any, made_in: Collection[str]) -> bool:
     """Whether a subclass, or the object itself, has another way to build the mail, or to say who it is for.
 
     Args:
@@ -93,7 +110,7 @@ def _has_own_way(cls: Any, made_in: tuple[str, ...]) -> bool:
     return any(_is_a_way(name) for base in cls.__mro__ if base.__module__ not in made_in for name in vars(base))
 
 
-def ways_of(message: Any) -> Iterator[tuple[str, str]]:
+def _ways_of(message: Any) -> Iterator[tuple[str, str]]:
     """Each (content type, text) to show it, the body first."""
     alternatives = getattr(message, "alternatives", ())
     if message.body or not (alternatives or message.attachments):
@@ -106,7 +123,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def attachment_of(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
+def _attachment_of(name: str | None, content: Any, content_type: str | None = None) -> Attachment:
     """An attachment of what the framework's ``attach`` takes: text is UTF-8; a message of whosever class is whole."""
     if not isinstance(content, StandardMessage) and callable(getattr(content, "message", None)):
         content = content.message()  # the framework's own
@@ -120,13 +137,13 @@ def attachment_of(name: str | None, content: Any, content_type: str | None = Non
     return Attachment.from_bytes(name or "", content, content_type=content_type)
 
 
-def is_shown(part: StandardMessage) -> bool:
+def _is_shown(part: StandardMessage) -> bool:
     """Whether it is a text that clients show below the body, not a file: where it stands, only the whole mail says."""
     names = part.get_content_disposition(), part.get_filename(), part.get("Content-ID")
     return part.get_content_maintype() == "text" and names == (None, None, None)
 
 
-def part_of(part: StandardMessage) -> Attachment | None:
+def _part_of(part: StandardMessage) -> Attachment | None:
     """A part of the standard library's as an attachment; None for one that is no file."""
     names = {name.lower() for name in part}
     if any(name.startswith("content-") for name in names - _KNOWN_PART_FIELDS):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..envelope import Envelope
 from ..errors import DeliveryError, MessageError
-from ..smtplib.delivery import as_smtplib
-from .message_fields import mailbox, mailboxes
+from .message_fields import mailbox
 
 if TYPE_CHECKING:
+    from ..address import Address
     from ..mailer import Mailer
 
 __all__ = ["Host"]
@@ -18,6 +18,9 @@ __all__ = ["Host"]
 
 class Host:
     """A mailer with the few methods of smtplib's that extensions call."""
+
+    #: Reads an address, given the argument's name too.
+    read: Callable[[Any, str], Address] = staticmethod(mailbox)
 
     def __init__(self, mailer: Mailer) -> None:
         self.mailer = mailer
@@ -42,11 +45,15 @@ class Host:
         if mail_options or rcpt_options:
             raise MessageError("are for messages that the extension sends", field="mail_options")
         recipients = [to_addrs] if isinstance(to_addrs, str) else to_addrs
-        envelope = Envelope(mailbox(from_addr, "from_addr"), mailboxes(recipients, "to_addrs"))
+        envelope = Envelope(
+            self.read(from_addr, "from_addr"), [self.read(one, "to_addrs") for one in recipients if one]
+        )
         content = msg.encode() if isinstance(msg, str) else msg
         try:
             receipt = self.mailer.send_raw(content, envelope)
         except DeliveryError as error:
+            from ..smtplib.delivery import as_smtplib  # smtplib is loaded where something went wrong
+
             raise as_smtplib(error, sender=str(envelope.sender)) from error.__cause__
         accepted = receipt.accepted
         return {

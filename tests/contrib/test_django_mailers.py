@@ -26,6 +26,7 @@ from mailer.contrib.django import EmailBackend, InvalidMailerError, get_mailer
 from mailer.contrib.django.mailers import on_made
 from mailer.contrib.django.project import OPTIONS
 from mailer.settings import MailerSettings
+from mailer.testing import SmtpServer
 
 BACKEND = "mailer.contrib.django.EmailBackend"
 HAS_MAILERS = django.VERSION >= (6, 1)
@@ -201,8 +202,8 @@ def test_errors_are_what_apps_for_djangos_backend_catch() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # not listening: refused
         error = failure_of(f"smtp://127.0.0.1:{bound.getsockname()[1]}?tls=none")
-        assert isinstance(error, (DeliveryDeferred, smtplib.SMTPException))
-        assert isinstance(error, ConnectionRefusedError)
+        for kind in (DeliveryDeferred, smtplib.SMTPException, ConnectionRefusedError):
+            assert isinstance(error, kind)
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
         assert str(again) == str(error)
@@ -210,6 +211,20 @@ def test_errors_are_what_apps_for_djangos_backend_catch() -> None:
     error = failure_of("smtp://nowhere.invalid:25?tls=none")
     assert isinstance(error, socket.gaierror)
     assert isinstance(error, smtplib.SMTPException)
+
+
+def test_what_the_open_connection_sends_fails_as_smtplib_would() -> None:
+    with SmtpServer() as server, configured(MAILER={"url": server.url, "retry": "none"}), default_backend() as backend:
+        server.on("RCPT", "gone@*").reply("550 5.1.1 no such user")
+        assert backend.connection is not None
+        send = backend.connection.sendmail
+        assert send("a@example.com", ["b@example.org", "gone@example.org"], b"From: a@example.com\r\n\r\nx") == {
+            "gone@example.org": (550, b"no such user")
+        }
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
+            send("a@example.com", "gone@example.org", "From: a@example.com\r\n\r\nx")
+    assert caught.value.recipients == {"gone@example.org": (550, b"no such user")}
+    assert isinstance(caught.value, DeliveryRefused)
 
 
 def test_tls_to_a_server_that_has_none_is_an_ssl_error() -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from email.message import Message as StandardMessage
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -29,10 +28,9 @@ from django.utils.encoding import force_str
 from django.utils.functional import Promise
 
 from ...address import Address
-from ...attachment import Attachment
 from ...errors import AddressError, MessageError
-from ..email_message import FIELD_OF, attachment_of, builds_itself, is_shown, part_of, ways_of
-from ..message_fields import decoded, header_fields, read
+from .. import email_message
+from ..message_fields import decoded
 from .anymail import fields_with
 from .asked import asked_of
 
@@ -65,44 +63,15 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         provider: What it goes by, if that is one relay: some attributes of :mod:`.anymail` mean what they do there.
     """
     message, asked = asked_of(message, provider)
-    if builds_itself(message, (EmailMessage.__module__,)):
-        return None
-    further = message.extra_headers or {}
-    if any(name.lower() in ("to", "cc") for name in further):
-        return None
-    sender = address_of(message.from_email, "from_email")
-    fields: dict[str, Any] = {
-        "from_": sender,
-        "to": addresses_of(message.to, "to"),
-        "cc": addresses_of(message.cc, "cc"),
-        "bcc": addresses_of(message.bcc, "bcc"),
-        "reply_to": addresses_of(message.reply_to, "reply_to"),
-        "subject": "" if message.subject is None else read(str(message.subject)),
-        "alternatives": [],
-        "attachments": [],
-        **header_fields(further, sender, one=address_of),
-    }
-    for kind, text in ways_of(message):
-        base = kind.partition(";")[0].strip().lower()
-        if not base.startswith("text/") or (_FOLDS_LONG_LINES and _has_long_line(text)):
-            return None
-        field = FIELD_OF.get(base)
-        if field and field not in fields:
-            fields[field] = text
-        else:
-            fields["alternatives"].append((kind, text))
-    attachment: Attachment | None
-    for item in message.attachments:
-        if not isinstance(item, StandardMessage):
-            attachment = attachment_of(*item)
-        elif is_shown(item) and (provider is None or provider.features.raw):
-            return None
-        else:
-            attachment = part_of(item)
-        if attachment is None:
-            return None
-        fields["attachments"].append(attachment)
-    return fields_with(fields, asked, provider)
+    fields = email_message.fields_of(
+        message,
+        made_in=(EmailMessage.__module__,),
+        one=address_of,
+        many=addresses_of,
+        goes_whole=_has_long_line,
+        can_go_whole=provider is None or provider.features.raw,
+    )
+    return None if fields is None else fields_with(fields, asked, provider)
 
 
 class LocalMailbox(Address):
@@ -148,6 +117,6 @@ def addresses_of(values: Iterable[Any] | None, field: str) -> list[Address]:
 
 
 def _has_long_line(text: str) -> bool:
-    if len(text) * 4 <= _LONG_LINE or (text.isascii() and len(text) <= _LONG_LINE):
+    if not _FOLDS_LONG_LINES or len(text) * 4 <= _LONG_LINE or (text.isascii() and len(text) <= _LONG_LINE):
         return False
     return any(len(line) > _LONG_LINE for line in text.encode("utf-8", "surrogatepass").split(b"\n"))
