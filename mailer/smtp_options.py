@@ -34,11 +34,11 @@ from .errors import ConfigError
 from .redaction import Unpickled, forgets_arguments
 from .sources import nearest
 
-__all__ = ["SMTP_OPTIONS", "SmtpOptions"]
+__all__ = ["SMTP_OPTIONS", "SmtpOptions", "flag"]
 
 _WORDS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0", ""), False),
+    **dict.fromkeys(("true", "yes", "on", "1", "t", "y"), True),
+    **dict.fromkeys(("false", "no", "off", "0", "", "f", "n"), False),
 }
 #: One attempt may take as long as our own default, or a few steps.
 _ATTEMPT_S, _STEPS = 180.0, 3
@@ -48,7 +48,12 @@ _MOST_S = 86_400.0
 # --- what a value must be: each raises ValueError with what is wrong --------------------------------------------------
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """A yes or no of a framework's settings, which may be a word, as the environment has it; None is no.
+
+    Raises:
+        ValueError: It is neither.
+    """
     if isinstance(value, str):
         value = _WORDS.get(value.strip().lower(), value)
     if value is None or value in (0, 1):  # bool is an int
@@ -188,13 +193,13 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "port": _port,
     "username": _text,
     "password": _text,
-    "use_tls": _flag,
-    "use_ssl": _flag,
+    "use_tls": flag,
+    "use_ssl": flag,
     "timeout": _seconds,
     "ssl_keyfile": _text,
     "ssl_certfile": _text,
     "local_hostname": _text,
-    "auth_in_clear": _flag,
+    "auth_in_clear": flag,
 }
 
 

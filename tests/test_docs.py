@@ -249,6 +249,20 @@ def test_every_public_name_is_in_the_reference(name):
     assert re.search(rf"^\.\. auto\w+:: {name}$", page("reference/api.md"), re.M)
 
 
+@each("module", ["background", "contrib.django", "contrib.flask", "contrib.starlette", "testing"])
+def test_every_name_of_a_shim_is_in_the_reference(module):
+    text = page("reference/api.md")
+    sections = re.split(r"^\.\. currentmodule:: mailer\.?(.*)\n", text, flags=re.M)
+    pairs = zip(sections[1::2], sections[2::2], strict=True)
+    own = "\n".join(section for name, section in pairs if f"{name}.".startswith(f"{module}."))
+    source = (ROOT / "mailer" / module.replace(".", "/")).with_suffix(".py")
+    source = source if source.exists() else source.with_suffix("") / "__init__.py"
+    listed = re.findall(r"^__all__ \+?= \[(.*?)\]", source.read_text(encoding="utf-8"), re.M | re.S)
+    names = re.findall(r'"(\w+)"', "".join(listed))
+    assert names
+    assert [name for name in names if not re.search(rf"^\.\. auto\w+:: {name}$", own, re.M)] == []
+
+
 def test_every_scheme_and_option_is_documented():
     from mailer.backends import smtp, url
 

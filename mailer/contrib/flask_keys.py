@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 from ..errors import ConfigError
 from ..redaction import Unpickled, forgets_arguments
-from ..smtp_options import SmtpOptions
+from ..smtp_options import SmtpOptions, flag
 
 __all__ = ["SMTP_KEYS", "MailKeys", "flag_of"]
 
@@ -50,7 +50,6 @@ SMTP_KEYS = {
 _HOST, _PORT = "127.0.0.1", 25
 _MOST_EMAILS = 1_000_000
 
-_NO, _YES = ("", "0", "false", "no", "off", "n", "f"), ("1", "true", "yes", "on", "y", "t")
 # MAIL_BACKEND -> URL, but for the two that need other keys.
 _BACKENDS = {"console": "console:", "dummy": "null:", "locmem": "memory:"}
 
@@ -102,12 +101,10 @@ def flag_of(config: Mapping[str, Any], key: str, *, default: bool = False) -> bo
     value = config.get(key)
     if value is None:
         return default
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word in _NO or word is False or word == 0:
-        return False
-    if word in _YES or word is True or word == 1:
-        return True
-    raise ConfigError(f"{key}={value!r}: must be True or False")
+    try:
+        return flag(value)
+    except ValueError as error:
+        raise ConfigError(f"{key}={value!r}: {error}") from None
 
 
 def _url(config: Mapping[str, Any]) -> str:
