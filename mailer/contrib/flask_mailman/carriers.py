@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +124,6 @@ class SmtpEmailBackend(BaseEmailBackend):
         self.ssl_keyfile = own.ssl_keyfile if ssl_keyfile is None else ssl_keyfile
         self.ssl_certfile = own.ssl_certfile if ssl_certfile is None else ssl_certfile
         self.connection: Any = None
-        self._lock = threading.RLock()
         try:
             _ = self.mailer
         except ConfigError as error:
@@ -190,8 +188,7 @@ class SmtpEmailBackend(BaseEmailBackend):
         """
         if not email_messages:
             return 0
-        with self._lock:
-            return sum(map(bool, map(self._send, email_messages)))
+        return sum(map(bool, map(self._send, email_messages)))
 
     def _send(self, email_message: Any) -> bool:
         if not email_message.recipients():
