@@ -79,7 +79,7 @@ class OutboxFault:
         verdict = VERDICTS[event_of(what, "answer lost")]
         options.setdefault("scope", None)
         options["scope"] = options["scope"] or verdict.scope
-        return cls(outcome=verdict.outcome, cause=what, text=text or str(what), **options)  # type: ignore[arg-type]
+        return cls(outcome=verdict.outcome, cause=what, text=text or str(what), **options)  # type: ignore[arg-type]  # as above
 
     @property
     def is_over(self) -> bool:

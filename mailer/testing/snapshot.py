@@ -171,7 +171,7 @@ def _parts(part: EmailMessage, number: str) -> Iterator[str]:
                 yield f"{name}: {value}"
     if is_multipart:
         for index, child in enumerate(part.iter_parts(), 1):
-            yield from _parts(child, f"{number}.{index}" if number else str(index))  # type: ignore[arg-type]
+            yield from _parts(child, f"{number}.{index}" if number else str(index))  # type: ignore[arg-type]  # the policy makes them so
     elif part.get_content_maintype() == "text" and part.get_content_disposition() != "attachment":
         yield from decoded_text(part).removesuffix("\n").split("\n")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 
-class AccountsConfig(AppConfig):  # type: ignore[misc]
+class AccountsConfig(AppConfig):
     """Listens to what providers tell."""
 
     name = "accounts"

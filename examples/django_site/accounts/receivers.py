@@ -11,7 +11,7 @@ from mailer import Event, EventKind
 from mailer.contrib.django.signals import event_received
 
 
-@receiver(event_received)  # type: ignore[untyped-decorator]
+@receiver(event_received)
 def deactivate(event: Event, **given: Any) -> None:
     """Of a bounce that is for good."""
     if event.kind is EventKind.BOUNCED and event.is_hard and event.recipient is not None:

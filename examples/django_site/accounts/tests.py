@@ -19,7 +19,7 @@ from mailer.testing import MailOutbox
 ADDRESS = "ann@example.org"
 
 
-class MailTestCase(TestCase):  # type: ignore[misc]
+class MailTestCase(TestCase):
     """Django's test runner puts its own backend in the place of the project's; here the project's is back."""
 
     def setUp(self) -> None:
@@ -110,7 +110,7 @@ class TheAdmin(MailTestCase):
             self.assertContains(self.client.get(f"/admin/mailwright/loggedmail/{sent.id}/change/"), "<iframe")
 
 
-class TheSettings(TestCase):  # type: ignore[misc]
+class TheSettings(TestCase):
     """Each environment's."""
 
     def test_the_checks_have_nothing_to_say(self) -> None:

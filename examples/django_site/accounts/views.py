@@ -16,7 +16,7 @@ _SALT = "accounts.confirm"
 _GOOD_FOR_S = 3 * 24 * 3600
 
 
-class SignUpForm(forms.Form):  # type: ignore[misc]
+class SignUpForm(forms.Form):
     """An address and a password."""
 
     email = forms.EmailField()

@@ -38,7 +38,7 @@ _OF_A_MAIL = 1000
 _READ, _RESEND = "mailwright.read_loggedmail", "mailwright.resend_loggedmail"
 
 
-class _Search(forms.Form):  # type: ignore[misc]
+class _Search(forms.Form):
     """What is looked for; each field one of the log's criteria."""
 
     recipient = forms.CharField(required=False, max_length=320)
@@ -72,7 +72,7 @@ def _midnight(day: Any) -> datetime:
 
 
 @admin.register(LoggedMail)
-class LoggedMailAdmin(admin.ModelAdmin):  # type: ignore[misc]
+class LoggedMailAdmin(admin.ModelAdmin):
     """The pages. Nothing in the log can be changed here."""
 
     change_list_template = "admin/mailwright/loggedmail/change_list.html"

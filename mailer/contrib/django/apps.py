@@ -7,7 +7,7 @@ from django.apps import AppConfig
 __all__ = ["MailerConfig"]
 
 
-class MailerConfig(AppConfig):  # type: ignore[misc]
+class MailerConfig(AppConfig):
     """Registers the checks. The label is ``mailwright``, as apps of the name ``mailer`` have been there before."""
 
     name = "mailer.contrib.django"

@@ -41,7 +41,7 @@ _NOT_CALLED = ("_send", "connection_class", "prep_address", "ssl_context")
 _IS_STRICT = django.VERSION < (6, 1)  # from then on Django itself says what it does not know
 
 
-class EmailBackend(BaseEmailBackend):  # type: ignore[misc]
+class EmailBackend(BaseEmailBackend):
     """What ``EMAIL_BACKEND`` and ``MAILERS`` name. Threads may share it.
 
     Attributes:

@@ -40,7 +40,7 @@ __all__ = ["InvalidMailerError", "get_mailer", "made", "mailer_of", "named_plan"
 _OWN_BACKEND = f"{__package__}.EmailBackend"
 
 
-class InvalidMailerError(ConfigError, _InvalidMailer, ValueError):  # type: ignore[misc]
+class InvalidMailerError(ConfigError, _InvalidMailer, ValueError):
     """A mailer's settings are wrong. Django's ``ImproperlyConfigured``, from 6.1 on ``InvalidMailer``, and ours."""
 
     def __init__(self, text: str, *, alias: str | None = None) -> None:

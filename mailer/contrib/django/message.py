@@ -43,7 +43,7 @@ __all__ = ["InvalidMessageError", "address_of", "addresses_of", "fields_of"]
 _BadHeaderError: Any = getattr(django.core.mail.message, "BadHeaderError", ValueError)
 
 
-class InvalidMessageError(MessageError, _BadHeaderError):  # type: ignore[misc]
+class InvalidMessageError(MessageError, _BadHeaderError):
     """The message cannot be built: a line break in a header, not an address ...
 
     For apps that catch what Django's own backends raise: ``BadHeaderError``, a ``ValueError``. Its cause is the

@@ -7,7 +7,7 @@ from django.db import models
 __all__ = ["LoggedMail"]
 
 
-class LoggedMail(models.Model):  # type: ignore[misc]
+class LoggedMail(models.Model):
     """A mail in the log of the plug-in ``log``, wherever that is. Never queried: :mod:`.admin` reads the log itself.
 
     Permissions: ``view`` is for who got what, when, and what was answered; ``read`` for mails as they were sent, which

@@ -65,7 +65,7 @@ class AppMailers(Unpickled):
         for name in self._names_in(app):
             self._named[name] = self._in_words(partial(_Named, app, self.settings, name, opened))
         if is_quart(app):
-            app.after_serving(self.aclose)  # type: ignore[attr-defined]
+            app.after_serving(self.aclose)  # type: ignore[attr-defined]  # Quart's
         else:
             # Not the mailers: a filter or a global of the app may hold the app, which would then never be gone.
             weakref.finalize(app, _close, weakref.ref(self), opened)
@@ -126,7 +126,7 @@ class AppMailers(Unpickled):
                 changes["url"] = SecretURL.parse("memory:")
                 origins["url" if name == DEFAULT else f"mailers.{name}.url"] = "TESTING, or MAILER_SUPPRESS_SEND"
             named[name] = one.model_copy(update=changes)
-        return named.pop(DEFAULT).model_copy(update={"mailers": named, "origins": origins})  # type: ignore[no-any-return]
+        return named.pop(DEFAULT).model_copy(update={"mailers": named, "origins": origins})  # type: ignore[no-any-return]  # pydantic's copy is its own kind
 
     def get(self, name: str = DEFAULT) -> Mailer | AsyncMailer:
         """The mailer of this name: the app's, for all threads; under Quart that of the event loop that is running.

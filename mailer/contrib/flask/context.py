@@ -32,7 +32,7 @@ def current_app() -> App | None:
     """The app of the innermost context, or None."""
     for framework in _frameworks():
         if framework.current_app:
-            return framework.current_app._get_current_object()  # type: ignore[no-any-return]
+            return framework.current_app._get_current_object()  # type: ignore[no-any-return]  # behind werkzeug's proxy
     return None
 
 

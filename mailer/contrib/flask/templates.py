@@ -190,12 +190,12 @@ class _UrlFor:
         app: Any = self._app()
         try:
             if current_app() is app or not is_quart(app):
-                return app.url_for(endpoint, **{"_external": True, **values})  # type: ignore[no-any-return]
+                return app.url_for(endpoint, **{"_external": True, **values})  # type: ignore[no-any-return]  # Flask's
             adapter = app.create_url_adapter(None)  # Quart's own wants a context, though the config may say it all
             if adapter is None:
                 raise RuntimeError
             app.inject_url_defaults(endpoint, values)
-            return adapter.build(endpoint, values, force_external=True)  # type: ignore[no-any-return]
+            return adapter.build(endpoint, values, force_external=True)  # type: ignore[no-any-return]  # werkzeug's
         except BuildError:
             raise Refused("url_for(): no route of this endpoint takes these values") from None
         except RuntimeError:

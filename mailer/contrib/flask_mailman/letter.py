@@ -99,7 +99,7 @@ class EmailMessage:
         """
         if not self.recipients():
             return 0
-        return self.get_connection(fail_silently).send_messages([self])  # type: ignore[no-any-return]
+        return self.get_connection(fail_silently).send_messages([self])  # type: ignore[no-any-return]  # of any backend
 
     # --- attaching ----------------------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class _MailMixin:
             EmailMessage(subject, message, sender, recipients, connection=connection)
             for subject, message, sender, recipients in datatuple
         ]
-        return connection.send_messages(messages)  # type: ignore[no-any-return]
+        return connection.send_messages(messages)  # type: ignore[no-any-return]  # of any backend
 
 
 class _Mail(State, _MailMixin):

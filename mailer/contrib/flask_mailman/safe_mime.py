@@ -105,7 +105,7 @@ def sanitize_address(addr: str | tuple[str, str], encoding: str) -> str:
 class MIMEMixin(_Base):
     """Lines that begin with "From " are written as they are, without the ">" of mailbox files."""
 
-    def as_string(self, unixfrom: bool = False, linesep: str = "\n") -> str:  # type: ignore[override]
+    def as_string(self, unixfrom: bool = False, linesep: str = "\n") -> str:  # type: ignore[override]  # as Flask-Mailman's
         """All of it as text.
 
         Args:
@@ -116,7 +116,7 @@ class MIMEMixin(_Base):
         Generator(out, mangle_from_=False).flatten(self, unixfrom=unixfrom, linesep=linesep)
         return out.getvalue()
 
-    def as_bytes(self, unixfrom: bool = False, linesep: str = "\n") -> bytes:  # type: ignore[override]
+    def as_bytes(self, unixfrom: bool = False, linesep: str = "\n") -> bytes:  # type: ignore[override]  # as Flask-Mailman's
         """All of it as bytes. As :meth:`as_string`."""
         out = io.BytesIO()
         BytesGenerator(out, mangle_from_=False).flatten(self, unixfrom=unixfrom, linesep=linesep)

@@ -11,7 +11,7 @@ __all__ = ["register"]
 register = template.Library()
 
 
-@register.simple_tag(takes_context=True)  # type: ignore[untyped-decorator]
+@register.simple_tag(takes_context=True)
 def image(context: template.Context, name: str) -> str:
     """Attach an image once, inline, and give the URL that shows it: ``<img src="{% image 'logo.png' %}">``."""
     if not context.autoescape:

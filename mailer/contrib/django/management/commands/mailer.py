@@ -26,7 +26,7 @@ __all__ = ["Command"]
 _DJANGO_OPTIONS = {"force_color": False, "no_color": False, "skip_checks": True, "traceback": False, "verbosity": 1}
 
 
-class Command(BaseCommand):  # type: ignore[misc]
+class Command(BaseCommand):
     """Hands all that stands behind ``mailer`` to the command of that name, and exits with its code.
 
     What it sends by is :func:`get_mailer`'s, with the hooks that the project has added; but by ``--url`` or with
