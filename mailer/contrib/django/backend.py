@@ -297,6 +297,8 @@ class EmailBackend(BaseEmailBackend):
         return lambda: noted(self.mailer.send_raw(content, envelope), notes)
 
     def _send_many(self, waiting: list[tuple[Any, Message]], provider: Provider | None) -> int:
+        if not waiting:
+            return 0
         if len(waiting) == 1:
             [(message, ours)] = waiting
             return self._settle(message, partial(self.mailer.send, ours), provider)
