@@ -86,7 +86,7 @@ class MailKeys(Unpickled):
     @staticmethod
     def stand_in(config: Mapping[str, Any]) -> bool:
         """Whether the config says where mail goes in this way at all."""
-        return any(config.get(key) is not None for key in ("MAIL_SERVER", "MAIL_BACKEND"))
+        return any(config.get(key) for key in ("MAIL_SERVER", "MAIL_BACKEND"))
 
     def __repr__(self) -> str:
         return f"<MailKeys{' suppressed' if self.is_suppressed else ''}>"

@@ -190,6 +190,8 @@ class TestKeysOfFlaskMail:
         assert (str(ours.url), ours.from_) == ("null:", "ours@example.com")
         mixed = settings_with(**theirs, MAILER_URL="null:", MAIL_PORT="nonsense")
         assert (str(mixed.url), mixed.from_) == ("null:", ["Shop <shop@example.com>"])
+        pair = settings_with(MAIL_BACKEND="dummy", MAIL_DEFAULT_SENDER=["Shop", "shop@example.com"])  # of a variable
+        assert pair.from_ == mixed.from_
 
     def test_they_lead_to_the_server(self) -> None:
         with SmtpServer(tls=None, users={"user": "secret"}) as server:

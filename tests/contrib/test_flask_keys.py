@@ -105,6 +105,7 @@ def test_keys_that_say_where_mail_goes_are_told_from_those_that_do_not() -> None
     assert MailKeys.stand_in({"MAIL_SERVER": "smtp.example.com"})
     assert MailKeys.stand_in({"MAIL_BACKEND": "console"})
     assert not MailKeys.stand_in({"MAIL_DEFAULT_SENDER": "shop@example.com", "MAIL_SERVER": None})
+    assert not MailKeys.stand_in({"MAIL_SERVER": ""})
 
 
 def test_nothing_shows_the_password() -> None:

@@ -11,6 +11,7 @@ import smtplib
 import threading
 from collections.abc import Iterator
 from email import charset
+from email.header import Header, decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,7 @@ def test_nothing_shows_the_password() -> None:
         {"cc": ["a@example.org\nX: y"]},
         {"bcc": ["a@example.org\rX: y"]},
         {"extra_headers": {"X": "a\r\nY: z"}},
+        {"extra_headers": {"X": "a\r\n \r\n b"}},
         {"extra_headers": {"X: y\r\nZ": "a"}},
         {"sender": ("a\nX: y", "a@example.com")},
         {"subject": "a\rb"},
@@ -296,6 +298,18 @@ def test_headers_that_are_the_messages_own_are_refused(server: SmtpServer, heade
     assert not server.mails
 
 
+def test_a_further_header_may_be_folded_as_pythons_header_does(server: SmtpServer) -> None:
+    text = "Grüße aus München " * 8
+    app = new_app(server)
+    mail = Mail(app)
+    with app.app_context():
+        message = hello(extra_headers={"X-Long": Header(text, "utf-8").encode(), "X-Folded": "a\r\n b"})
+        assert "X-Folded: a\r\n b" in message.as_string()
+        mail.send(message)
+    sent = server.mails[-1].message
+    assert (str(make_header(decode_header(sent["X-Long"]))), sent["X-Folded"]) == (text.strip(), "a b")
+
+
 # --- suppressed -------------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +323,13 @@ def test_suppressed_mail_goes_nowhere_and_is_told_of(config: dict[str, Any]) -> 
     [message] = outbox
     assert message.date is not None
     assert message.mailer_receipt is not None
+
+
+@each("word", ["false", "0", "No"])
+def test_words_of_the_environment_switch_nothing_on(word: str) -> None:
+    state = Mail(new_app(MAIL_SUPPRESS_SEND=word, MAIL_ASCII_ATTACHMENTS=word, MAIL_DEBUG=word, TESTING=True)).state
+    assert state is not None
+    assert not any([state.suppress, state.ascii_attachments, state.debug])
 
 
 def test_suppressed_mail_runs_hooks_and_what_could_not_be_sent_is_logged(caplog: pytest.LogCaptureFixture) -> None:

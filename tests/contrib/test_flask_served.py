@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, request
 
-from mailer import ConfigError, Event, Message
+from mailer import Address, ConfigError, Event, Message
 from mailer.contrib.flask import FlaskMailer, signals
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -53,6 +54,30 @@ class TestWebhooks:
         assert all(given == wanted for given, wanted in answers.items())
         assert client.get("/hooks/postmark").status_code == client.head("/hooks/postmark").status_code == 200
         assert len(events) == 1
+
+    def test_a_body_that_the_app_has_read_before_is_told_all_the_same(self) -> None:
+        for name in ("get_data", "get_json"):
+            app = app_with()
+            app.before_request(lambda name=name: getattr(request, name)() and None)
+            mail = FlaskMailer(app)
+            app.register_blueprint(mail.webhooks_blueprint({"postmark": HOOK}))
+            events = listening(mail)
+            answer = app.test_client().post("/webhooks/postmark", headers=HEADERS, json=json.loads(BOUNCE))
+            assert (answer.status_code, len(events)) == (200, 1)
+
+    def test_a_form_that_the_app_has_read_before_is_told_all_the_same(self) -> None:
+        app = app_with(MAILER_PLUGINS={"list_unsubscribe": {"url": "https://x.example/unsubscribe", "secret": SECRET}})
+        app.before_request(lambda: request.form and None)
+        mail = FlaskMailer(app)
+        app.register_blueprint(mail.unsubscribe_blueprint())
+        events = listening(mail)
+        plugin: Any = mail.mailer.plugins["list_unsubscribe"]
+        token = plugin.links.token(Address.parse("bob@example.org"), now_s=time.time())
+        for kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+            form = {"List-Unsubscribe": "One-Click"}
+            answer = app.test_client().post(f"/unsubscribe/{token}", data=form, content_type=kind)
+            assert answer.status_code == 200
+        assert len(events) == 2
 
     def test_each_app_of_a_factory_has_its_own_secrets_and_mailer(self) -> None:
         mail, told = FlaskMailer(), []

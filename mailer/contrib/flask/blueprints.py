@@ -6,7 +6,9 @@ A Flask app is given WSGI apps, a Quart app ASGI apps; each is made once for eac
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from werkzeug.datastructures import Headers
 
@@ -16,6 +18,7 @@ from .config import WEBHOOKS
 from .context import is_quart
 
 if TYPE_CHECKING:
+    from flask import Request
     from flask.sansio.app import App
     from flask.sansio.blueprints import Blueprint
 
@@ -62,9 +65,24 @@ def _view(find: Callable[[], AppMailers], name: str, make: MakeApp) -> Callable[
     def call(rest: str) -> Any:
         from flask import current_app, request
 
-        return current_app.response_class.from_app(find().endpoint(name, make), request.environ)
+        return current_app.response_class.from_app(find().endpoint(name, make), _environ(request))
 
     return call
+
+
+def _environ(request: Request) -> dict[str, Any]:
+    """The request's, with its body once more where something before us, a ``before_request`` for one, has read it.
+
+    Of a form that was parsed the fields are left: those are what its senders sign, not its octets.
+    """
+    environ: dict[str, Any] = request.environ
+    if "stream" not in vars(request):  # untouched: not to be held to the app's MAX_CONTENT_LENGTH
+        return environ
+    body, again = request.get_data(), {}
+    if not body and request.form:
+        body = urlencode(list(request.form.items(multi=True))).encode()
+        again["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+    return {**environ, **again, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
 
 
 def _aview(find: Callable[[], AppMailers], name: str, make: MakeApp) -> Callable[..., Awaitable[Any]]:

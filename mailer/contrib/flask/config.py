@@ -56,6 +56,8 @@ def _read(config: Mapping[str, Any]) -> Settings:
         flag_of(config, key)
     below: dict[tuple[str, ...], Found] = {}
     if sender := config.get("MAIL_DEFAULT_SENDER"):
+        if isinstance(sender, list) and len(sender) == 2 and "@" not in str(sender[0]):
+            sender = tuple(sender)  # a pair from a variable, which is JSON
         below["from",] = Found(sender, "MAIL_DEFAULT_SENDER")
     settings = own_settings(config, below)
     if settings.url is not None or not MailKeys.stand_in(config):

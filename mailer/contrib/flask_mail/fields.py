@@ -26,7 +26,7 @@ from ...envelope import Envelope
 from ...errors import MessageError
 from ..message_fields import header_fields, mailbox, mailboxes, read
 from .message import Message
-from .text import force_text
+from .text import FOLD, force_text
 from .written import ascii_name
 
 __all__ = ["envelope_of", "fields_of"]
@@ -66,12 +66,12 @@ def fields_of(message: Any, envelope_from: Any, *, ascii_names: bool) -> dict[st
         "cc": mailboxes(dict.fromkeys(message.cc or ()), "cc"),
         "bcc": mailboxes(message.bcc or (), "bcc"),
         "reply_to": _reply_to(message.reply_to),
-        "subject": read(re.sub(r"\r\n(?=[ \t])", "", force_text(message.subject or ""))),
+        "subject": read(_unfolded(message.subject or "")),
         "date": datetime.fromtimestamp(message.date, UTC).astimezone(),
         "message_id": message.msgId,
         "attachments": attachments,
         **_texts(message),
-        **header_fields(message.extra_headers or {}, sender),
+        **header_fields({name: _unfolded(value) for name, value in (message.extra_headers or {}).items()}, sender),
     }
     if envelope_from:
         fields["return_path"] = mailbox(envelope_from, "envelope_from")
@@ -84,6 +84,10 @@ def _builds_itself(message: Any) -> bool:
     """Whether its class, or the object itself, builds it, or says who it is for, in another way than Flask-Mail's."""
     scopes = [vars(cls) for cls in type(message).__mro__ if cls is not Message and cls.__module__ != "flask_mail"]
     return any(name in scope for scope in (vars(message), *scopes) for name in _OWN_WAYS)
+
+
+def _unfolded(value: Any) -> str:
+    return re.sub(f"{FOLD}(?=[ \t])", "", force_text(value))
 
 
 def _reply_to(value: Any) -> list[Address]:

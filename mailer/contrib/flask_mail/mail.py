@@ -15,6 +15,7 @@ from ...envelope import Envelope
 from ...errors import MessageError
 from ...message import Message as OurMessage
 from ..carrying import carry
+from ..flask_keys import flag_of
 from ..mailer_at import settings_in
 from ..smtplib_host import Host
 from .fields import envelope_of, fields_of
@@ -212,10 +213,10 @@ class Mail(_MailMixin):
             config.get("MAIL_USE_TLS", False),
             config.get("MAIL_USE_SSL", False),
             config.get("MAIL_DEFAULT_SENDER"),
-            int(config.get("MAIL_DEBUG", debug)),
+            _level(config, debug),
             config.get("MAIL_MAX_EMAILS"),
-            config.get("MAIL_SUPPRESS_SEND", testing),
-            config.get("MAIL_ASCII_ATTACHMENTS", False),
+            _flag(config, "MAIL_SUPPRESS_SEND", testing),
+            _flag(config, "MAIL_ASCII_ATTACHMENTS", False),
         )
         state.auth_in_clear = config.get("MAIL_AUTH_IN_CLEAR", False)
         state.settings = settings_in(config)
@@ -247,3 +248,17 @@ class Mail(_MailMixin):
         if name.startswith("_") or name in ("app", "state"):  # not set yet: it is being copied
             raise AttributeError(name)
         return getattr(self.state, name, None)
+
+
+def _flag(config: Mapping[str, Any], key: str, default: bool) -> Any:
+    """As it stands there; words, as the environment gives them, are read."""
+    value = config.get(key, default)
+    return flag_of(config, key) if isinstance(value, str) else value
+
+
+def _level(config: Mapping[str, Any], debug: bool | int) -> int:
+    """A figure for smtplib's ``set_debuglevel``."""
+    value = config.get("MAIL_DEBUG", debug)
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return int(flag_of(config, "MAIL_DEBUG") if isinstance(value, str) else value or 0)

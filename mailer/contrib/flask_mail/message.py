@@ -12,7 +12,7 @@ from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any
 
 from .state import state_of
-from .text import AddressLike, force_text
+from .text import FOLD, AddressLike, breaks_off, force_text
 from .written import written
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .mail import Connection
 
 __all__ = ["Attachment", "Message"]
-
-# RFC 5322 section 2.2.3: a folded header's further lines begin with a blank, and none is blank altogether.
-_FOLDED = re.compile(r"[^\r\n]*\S[^\r\n]*(?:\r\n[ \t][^\r\n]*\S[^\r\n]*)*")
 
 
 class Attachment:
@@ -157,13 +154,11 @@ class Message:
 
     def has_bad_headers(self) -> bool:
         """Whether a header holds a line break that does not fold it (RFC 5322 section 2.2.3)."""
-        texts = [self.sender, *self.send_to, self.reply_to]
-        for name, value in (self.extra_headers or {}).items():
-            texts += [name, value]
-        if any(char in _shown(text) for text in texts if text for char in "\r\n"):
-            return True
-        subject = force_text(self.subject or "")
-        return any(char in subject for char in "\r\n") and not _FOLDED.fullmatch(subject)
+        extra = self.extra_headers or {}
+        for text in (self.sender, *self.send_to, self.reply_to, *extra):
+            if text and any(char in _shown(text) for char in "\r\n"):
+                return True
+        return breaks_off(force_text(self.subject or "")) or any(breaks_off(value, FOLD) for value in extra.values())
 
     def is_bad_headers(self) -> bool:
         """The old name of :meth:`has_bad_headers`."""

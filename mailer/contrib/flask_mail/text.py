@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from email.header import Header
 from email.utils import formataddr, parseaddr
@@ -11,8 +12,11 @@ from ...address import Address
 from ...errors import AddressError, MessageError
 
 __all__ = [
+    "FOLD",
+    "AddressLike",
     "BadHeaderError",
     "FlaskMailUnicodeDecodeError",
+    "breaks_off",
     "force_text",
     "sanitize_address",
     "sanitize_addresses",
@@ -20,6 +24,8 @@ __all__ = [
 ]
 
 AddressLike = str | tuple[str, str]
+#: The line breaks that may fold a further header: Python's ``Header.encode`` folds with LF alone.
+FOLD = r"\r?\n"
 
 
 class BadHeaderError(Exception):
@@ -59,6 +65,22 @@ def force_text(s: Any, encoding: str = "utf-8", errors: str = "strict") -> str:
         if isinstance(s, Exception):  # whose own text cannot be had
             return " ".join(force_text(arg, encoding, errors) for arg in s.args)
         raise FlaskMailUnicodeDecodeError(s, *error.args) from error
+
+
+def breaks_off(value: Any, fold: str = r"\r\n") -> bool:
+    """Whether a line break in a header's value does not fold it, but ends it.
+
+    RFC 5322 section 2.2.3: further lines begin with a blank; and none is blank altogether.
+
+    Args:
+        fold: A pattern of the line breaks that may.
+    """
+    text = force_text(value)
+    if "\r" not in text and "\n" not in text:
+        return False
+    first, *further = re.split(fold, text)
+    bad = any(not line.strip() or "\r" in line or "\n" in line for line in (first, *further))
+    return bad or any(line[0] not in " \t" for line in further)
 
 
 def sanitize_subject(subject: str, encoding: str = "utf-8") -> str:

@@ -22,7 +22,15 @@ from email.mime.text import MIMEText
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from .text import BadHeaderError, force_text, sanitize_address, sanitize_addresses, sanitize_subject
+from .text import (
+    FOLD,
+    BadHeaderError,
+    breaks_off,
+    force_text,
+    sanitize_address,
+    sanitize_addresses,
+    sanitize_subject,
+)
 
 if TYPE_CHECKING:
     from .message import Attachment, Message
@@ -60,7 +68,7 @@ def written(message: Message, *, ascii_names: bool) -> MIMEBase:
 def _headers(message: Message, charset: str) -> list[tuple[str, str]]:
     subject = force_text(message.subject or "")
     extra = dict(message.extra_headers or {})
-    bad = [name for name, value in extra.items() if "\n" in (both := f"{name}{value}") or "\r" in both]
+    bad = [name for name, value in extra.items() if "\r" in name or "\n" in name or breaks_off(value, FOLD)]
     if bad or re.search(r"\r(?!\n)|(?<!\r)\n|\r\n(?![ \t])", subject):
         raise BadHeaderError(f"a line break in {bad[0]!r}" if bad else "a line break in the subject")
 
