@@ -21,7 +21,7 @@ from .errors import TemplateError
 from .field import has_surrogate
 from .html_to_text import html_to_text
 from .message import Message
-from .search_path import check_name, locale_tags
+from .search_path import check_name, locale_tags, localised
 
 __all__ = ["ENDINGS", "Refused", "TemplateEngine", "checked_part", "show_image", "with_parts"]
 
@@ -141,14 +141,15 @@ class TemplateEngine:
         """
         raise NotImplementedError
 
-    def image(self, name: str, folder: str, tags: tuple[str, ...]) -> tuple[Hashable, Attachment]:
-        """The image that a template shows by :func:`show_image`, and what it is told from others by.
+    def image(self, name: str, files: tuple[str, ...]) -> tuple[Hashable, Attachment]:
+        """The file that a template shows by :func:`show_image`, and what it is told from others by.
 
         Args:
-            folder: Where the message's template is: looked in first.
+            name: What the attachment is called.
+            files: Where it may be, in the order to look: in the message's template's folder first, in its locale first.
 
         Raises:
-            Refused: There is none, or it is none.
+            Refused: There is none, or it cannot be read.
         """
         raise Refused("image(): these templates have none")
 
@@ -157,14 +158,23 @@ def show_image(name: str) -> str:
     """Attach an image once, inline, and return the URL that shows it. A template calls it: ``image("logo.png")``.
 
     Raises:
-        Refused: See :meth:`TemplateEngine.image`.
+        Refused: There is no such image.
     """
     if not isinstance(name, str):
         raise Refused(f"image() takes a file name, not {type(name).__name__}")
     images = _images.get(None)
     if images is None:
         raise Refused("image() is for a message's template")
-    found, attachment = images.engine.image(name, images.folder, images.tags)
+    try:
+        check_name(name)
+    except TemplateError:  # its text may hold a computed name
+        raise Refused("image(): the name is not relative to the search path, or leads out of it") from None
+    files = localised(name, images.tags)
+    if images.folder:
+        files = (*localised(f"{images.folder}/{name}", images.tags), *files)
+    found, attachment = images.engine.image(name, files)
+    if not attachment.content_type.startswith("image/"):
+        raise Refused(f"image(): {attachment.content_type} is no image")
     if found not in images.shown:
         cid = free_content_id(attachment.name, images.taken)
         # SparkPost, Mailgun, Mandrill and SMTP2GO take the file name for the content id: they are the same.

@@ -173,25 +173,18 @@ class Templates(TemplateEngine):
             self._environments[key] = found
         return found
 
-    def image(self, name: str, folder: str, tags: tuple[str, ...]) -> tuple[Hashable, Attachment]:
+    def image(self, name: str, files: tuple[str, ...]) -> tuple[Hashable, Attachment]:
         """See :class:`TemplateEngine`."""
-        names = localised(name, tags)
-        if folder:
-            names = (*localised(f"{folder}/{name}", tags), *names)
         try:
-            found = self._search.find(names)
+            found = self._search.find(files)
             if found is None:
                 raise Refused("image(): there is no such file beside the templates")
             known = self._attachments.get((found.place, found.name))
             if known is None or known[0] != found:
-                made = Attachment.from_bytes(name, self._search.read(found), inline=True)
-                if not made.content_type.startswith("image/"):
-                    raise Refused(f"image(): {made.content_type} is no image")
-                self._attachments[found.place, found.name] = known = (found, made)
+                known = found, Attachment.from_bytes(name, self._search.read(found), inline=True)
+                self._attachments[found.place, found.name] = known
         except TemplateError:  # its text may hold a computed name
-            raise Refused(
-                "image(): the file cannot be read, or its name is not relative to the search path or leads out of it"
-            ) from None
+            raise Refused("image(): the file cannot be read, or a link leads out of the search path") from None
         return known
 
 

@@ -229,7 +229,7 @@ RAISING = {
     "{{ name | format(1, 2) }}": r"line 2: TypeError was raised",
     "{{ 1 / 0 }}": r"line 2: ZeroDivisionError was raised",
     "{{ image(name) }}": r"line 2: image\(\): there is no such file",
-    "{{ image('../' ~ name) }}": r"line 2: image\(\): the file cannot be read, or its name is not relative",
+    "{{ image('../' ~ name) }}": r"line 2: image\(\): the name is not relative",
     "{{ image(5) }}": r"line 2: image\(\) takes a file name, not int",
     "{{ image('a.html') }}": r"line 2: image\(\): text/html is no image",
     "{% trans n=name %}%(q)s{% endtrans %}{{ _('%(q)s') }}": r"line 2: KeyError was raised",
@@ -391,7 +391,7 @@ def test_a_link_inside_is_followed_and_one_that_leads_out_is_refused(folder, tmp
     with pytest.raises(TemplateError, match=r"b\.txt cannot be read: it is a symbolic link out") as caught:
         templates.render(Message(template="b"))
     assert SECRET not in said_by(caught.value)
-    with pytest.raises(TemplateError, match="leads out of it"):
+    with pytest.raises(TemplateError, match="leads out of"):
         templates.render(Message(template="c"))
 
 

@@ -93,23 +93,13 @@ class DjangoTemplates(TemplateEngine):
             raise TemplateError(self.nothing_found(name, ()), field="template")
         return found
 
-    def image(self, name: str, folder: str, tags: tuple[str, ...]) -> tuple[Hashable, Attachment]:
+    def image(self, name: str, files: tuple[str, ...]) -> tuple[Hashable, Attachment]:
         """See :class:`~mailer.template_engine.TemplateEngine`."""
-        names = localised(name, tags)
-        if folder:
-            names = (*localised(f"{folder}/{name}", tags), *names)
-        try:
-            check_name(name)
-        except TemplateError:  # its text may hold a computed name
-            raise Refused("image(): the name is not relative, or leads out of its folder") from None
-        path = next((path for one in names for path in self._paths(one) if os.path.isfile(path)), None)
+        path = next((path for one in files for path in self._paths(one) if os.path.isfile(path)), None)
         if path is None:
             raise Refused("image(): there is no such file beside the templates, nor a static one")
         with open(path, "rb") as file:
-            made = Attachment.from_bytes(name.rpartition("/")[2], file.read(), inline=True)
-        if not made.content_type.startswith("image/"):
-            raise Refused(f"image(): {made.content_type} is no image")
-        return path, made
+            return path, Attachment.from_bytes(name.rpartition("/")[2], file.read(), inline=True)
 
     # --- Django's engine ----------------------------------------------------------------------------------------------
 
