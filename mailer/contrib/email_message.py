@@ -15,7 +15,7 @@ from typing import Any
 from ..address import Address
 from ..attachment import Attachment
 from ..standard import bytes_of
-from .message_fields import header_fields, mailbox, mailboxes, read
+from .message_fields import header_fields, mailbox, mailboxes, priority_of, read
 
 __all__ = ["fields_of"]
 
@@ -54,7 +54,7 @@ def fields_of(
     if _builds_itself(message, made_in):
         return None
     further = message.extra_headers or {}
-    if any(str(name).lower() in ("to", "cc") for name in further):
+    if any(_is_beyond_fields(str(name).lower(), value) for name, value in further.items()):
         return None
     sender = one(message.from_email, "from_email")
     fields: dict[str, Any] = {
@@ -87,6 +87,11 @@ def fields_of(
             return None
         fields["attachments"].append(attachment)
     return fields
+
+
+def _is_beyond_fields(name: str, value: Any) -> bool:
+    """Whether a header says what no field of ours can: others than who gets it, a priority of somebody's own."""
+    return name in ("to", "cc") or (name == "x-priority" and priority_of(value) is None)
 
 
 def _builds_itself(message: Any, made_in: Collection[str]) -> bool:

@@ -14,9 +14,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..address import Address
+from ..envelope import NULL_SENDER
 from ..errors import HeaderError
 
-__all__ = ["decoded", "header_fields", "mailbox", "mailboxes", "read"]
+__all__ = ["decoded", "header_fields", "mailbox", "mailboxes", "priority_of", "read"]
 
 
 def mailbox(value: object, field: str) -> Address:
@@ -69,11 +70,13 @@ def header_fields(
             case "from":
                 fields.setdefault("return_path", sender)
                 fields["from_"] = [decoded(address) for address in Address.parse_list(str(value))]
+                if len(fields["from_"]) > 1 and sender is not None:
+                    fields.setdefault("sender", sender)  # RFC 5322 section 3.6.2
             case "sender":
                 fields.setdefault("return_path", sender)
                 fields["sender"] = one(value, name)
             case "return-path":
-                fields["return_path"] = one(value, name)
+                fields["return_path"] = NULL_SENDER if str(value).strip() == "<>" else one(value, name)
             case "reply-to":
                 fields["reply_to"] = [decoded(address) for address in Address.parse_list(str(value))]
             case "message-id":
@@ -81,11 +84,21 @@ def header_fields(
             case "date":
                 fields["date"] = _date(value)
             case "x-priority":
-                level = str(value).partition(" ")[0]  # "1 (Highest)"
-                fields["priority"] = int(level) if level.isdecimal() else level
+                fields["priority"] = priority_of(value) or str(value)
             case _:
                 fields["headers"].append((name, read(str(value))))
     return fields
+
+
+def priority_of(value: object) -> int | str | None:
+    """What X-Priority says, as :class:`~mailer.Message` takes it; None if that is nothing it knows."""
+    level = str(value).strip().partition(" ")[0].lower()  # "1 (Highest)"
+    if level in _LEVELS:
+        return level
+    return int(level) if level in _DIGITS else None
+
+
+_LEVELS, _DIGITS = frozenset(("highest", "high", "normal", "low", "lowest")), frozenset("12345")
 
 
 def _date(value: object) -> datetime:

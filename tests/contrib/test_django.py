@@ -270,6 +270,22 @@ def test_a_refused_message_raises_and_ends_the_call(smtp: Sink) -> None:
     assert smtp.mails == []
 
 
+@pytest.mark.parametrize(("failing", "behind"), [(1, 0), (15, 0), (24, 2), (100, 12)])
+def test_of_what_is_behind_a_failed_message_little_is_read_or_sent(smtp: Sink, failing: int, behind: int) -> None:
+    """None of it in a short list, as with Django; in a long one at most an eighth of what was before it."""
+    read = []
+
+    def source() -> Iterator[EmailMessage]:
+        for number in range(200):
+            read.append(number)
+            yield EmailMessage("s", "t", to=[f"{'gone' if number == failing else 'u'}{number}@example.org"])
+
+    with pytest.raises(DeliveryRefused):
+        connection().send_messages(source())
+    assert failing <= len(smtp.mails) <= failing + behind
+    assert len(read) == len(smtp.mails) + 1
+
+
 def test_fail_silently_leaves_out_what_nobody_accepted(smtp: Sink) -> None:
     gone, behind = EmailMessage("s", "t", to=["gone@example.org"]), EmailMessage("s", "t", to=["bob@example.org"])
     assert connection(fail_silently=True).send_messages([gone, behind]) == 1

@@ -117,6 +117,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "header Cc": headers(Cc="all@example.org"),
     "header Reply-To": headers(Reply_To="y@example.com"),
     "header X-Priority": headers(X_Priority="1 (Highest)", Importance="high"),
+    "header X-Priority of its own": headers(X_Priority="urgent"),
+    "header From, two": headers(From="a@example.com, b@example.com"),
+    "header Return-Path, null": headers(Return_Path="<>"),
     "thread": headers(In_Reply_To="<a@example.com>", References="<a@example.com> <b@example.com>"),
     "header Return-Path": headers(Return_Path="bounce@example.com"),
     "html too": lambda: with_ways(message(), ("<p>é</p>\n", "text/html")),
@@ -177,8 +180,9 @@ WE, THEY = "refused by us", "refused by them"
 REASONS = [
     Reason("twice", "recipients", "one copy for each recipient"),
     Reason("only bcc", "headers", "'undisclosed-recipients:;' is what RFC 5322 has for it"),
+    Reason("header From, two", "headers", "two in From need a Sender (RFC 5322 section 3.6.2): from_email"),
     Reason(
-        "header Return-Path",
+        "header Return-Path|header Return-Path, null",
         "sender|headers",
         "it is the envelope sender, not a header for the server to find a second of",
     ),

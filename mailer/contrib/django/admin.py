@@ -7,7 +7,7 @@ a million entries, and nothing is counted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -35,6 +35,7 @@ __all__ = ["LoggedMailAdmin"]
 _ON_A_PAGE = 50
 #: One mail to so many is shown with so many entries.
 _OF_A_MAIL = 1000
+_DAY = timedelta(days=1)
 _READ, _RESEND = "mailwright.read_loggedmail", "mailwright.resend_loggedmail"
 
 
@@ -62,7 +63,7 @@ class _Search(forms.Form):
         if "since" in given:
             given["since"] = _midnight(given["since"])
         if "until" in given:  # that day too
-            given["until"] = _midnight(given["until"] + timedelta(days=1))
+            given["until"] = _midnight(min(given["until"], date.max - _DAY) + _DAY)
         return given
 
 
@@ -280,7 +281,7 @@ def _place_of(entry: Logged) -> str:
 def _place(text: str) -> Logged | None:
     """Read it back; None for what is none."""
     when, _, key = text.partition(".")
-    if not (when.isascii() and when.isdigit() and key.isascii() and key.isdigit()) or len(text) > 40:
+    if not (when.isascii() and when.isdigit() and key.isascii() and key.isdigit()) or len(when) > 18 or len(key) > 18:
         return None
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(when))

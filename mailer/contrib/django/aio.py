@@ -27,10 +27,10 @@ from ...message import Message
 from ...receipt import Receipt
 from ...relay.provider import Provider
 from ...smtplib.delivery import as_smtplib
-from . import signals
+from . import batch, signals
 from .anymail_signals import may_go
 from .backend import EmailBackend, invalid, noted, ready_made
-from .mailers import made, named_plan
+from .mailers import get_mailer, made, named_plan
 from .message import fields_of
 from .project import DEFAULT, backend_and_options, has_mailers, own_backend
 from .status import note, provider_of
@@ -128,10 +128,11 @@ async def _sent(mailer: AsyncMailer, message: Any, is_silent: bool, using: str) 
         step = await sync_to_async(_step)(message, provider)
         if step is None:
             return 0
-        if step is _BATCH:
-            return int(await sync_to_async(_sent_blocking)([message], is_silent, using))
-        if isinstance(step, Message):
-            receipt: Receipt = await mailer.send(step)
+        receipt: Receipt
+        if isinstance(step, Message) and has_merge(step) and (step.cc or step.bcc):
+            receipt = await sync_to_async(batch.send)(get_mailer(using), step)
+        elif isinstance(step, Message):
+            receipt = await mailer.send(step)
         else:
             content, envelope, notes = step
             receipt = noted(await mailer.send_raw(content, envelope), notes)
@@ -146,19 +147,14 @@ async def _sent(mailer: AsyncMailer, message: Any, is_silent: bool, using: str) 
     return int(bool(receipt.accepted))
 
 
-#: Many mails: each of To has one of its own, and of each a copy goes to Cc and Bcc.
-_BATCH = ()
-
-
 def _step(message: Any, provider: Provider | None) -> Message | tuple[Any, ...] | None:
-    """The message as ours, as ready-made mail, or that it is a batch; None if nobody is to get it."""
+    """The message as ours, or as ready-made mail; None if nobody is to get it."""
     if not may_go(message, provider) or not message.recipients():
         return None
     fields = fields_of(message, provider)
     if fields is None:
         return ready_made(message, provider)
-    ours = Message(**fields)
-    return _BATCH if has_merge(ours) and (ours.cc or ours.bcc) else ours
+    return Message(**fields)
 
 
 def _sent_blocking(messages: list[Any], fail_silently: bool, using: str) -> int:

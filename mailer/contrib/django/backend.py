@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EmailBackend", "invalid", "noted", "ready_made"]
 
-_MOST_AT_ONCE = 128
+# A group of messages is at most that many, and that part of those before it: see EmailBackend.send_messages.
+_MOST_AT_ONCE, _PART_AT_ONCE = 128, 8
 #: What Django's own calls while it sends, and this does not: whoever overrides one is to know.
 _NOT_CALLED = ("_send", "connection_class", "prep_address", "ssl_context")
 _IS_STRICT = django.VERSION < (6, 1)  # from then on Django itself says what it does not know
@@ -224,8 +225,8 @@ class EmailBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Send Django's messages over one connection.
 
-        They go in groups of 1, 2, 4 ... 128, each whole on its way before its first answer is awaited: where one fails,
-        at most as many behind it are sent as were accepted before it. Each message's receipt stands on it.
+        As with Django, nothing behind a failed one is sent. But from the 17th on they go in groups, each whole on its
+        way before its first answer is awaited: at most an eighth of those before it, and 128. Receipts stand on them.
 
         Args:
             email_messages: Read lazily, once. Those without recipients are passed over.
@@ -248,16 +249,17 @@ class EmailBackend(BaseEmailBackend):
             if not self.connection or is_opened is None:
                 return 0
         provider = provider_of(self.mailer.backend)
-        source, size, count = iter(email_messages), 1, 0
+        source, read, count = iter(email_messages), 0, 0
         try:
             while True:
+                size = min(max(1, read // _PART_AT_ONCE), _MOST_AT_ONCE)
                 group, failure = _taken(source, size)
+                read += len(group)
                 count += self._sent(group, provider)
                 if failure is not None:
                     raise failure
                 if not group:
                     break
-                size = min(2 * size, _MOST_AT_ONCE)
         finally:
             if is_opened:
                 self.connection = None

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 __all__ = ["LoggedMail"]
+
+
+class _NoRows(models.Manager):
+    """There is no table: who walks all models (``dumpdata``) finds nothing in this one."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().none()
 
 
 class LoggedMail(models.Model):
@@ -16,8 +25,11 @@ class LoggedMail(models.Model):
 
     mail_id = models.CharField(primary_key=True, max_length=80)
 
+    objects = _NoRows()
+
     class Meta:
         managed = False
+        base_manager_name = "objects"
         app_label = "mailwright"
         verbose_name = "logged mail"
         verbose_name_plural = "logged mails"
