@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.mime.application import MIMEApplication
 from typing import Any
 
@@ -198,4 +198,4 @@ SETTINGS = {
         }
     }
 }
-SOON = datetime.now(UTC).replace(microsecond=0, hour=12)
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
