@@ -42,6 +42,8 @@ def assert_sent(mails: Any, /, *, count: int | None = None, **expected: Unpack[E
     """
     __tracebackhide__ = True
     criteria = Criteria(expected)
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+        raise TypeError(f"count={count!r}: must be a whole number, 0 or more, or None for at least one")
     sent = _sent(mails)
     fitting = [mail for mail in sent if not criteria.mismatches(mail)]
     if count is None:

@@ -51,10 +51,16 @@ def _fits_part(wanted: Any, actual: str) -> bool:
     return wanted in actual if isinstance(wanted, str) else fits_text(wanted, actual)
 
 
+def _check_pattern(name: str, wanted: object) -> None:
+    if isinstance(wanted, re.Pattern) and not isinstance(wanted.pattern, str):
+        raise TypeError(f"{name}={wanted!r}: a pattern of bytes, where text is looked at")
+
+
 def check_mailbox(name: str, wanted: object) -> None:
     """Raise TypeError or ValueError for what no mailbox could fit."""
     if not isinstance(wanted, (str, Address, re.Pattern)) and not callable(wanted):
         raise TypeError(f"{name}={wanted!r}: {type(wanted).__name__} is no mailbox, pattern or function")
+    _check_pattern(name, wanted)
     if isinstance(wanted, str) and "*" not in wanted:
         try:
             Address.parse(wanted)
@@ -110,6 +116,7 @@ class ValueKind:
         for one in wanted if _is_many(wanted) and self.is_many else (wanted,):
             if not (one is None or isinstance(one, (re.Pattern, *self.kinds)) or callable(one)):
                 raise TypeError(f"{name}={wanted!r}: {type(one).__name__} is nothing that it can be held against")
+            _check_pattern(name, one)
 
     def fits(self, wanted: Any, actual: Any) -> bool:
         return fits_text(wanted, actual)
@@ -189,6 +196,11 @@ class ItemsKind(ValueKind):
         self.kinds = kinds
         self._name = name
 
+    def check(self, name: str, wanted: Any) -> None:
+        super().check(name, wanted)
+        if isinstance(wanted, int) and (isinstance(wanted, bool) or wanted < 0):
+            raise TypeError(f"{name}={wanted!r}: say how many, 0 or more, or a name")
+
     def fits(self, wanted: Any, actual: Any) -> bool:
         if wanted is None:
             return not actual
@@ -235,6 +247,10 @@ class EntriesKind(ValueKind):
     def check(self, name: str, wanted: Any) -> None:
         if not isinstance(wanted, Mapping):
             raise TypeError(f"{name}={wanted!r}: must be a mapping of what to look at")
+        for key, want in wanted.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{name}={wanted!r}: {key!r} is no name")
+            _check_pattern(name, want)
 
     def _actual(self, key: str, actual: Any) -> list[Any]:
         return [actual[key]] if key in actual else []

@@ -56,6 +56,7 @@ class MailOutbox(list[SentMail]):
         self.attempts: list[SentMail] = []
         self.faults: list[OutboxFault] = []
         self._changed = threading.Condition()
+        self._within: list[bool] = []  # of each `with`: whether it had begun before
 
     # ---- Life ----
 
@@ -69,10 +70,12 @@ class MailOutbox(list[SentMail]):
         catchers.end(self)
 
     def __enter__(self) -> Self:
+        self._within.append(any(one is self for one in catchers.all))
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
+        if not self._within.pop():  # else who began it ends it: a fixture's must not let mails out within its test
+            self.stop()
 
     # ---- What it is to answer ----
 
@@ -143,12 +146,17 @@ class MailOutbox(list[SentMail]):
     def wait_for(self, count: int = 1, *, timeout_s: float = 5.0) -> list[SentMail]:
         """Wait until so many mails were sent, by other threads, and return them all. Blocks.
 
+        It blocks an event loop too, with all that would send there: ``await anyio.to_thread.run_sync(outbox.wait_for)``.
+
         Raises:
             AssertionError: There were fewer by then.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self) >= count, timeout_s):
-                raise AssertionError(f"{len(self)} of {count} mails were sent within {timeout_s:g} s")
+                raise AssertionError(
+                    f"{len(self)} of {count} mails were sent within {timeout_s:g} s (in an event loop, which this blocks:"
+                    f" await anyio.to_thread.run_sync(outbox.wait_for, {count}))"
+                )
             return list(self)
 
     def clear(self) -> None:

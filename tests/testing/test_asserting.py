@@ -138,12 +138,20 @@ def test_what_fits_and_what_differs() -> None:
         ({"tags": [7]}, TypeError, "tags"),
         ({"headers": "X-Note"}, TypeError, "must be a mapping"),
         ({"attachments": 1.5}, TypeError, "attachments"),
+        ({"attachments": True}, TypeError, "how many"),
+        ({"subject": re.compile(b"x")}, TypeError, "bytes"),
+        ({"to": re.compile(b"x")}, TypeError, "bytes"),
+        ({"headers": {"X-Note": re.compile(b"x")}}, TypeError, "bytes"),
+        ({"headers": {7: "x"}}, TypeError, "7 is no name"),
     ],
 )
 def test_a_wrong_expectation_is_no_mismatch(expected, error, says) -> None:
     for function in (assert_sent, assert_nothing_sent):
         with pytest.raises(error, match=says):
             function([], **expected)
+    for count in (True, -1, "2", 1.0):
+        with pytest.raises(TypeError, match="count="):
+            assert_sent([], count=count)
 
 
 def test_what_is_returned() -> None:

@@ -120,6 +120,9 @@ def test_when_it_has_stopped_mails_go_where_they_went() -> None:
         with MailOutbox() as outbox:
             one.send(HELLO)
             outbox.start()  # again, to no effect
+            with outbox:  # as of a fixture's: the inner one ends nothing
+                pass
+            assert catchers.latest is outbox
         one.send(HELLO.with_(subject="out"))
         assert [mail.message["Subject"] for mail in server.mails] == ["out"]
     assert subjects(outbox) == ["Hi"]

@@ -124,7 +124,15 @@ def test_it_is_made_of_whatever_holds_a_mail() -> None:
         ('<a href="https://x.test/a?b=1&amp;c=2">x</a>', ["https://x.test/a?b=1&c=2"]),
         ("<A HREF=' https://x.test/1 '>x</A><area href=http://x.test/2>", ["https://x.test/1", "http://x.test/2"]),
         ('<a href="mailto:a@b.test">m</a><a href="#top">t</a><a>n</a><a href>e</a>', []),
-        ('<img src="https://x.test/i.png"><link href="https://x.test/s.css">https://x.test/text', []),
+        (
+            '<img src="https://x.test/i.png"><link href="https://x.test/s.css">See https://x.test/text.',
+            ["https://x.test/text"],
+        ),
+        (
+            '<a href="https://x.test/?a=1&copy=2&para=3&amp;b=4">https://other.test</a>',
+            ["https://x.test/?a=1&copy=2&para=3&b=4"],
+        ),
+        ('<a href="https://x.test/a\nb"> <style>a{b:url(https://x.test/css)}</style>', ["https://x.test/ab"]),
         (
             '<!-- <a href="https://x.test/no"> --><a href="https://x.test/1" href="https://x.test/2">',
             ["https://x.test/1"],
@@ -148,7 +156,7 @@ def test_links_in_html(html, found) -> None:
             ["https://x.test/ü/", "HTTP://X.TEST", "https://x.test/1"],
         ),
         ("no ftp://x.test, no www.x.test, no https://", []),
-        ('"https://x.test/q"', ["https://x.test/q"]),
+        ('"https://x.test/q" “https://x.test/r” https://x.test/s…', [f"https://x.test/{one}" for one in "qrs"]),
     ],
 )
 def test_links_in_text(text, found) -> None:
@@ -193,6 +201,13 @@ def test_links_of_a_mail_are_those_of_the_html_then_the_rest() -> None:
         ("Version 1.482913 at 12:34:56, 10.482913, call 555 482 913", []),
         ("Your code of conduct is attached. Password reset for Ann, in 2026.", []),
         ("Hello ANN,\nWELCOME\nHELLO-WORLD is fine", []),
+        ("2026-11-30\n20261130\n2026\n555-123-4567\n10-20\n555 123 456", []),
+        ("Order 482913, invoice no. 482913, customer number: 482913, Kundennummer 482913, ref: 482913", []),
+        ("EUR 482913, 482913 EUR, 482913 €, total 482913", []),
+        ("zip code 90210, promo code SAVE20, postal code: 10115, error code 5003", []),
+        ("Reset your password\n2026 Shop Ltd. Forgot your password\nOpt-out", []),
+        ("Order 100234: your code is 482913.", ["482913"]),
+        ("Your account PIN: 0042", ["0042"]),
     ],
 )
 def test_codes_in_text(text, codes) -> None:
