@@ -146,7 +146,7 @@ class MailOutbox(list[SentMail]):
     def wait_for(self, count: int = 1, *, timeout_s: float = 5.0) -> list[SentMail]:
         """Wait until so many mails were sent, by other threads, and return them all. Blocks.
 
-        It blocks an event loop too, with all that would send there: ``await anyio.to_thread.run_sync(outbox.wait_for)``.
+        In an event loop, with all that would send there, it is ``await anyio.to_thread.run_sync(outbox.wait_for)``.
 
         Raises:
             AssertionError: There were fewer by then.
@@ -154,8 +154,8 @@ class MailOutbox(list[SentMail]):
         with self._changed:
             if not self._changed.wait_for(lambda: len(self) >= count, timeout_s):
                 raise AssertionError(
-                    f"{len(self)} of {count} mails were sent within {timeout_s:g} s (in an event loop, which this blocks:"
-                    f" await anyio.to_thread.run_sync(outbox.wait_for, {count}))"
+                    f"{len(self)} of {count} mails were sent within {timeout_s:g} s (in an event loop, which this"
+                    f" blocks: await anyio.to_thread.run_sync(outbox.wait_for, {count}))"
                 )
             return list(self)
 

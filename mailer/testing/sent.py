@@ -280,8 +280,12 @@ def _said(fitting: object) -> str:
 
 
 def decoded_text(part: MIMEPart) -> str:
-    """A text part with "\\n" line ends."""
-    text: str = part.get_content()
+    """A text part with "\\n" line ends; of a character set that Python does not know, its ASCII."""
+    try:
+        text: str = part.get_content()
+    except LookupError:
+        payload = part.get_payload(decode=True)
+        text = payload.decode("ascii", "replace") if isinstance(payload, bytes) else ""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

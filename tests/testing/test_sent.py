@@ -69,6 +69,11 @@ def test_parts_that_are_not_there() -> None:
         )
 
 
+def test_a_character_set_that_nobody_knows() -> None:
+    raw = b"From: a@b.test\r\nTo: c@d.test\r\nContent-Type: text/plain; charset=klingon\r\n\r\nHi \xe9\r\n"
+    assert SentMail.of(raw).text == "Hi \N{REPLACEMENT CHARACTER}"
+
+
 def test_an_attachment_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(
         AssertionError, match=r"no attachment 'bill\.pdf' in .*'logo\.png', 'Übersicht\.csv', 'old\.eml'"
