@@ -110,13 +110,14 @@ def mailer_relay(request: pytest.FixtureRequest) -> Iterator[FakeRelay]:
 
 @pytest.fixture
 def mailer_snapshot(request: pytest.FixtureRequest) -> Iterator[MailSnapshot]:
-    """``mailer_snapshot(mail)`` compares a mail with its snapshot in ``snapshots/<test file>/<test>.txt``.
+    """``mailer_snapshot(mail)`` compares a mail with its snapshot in ``snapshots/<test file>/<test>.txt``, or ``<class>.<test>.txt``.
 
     ``--mailer-update-snapshots`` writes them anew; where CI is set, one that is not there is a failure.
     """
     from .snapshot import MailSnapshot, folder_of
 
     update = True if request.config.getoption("--mailer-update-snapshots") else None
-    snapshot = MailSnapshot(folder_of(Path(request.path)), request.node.name, update=update)
+    name = request.node.nodeid.partition("::")[2].replace("::", ".")  # its class too: others may have a test so named
+    snapshot = MailSnapshot(folder_of(Path(request.path)), name, update=update)
     yield snapshot
     request.node.user_properties += [(_WRITTEN, str(path)) for path in snapshot.written]

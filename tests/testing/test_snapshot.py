@@ -138,6 +138,10 @@ def test_the_fixture(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
             subject = os.environ["SUBJECT"]
             Mailer("null:").send(Message(from_="a@b.test", to="c@d.test", subject=subject, text="x"))
             mailer_snapshot(mailer_outbox[0])
+
+        class TestOther:
+            def test_order(self, mailer_snapshot):
+                mailer_snapshot(b"From: a@b.test\\r\\nTo: c@d.test\\r\\nSubject: other\\r\\n\\r\\nx\\r\\n")
         """
     )
     options = ("-p", "mailer.testing.pytest_plugin", "-p", "no:randomly", "-p", "no:cacheprovider")
@@ -150,6 +154,7 @@ def test_the_fixture(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
     ):
         monkeypatch.setenv("SUBJECT", subject)
         result = pytester.runpytest_inprocess(*options, *more)
-        result.assert_outcomes(passed=passed, failed=1 - passed)
+        result.assert_outcomes(passed=passed + 1, failed=1 - passed)
         assert (f"mail snapshot written: {path}" in result.outlines) is written
     assert "Subject: two\n" in path.read_text()
+    assert "Subject: other\n" in path.with_name("TestOther.test_order.txt").read_text()
