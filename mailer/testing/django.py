@@ -36,6 +36,11 @@ class DjangoMailerTestMixin(MailerTestMixin):
         with own_backends():
             return super().run(result)
 
+    def debug(self) -> Any:
+        """The same where errors come out."""
+        with own_backends():
+            return super().debug()
+
 
 @contextmanager
 def own_backends() -> Iterator[None]:

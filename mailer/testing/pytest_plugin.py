@@ -110,7 +110,7 @@ def mailer_relay(request: pytest.FixtureRequest) -> Iterator[FakeRelay]:
 
 @pytest.fixture
 def mailer_snapshot(request: pytest.FixtureRequest) -> Iterator[MailSnapshot]:
-    """``mailer_snapshot(mail)`` compares a mail with its snapshot in ``snapshots/<test file>/<test>.txt``, or ``<class>.<test>.txt``.
+    """``mailer_snapshot(mail)`` compares a mail with its snapshot, ``snapshots/<test file>/<class>.<test>.txt``.
 
     ``--mailer-update-snapshots`` writes them anew; where CI is set, one that is not there is a failure.
     """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import unittest
+
+import pytest
 
 from mailer import AsyncMailer, Mailer, Message
 from mailer.backends.caught import catchers
@@ -13,6 +16,11 @@ MAILER = Mailer("smtp://nowhere.invalid")
 
 
 class Sends(MailerTestMixin, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        assert MAILER.send(HELLO.with_(subject="for all of them")).ok
+
     def setUp(self) -> None:  # without super(), as is usual
         MAILER.send(HELLO.with_(subject="set up"))
 
@@ -54,3 +62,15 @@ def test_it_gives_each_test_an_outbox() -> None:
     assert set(said) == {"test_that_fails", "test_that_fails_too"}
     assert "no mail with subject='Hi' was sent\nthe nearest is mail 1 of 1:" in said["test_that_fails"]
     assert catchers.latest is None
+
+
+def test_debuggers_and_other_processes_have_the_test_too() -> None:
+    test = Sends("test_it_is_caught")
+    test.debug()
+    assert vars(pickle.loads(pickle.dumps(test))).keys() == vars(test).keys() - {"mailer_outbox"}
+    assert catchers.latest is None
+
+
+def test_behind_the_test_case_it_would_catch_nothing() -> None:
+    with pytest.raises(TypeError, match="Wrong: MailerTestMixin goes before TestCase"):
+        type("Wrong", (unittest.TestCase, MailerTestMixin), {})
