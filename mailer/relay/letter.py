@@ -224,8 +224,10 @@ def unfolded(field: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value of metadata where those are text: what is none, as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A value of metadata where those are text: what is none, as JSON; what JSON cannot hold, as its text."""
+    if not isinstance(value, (bool, int, float, type(None), Mapping, list, tuple)):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def shown_as_html(text: str) -> str:

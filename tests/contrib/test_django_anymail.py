@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -525,3 +526,12 @@ def test_a_group_of_one_kind_is_that_provider() -> None:
                 with pytest.raises(UnsupportedFeature):
                     backend.send_messages([one])
             backend.close()
+
+
+def test_metadata_that_is_no_json_is_its_text() -> None:
+    with FakeRelay("postmark") as relay:
+        one = message(ANN, metadata={"total": Decimal("1.50"), "day": date(2031, 5, 6), "items": 2, "gift": True})
+        EmailBackend(url=relay.url).send_messages([one])
+        sent = relay.requests[0].json["Metadata"]
+    sent.pop("mailer_id")
+    assert sent == {"total": "1.50", "day": "2031-05-06", "items": "2", "gift": "true"}

@@ -84,6 +84,23 @@ def test_mailer_says_all_that_configure_takes(monkeypatch: pytest.MonkeyPatch) -
         get_mailer()
 
 
+def test_a_mailers_own_mails_are_from_djangos_address_unless_something_says_another() -> None:
+    def senders(**settings: Any) -> list[str]:
+        with configured(**settings):
+            return [str(one) for one in get_mailer().from_]
+
+    assert (
+        senders(MAILER_URL="null:") == senders(MAILER={"url": "null:", "retry": "none"}) == ["Shop <shop@example.com>"]
+    )
+    assert senders(MAILER={"url": "null:", "from": "me@example.com"}) == ["me@example.com"]
+    assert senders(MAILER_URL="null:", DEFAULT_FROM_EMAIL="no address") == []
+    with (
+        configured(MAILER_URL="null:", DEFAULT_FROM_EMAIL="a@example.com"),
+        override_settings(DEFAULT_FROM_EMAIL="b@example.com"),
+    ):
+        assert [str(one) for one in get_mailer().from_] == ["b@example.com"]
+
+
 def test_a_named_mailer_without_a_url_of_its_own_takes_that_of_all() -> None:
     with configured(MAILER={"url": "null:", "mailers": {"news": {"plugins": ["text_part"]}}}):
         if HAS_MAILERS:

@@ -161,7 +161,7 @@ def _on_setting_changed(*, setting: str, enter: bool, **_: Any) -> None:
                 made.mailer.close()
 
 
-_OURS = {"MAILER", "MAILER_URL", "MAILERS", "EMAIL_BACKEND", *EMAIL_SETTINGS.values()}
+_OURS = {"MAILER", "MAILER_URL", "MAILERS", "DEFAULT_FROM_EMAIL", "EMAIL_BACKEND", *EMAIL_SETTINGS.values()}
 setting_changed.connect(_on_setting_changed, dispatch_uid=f"{__package__}.mailers")
 
 

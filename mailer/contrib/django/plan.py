@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...errors import ConfigError
+from ...errors import AddressError, ConfigError
 from ...redaction import forgets_arguments
 from ...smtp_options import SMTP_OPTIONS, SmtpOptions
 from ...sources import ENV_FILE, PREFIX, TOML_FILE
-from .project import DEFAULT, EMAIL_SETTINGS, project_says, project_table, with_engine
+from .message import address_of
+from .project import DEFAULT, EMAIL_SETTINGS, default_from, project_says, project_table, with_engine
 
 if TYPE_CHECKING:
     from ...mailer import AsyncMailer, Mailer
@@ -27,16 +29,17 @@ M = TypeVar("M", "Mailer", "AsyncMailer")
 
 
 class Plan:
-    """A mailer to be made.
+    """A mailer to be made. Its From is ``DEFAULT_FROM_EMAIL``, where nothing says another.
 
     Attributes:
         key: The same for two that make the same mailer.
     """
 
-    __slots__ = ("key", "_make")
+    __slots__ = ("key", "_from", "_make")
 
     def __init__(self, key: Hashable, make: Callable[[Any], Any]) -> None:
-        self.key, self._make = key, make
+        self._from = default_from()
+        self.key, self._make = (self._from, key), make
 
     def made(self, face: type[M]) -> M:
         """Make it.
@@ -44,8 +47,17 @@ class Plan:
         Raises:
             ConfigError: There is no URL anywhere, or something is wrong; the text names what, and shows no secret.
         """
-        made: M = self._make(face)
+        made: M = self._make(functools.partial(_faced, face, self._from))
         return made
+
+
+def _faced(face: Callable[..., Any], default: str, *url: Any, **given: Any) -> Any:
+    """Call ``face``, with this From if it is a mailbox and the settings given have none."""
+    settings = given.get("settings")
+    if "from_" not in given and (settings is None or not settings.of(given["name"], needs_url=False).from_):
+        with contextlib.suppress(AddressError):  # Django takes any text: who never uses it is not to be stopped
+            given["from_"] = address_of(default, "DEFAULT_FROM_EMAIL")
+    return face(*url, **given)
 
 
 @forgets_arguments

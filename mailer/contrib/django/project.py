@@ -23,6 +23,7 @@ __all__ = [
     "OPTIONS",
     "backend_and_options",
     "backends_named",
+    "default_from",
     "email_settings",
     "has_mailers",
     "mailer_names",
@@ -145,6 +146,11 @@ def _django_settings() -> Any:
     if not settings.configured:
         settings._setup()
     return settings._wrapped
+
+
+def default_from() -> str:
+    """``DEFAULT_FROM_EMAIL``."""
+    return str(_django_settings().DEFAULT_FROM_EMAIL)
 
 
 def email_settings() -> dict[str, Any]:
