@@ -384,6 +384,13 @@ def test_errors_before_sending_are_both_theirs_and_ours(server: SmtpServer) -> N
     assert isinstance(caught.value, MessageError)
 
 
+def test_what_variables_give_is_read() -> None:
+    app = new_app(MAIL_USE_LOCALTIME="false", MAIL_DEFAULT_SENDER=["Shop", "shop@example.com"])
+    assert Mail(app).state.use_localtime is False  # type: ignore[union-attr]
+    with app.app_context():
+        assert hello().from_email == "Shop <shop@example.com>"
+
+
 def test_it_goes_by_flask_mailmans_name_whole() -> None:
     program = """
 import sys

@@ -1,4 +1,4 @@
-"""The app's own tests, with the testing kit: ``pytest examples/fastapi_app`` runs them, and so does our own suite."""
+"""The app's own tests, with the testing kit: ``python -m pytest`` in ``examples/fastapi_app`` runs them."""
 
 from __future__ import annotations
 

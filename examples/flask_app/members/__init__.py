@@ -24,15 +24,24 @@ def create_app(environment: str | None = None, **config: Any) -> Flask:
     Args:
         environment: "development", "testing" or "production"; None is what ``APP_ENV`` says, else development.
         config: Over what the environment's class and the variables ``FLASK_...`` say.
+
+    Raises:
+        RuntimeError: There is no such environment, or no ``SECRET_KEY``.
+        ConfigError: Something is wrong with the mailers' settings.
     """
     app = Flask(__name__)
-    app.config.from_object(ENVIRONMENTS[environment or os.environ.get("APP_ENV", "development")])
+    environment = environment or os.environ.get("APP_ENV", "development")
+    if environment not in ENVIRONMENTS:
+        raise RuntimeError(f"APP_ENV={environment!r}: there are {', '.join(ENVIRONMENTS)}")
+    app.config.from_object(ENVIRONMENTS[environment])
     app.config.from_prefixed_env()  # FLASK_SECRET_KEY, FLASK_MAILER_URL, FLASK_MAILER_WEBHOOKS__POSTMARK ...
     app.config.update(config)
+    mail.init_app(app)
+    if not app.config["SECRET_KEY"]:
+        raise RuntimeError("set FLASK_SECRET_KEY: links in mails are signed with it")
     os.makedirs(app.instance_path, exist_ok=True)
     store = app.extensions["store"] = Store(app.config["DATABASE"] or os.path.join(app.instance_path, "members.sqlite"))
 
-    mail.init_app(app)
     app.register_blueprint(accounts.blueprint)
     app.register_blueprint(news.blueprint)
     app.register_blueprint(news_mail.unsubscribe_blueprint(then=lambda event: store.stop_news(_address_of(event))))

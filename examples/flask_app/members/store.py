@@ -25,14 +25,17 @@ class Store:
             return connection.execute(statement, values).fetchall()
 
     def add(self, email: str, password: str) -> bool:
-        """Add a member who is not confirmed yet. Whether there was none of this address."""
-        added = "INSERT INTO member (email, password) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING email"
+        """Add a member who is not confirmed yet, in the place of one who never was. Whether the address was free."""
+        added = (
+            "INSERT INTO member (email, password) VALUES (?, ?) ON CONFLICT DO UPDATE"
+            " SET email = excluded.email, password = excluded.password WHERE NOT is_confirmed RETURNING email"
+        )
         return bool(self._do(added, email, password))
 
-    def password(self, email: str) -> str | None:
-        """The hash of a member's password; None if there is no such member."""
-        found = self._do("SELECT password FROM member WHERE email = ?", email)
-        return found[0][0] if found else None
+    def member(self, email: str) -> tuple[str, str] | None:
+        """A member's address, as it was given on signing up, and the hash of the password; None if there is none."""
+        found = self._do("SELECT email, password FROM member WHERE email = ?", email)
+        return found[0] if found else None
 
     def set_password(self, email: str, password: str) -> None:
         """Set it; whoever does has got our mail, so the address is confirmed."""

@@ -1,4 +1,4 @@
-"""The app's own tests, with the testing kit: ``pytest examples/flask_app`` runs them, and so does our own suite."""
+"""The app's own tests, with the testing kit: ``python -m pytest`` in ``examples/flask_app`` runs them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,22 @@ def test_signing_up_asks_the_owner_of_the_address(client: FlaskClient, mailer_ou
     member(client, mailer_outbox)
     sent = mailer_outbox.assert_sent(subject="Confirm your address", from_="members@example.com", count=1)[0]
     assert sent.link("/confirm/").startswith("http://members.test/confirm/")
-    client.post("/signup", data={"email": ADDRESS.upper(), "password": "another"})  # tells nobody that there is one
+    client.post("/signup", data={"email": ADDRESS.upper(), "password": "another one"})  # tells nobody that there is one
     assert len(mailer_outbox) == 1
+
+
+def test_a_link_confirms_its_own_password_alone(client: FlaskClient, mailer_outbox: MailOutbox) -> None:
+    links = []
+    for password in ("of a stranger", "of its owner"):  # who may sign up again, as the mail may have been lost
+        client.post("/signup", data={"email": f"Ann <{ADDRESS}>", "password": password})
+        links.append(mailer_outbox[-1].link("/confirm/"))
+    assert [client.post(link).status_code for link in links] == [404, 200]
+    assert client.post("/signup", data={"email": "bob@example.org", "password": "short"}).status_code == 400
 
 
 def test_a_form_brings_no_second_recipient_in(client: FlaskClient, mailer_outbox: MailOutbox) -> None:
     for address in ("ann@example.org, eve@example.net", "ann@example.org\r\nBcc: eve@example.net", "nobody"):
-        assert client.post("/signup", data={"email": address, "password": "x"}).status_code == 400
+        assert client.post("/signup", data={"email": address, "password": "a password"}).status_code == 400
     mailer_outbox.assert_nothing_sent()
 
 
@@ -53,6 +62,7 @@ def test_a_password_is_changed_once_by_its_mail(client: FlaskClient, mailer_outb
     member(client, mailer_outbox)
     said = client.post("/forgot", data={"email": ADDRESS}).data
     link = mailer_outbox.assert_sent(to=ADDRESS, template="accounts/mail/reset", tags="reset").link("/reset/")
+    assert client.post(link, data={"password": ""}).status_code == 400
     assert b"changed" in client.post(link, data={"password": "a new password"}).data
     assert client.post(link, data={"password": "a thief's"}).status_code == 404
     mailer_outbox.clear()
@@ -96,6 +106,9 @@ def test_each_environment_has_its_backend(monkeypatch: pytest.MonkeyPatch, tmp_p
         monkeypatch.setenv("APP_ENV", name)
         with create_app(**database).app_context():
             assert str(mail.mailer.backend) == str(news_mail.mailer.backend) == backend
+    monkeypatch.setenv("APP_ENV", "prod")
+    with pytest.raises(RuntimeError, match="there are development, testing, production"):
+        create_app(**database)
     monkeypatch.setenv("APP_ENV", "production")
     with pytest.raises(ConfigError, match="MAILER_URL"):
         create_app(**database)
@@ -104,10 +117,12 @@ def test_each_environment_has_its_backend(monkeypatch: pytest.MonkeyPatch, tmp_p
         "MAILER_MAILERS__NEWS__URL": "postmark://token@default",
         "MAILER_MAILERS__NEWS__PLUGINS__LIST_UNSUBSCRIBE__URL": "https://members.example.com/unsubscribe",
         "MAILER_MAILERS__NEWS__PLUGINS__LIST_UNSUBSCRIBE__SECRET": "0123456789abcdef0123456789abcdef",
-        "SECRET_KEY": "a secret",
         "SERVER_NAME": "members.example.com",
     }.items():
         monkeypatch.setenv(f"FLASK_{variable}", value)
+    with pytest.raises(RuntimeError, match="FLASK_SECRET_KEY"):
+        create_app(**database)
+    monkeypatch.setenv("FLASK_SECRET_KEY", "a secret")
     with create_app(**database).app_context():
         assert str(mail.mailer.backend) == "smtp://user:***@smtp.example.com"
         assert str(news_mail.mailer.backend) == "postmark://***@default"

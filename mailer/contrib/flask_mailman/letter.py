@@ -67,7 +67,7 @@ class EmailMessage:
         self.bcc = _listed(bcc, "bcc")
         self.reply_to = _listed(reply_to, "reply_to")
         sender = from_email or state_of().default_sender
-        self.from_email = formataddr(tuple(map(force_str, sender))) if isinstance(sender, tuple) else sender
+        self.from_email = formataddr(tuple(map(force_str, sender))) if isinstance(sender, (tuple, list)) else sender
         self.subject = subject
         self.body = body or ""
         self.attachments: list[Any] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from ..flask_keys import flag_of
 from ..mailer_at import settings_in
 from .letter import EmailMessage, EmailMultiAlternatives
 from .state import State
@@ -170,7 +171,7 @@ class Mail(_MailMixin):
             config.get("MAIL_TIMEOUT"),
             config.get("MAIL_SSL_KEYFILE"),
             config.get("MAIL_SSL_CERTFILE"),
-            config.get("MAIL_USE_LOCALTIME", False),
+            flag_of(config, "MAIL_USE_LOCALTIME"),
             config.get("MAIL_FILE_PATH"),
             config.get("MAIL_DEFAULT_CHARSET", "utf-8"),
             config.get("MAIL_SEND_OPTIONS", []),

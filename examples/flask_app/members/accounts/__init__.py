@@ -6,7 +6,7 @@ from flask import Blueprint, abort, current_app, render_template, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.security import generate_password_hash
 
-from mailer import AddressError, Message
+from mailer import Address, AddressError, Message
 
 from ..mails import mail
 from ..store import Store
@@ -16,6 +16,7 @@ __all__ = ["blueprint"]
 blueprint = Blueprint("accounts", __name__, template_folder="templates")
 _CONFIRM_S = 3 * 24 * 3600
 _RESET_S = 3600
+_SHORTEST_PASSWORD = 8
 
 
 def _store() -> Store:
@@ -23,25 +24,52 @@ def _store() -> Store:
     return store
 
 
-def _links(purpose: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_app.secret_key or "", salt=f"members.{purpose}")
+def _token(purpose: str, email: str, password: str) -> str:
+    """For a link; the end of the password's hash makes it good for this password alone: with another it is dead."""
+    return _signer(purpose).dumps([email, password[-16:]])
+
+
+def _member_of(purpose: str, token: str, max_age_s: int) -> str:
+    """Whose link it is. 404 if it is none of ours, too old, or dead."""
+    try:
+        email, end = _signer(purpose).loads(token, max_age=max_age_s)
+    except BadData:
+        abort(404, "This link is not valid any more.")
+    member = _store().member(email)
+    if member is None or not member[1].endswith(end):
+        abort(404, "This link is not valid any more.")
+    return member[0]
+
+
+def _signer(purpose: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"members.{purpose}")
+
+
+def _new_password() -> str:
+    """The hash of the form's password."""
+    password = request.form["password"]
+    if len(password) < _SHORTEST_PASSWORD:
+        abort(400, f"A password has at least {_SHORTEST_PASSWORD} characters.")
+    return generate_password_hash(password)
 
 
 @blueprint.route("/", methods=["GET", "POST"])
 @blueprint.route("/signup", methods=["GET", "POST"])
 def signup() -> str:
-    """A form, and the mail that asks whether it was the address' owner who filled it in."""
+    """A form, and the mail that asks whether it was the address' owner who filled it in.
+
+    Who never followed the link may sign up again: an earlier mail's link, with another's password, is dead by then.
+    """
     if request.method == "GET":
         return render_template("accounts/signup.html")
-    email = request.form["email"].strip()
     try:
-        message = Message(
-            to=email, template="accounts/mail/confirm", context={"token": _links("confirm").dumps(email), "days": 3}
-        )
+        email = Address.parse(request.form["email"].strip()).addr_spec
     except AddressError:
         abort(400, "That is not an address.")
-    if _store().add(email, generate_password_hash(request.form["password"])):
-        mail.send(message)
+    password = _new_password()
+    if _store().add(email, password):
+        context = {"token": _token("confirm", email, password), "days": 3}
+        mail.send(Message(to=email, template="accounts/mail/confirm", context=context))
     return render_template(
         "accounts/said.html", text="We have sent you a mail. Follow the link in it."
     )  # to a member, too
@@ -50,10 +78,7 @@ def signup() -> str:
 @blueprint.route("/confirm/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> str:
     """A page with a button: programs that look through mails follow every link in them."""
-    try:
-        email = _links("confirm").loads(token, max_age=_CONFIRM_S)
-    except BadData:
-        abort(404, "This link is not valid any more.")
+    email = _member_of("confirm", token, _CONFIRM_S)
     if request.method == "GET":
         return render_template("accounts/confirm.html", email=email)
     _store().confirm(email)
@@ -65,24 +90,17 @@ def forgot() -> str:
     """A form whose answer does not tell who is a member."""
     if request.method == "GET":
         return render_template("accounts/forgot.html")
-    email = request.form["email"].strip()
-    if (password := _store().password(email)) is not None:
-        # The hash in the token makes it one for this password alone: once it is changed, the link is dead.
-        token = _links("reset").dumps([email, password[-16:]])
-        mail.send(Message(to=email, template="accounts/mail/reset", context={"token": token}, tags=["reset"]))
+    if (member := _store().member(request.form["email"].strip())) is not None:
+        context = {"token": _token("reset", *member)}
+        mail.send(Message(to=member[0], template="accounts/mail/reset", context=context, tags=["reset"]))
     return render_template("accounts/said.html", text="If you are a member, a mail is on its way.")
 
 
 @blueprint.route("/reset/<token>", methods=["GET", "POST"])
 def reset(token: str) -> str:
     """A new password."""
-    try:
-        email, end = _links("reset").loads(token, max_age=_RESET_S)
-    except BadData:
-        abort(404, "This link is not valid any more.")
-    if not (_store().password(email) or "").endswith(end):
-        abort(404, "This link has been used.")
+    email = _member_of("reset", token, _RESET_S)
     if request.method == "GET":
         return render_template("accounts/reset.html")
-    _store().set_password(email, generate_password_hash(request.form["password"]))
+    _store().set_password(email, _new_password())
     return render_template("accounts/said.html", text="Your password is changed.")
