@@ -257,10 +257,16 @@ def test_a_password_is_reset_once_by_the_link_of_the_mail(press):
     [mail] = site.mailbox.wait_for(1)
     assert mail.recipients == ("bob@example.org",)
     [path] = re.findall(r"http://127\.0\.0\.1:5000(/reset/\S+)", text_of(mail))
+    thief = site.app.test_client()  # who has bob's session
+    site.log_in("bob")
+    with site.client.session_transaction() as session, thief.session_transaction() as stolen:
+        stolen.update(session)
+    assert "Log out bob" in thief.get("/").text
     assert f'href="http://127.0.0.1:5000{path}"' in text_of(mail, "html")
     assert "A new password for bob" in site.get(path)
     assert "at least 8 characters" in site.post(path, path, password="short")
     assert "Your password is changed" in site.post(path, path, password="a longer one")
+    assert "Log out" not in thief.get("/").text
     assert "was used" in site.client.get(path, follow_redirects=True).text
     assert "was used" in site.client.get(path[:-3] + "abc", follow_redirects=True).text
     assert "do not fit" in site.log_in("bob")
@@ -296,6 +302,16 @@ def test_the_digest_goes_to_subscribers_and_one_click_ends_it(press):
     assert "went to 3 of 3" in site.post("/admin/digest", "/admin/")
     assert program.post(path, data={"List-Unsubscribe": "One-Click"}).status_code == 200
     assert "went to 2 of 2" in site.post("/admin/digest", "/admin/")
+
+
+def test_a_members_address_is_the_address_alone(press):
+    site = press()
+    form = {"name": "zed", "email": "Zed <zed@example.org>", "password": "long enough", "digest": "on"}
+    assert "Log out zed" in site.post("/register", "/register", **form)
+    site.post("/logout", "/")
+    site.log_in()
+    assert "went to 3 of 3" in site.post("/admin/digest", "/admin/")
+    assert ("zed@example.org",) in [mail.recipients for mail in site.mailbox.wait_for(3)]
 
 
 def test_commands_make_an_admin_and_send_the_digest_through_what_is_on(press):
@@ -362,6 +378,9 @@ def test_forms_are_ours_and_what_visitors_write_stays_text(press):
     ]:
         assert said in site.post("/posts/1/comments", "/posts/1", **form)
     assert site.mailbox.mails == []
+    visitor = {"email": "Cyd <cyd@b.example>", "name": "cyd@b\x00\x7f", "body": "a\x00b"}
+    assert "Thank you" in site.post("/posts/1/comments", "/posts/1", **visitor)
+    assert site.mailbox.wait_for(1)[0].message["Reply-To"] == '"cyd@b" <cyd@b.example>'
     mail = site.comment("<script>alert(1)</script> {{ 7 * 7 }}")
     for seen in (site.get("/posts/1"), text_of(mail, "html")):
         assert "<script" not in seen

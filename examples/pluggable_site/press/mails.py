@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from mailer import MailerError, Message, Receipt
+from mailer import Address, MailerError, Message, Receipt
 from mailer.contrib.flask import FlaskMailer
 
 from .database import rows
@@ -57,13 +57,19 @@ def _message(name: str, to: sqlite3.Row, context: dict[str, Any], **fields: Any)
     return Message(to=(to["name"], to["email"]), template=f"mail/{name}", context=context, tags=name, **fields)
 
 
+def _named(name: str, email: str) -> Address:
+    """Whatever somebody calls himself: a pair would not take a name with an "@", lest it be two addresses."""
+    address = Address.parse(email)
+    return Address(name, address.local, address.domain)
+
+
 def comment_notice(author: sqlite3.Row, post: sqlite3.Row, comment: Mapping[str, str]) -> Message:
     """To the author of a post: somebody said something about it. An answer goes to who said it."""
     return _message(
         "comment_notice",
         author,
         {"post": dict(post), "comment": dict(comment)},
-        reply_to=(comment["name"], comment["email"]),
+        reply_to=_named(comment["name"], comment["email"]),
         metadata={"comment": str(comment["id"])},  # for plug-ins
     )
 

@@ -41,7 +41,7 @@ def register() -> str | Response:
     name, email, password = one_line("name"), one_line("email").lower(), request.form.get("password", "")
     problem = None if _NAME.fullmatch(name) else "A name is of 2 to 30 letters a-z, digits and _."
     try:
-        Address.parse(email)
+        email = Address.parse(email).addr_spec
     except AddressError as error:
         problem = f"Your address: {error}"
     if len(password) < _SHORTEST_PASSWORD:

@@ -43,10 +43,10 @@ def comment(number: int) -> Response:
         abort(404)
     name = g.member["name"] if g.member else one_line("name", 40)
     email = g.member["email"] if g.member else one_line("email")
-    body = request.form.get("body", "").strip()[:4000]
+    body = request.form.get("body", "").replace("\0", "").strip()[:4000]
     back = redirect(url_for(".show", number=number))
     try:
-        Address.parse(email)
+        email = Address.parse(email).addr_spec
     except AddressError as error:
         flash(f"Your address: {error}")
         return back
