@@ -16,7 +16,15 @@ from .options import BackendURL
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-__all__ = ["ConsoleBackend", "MemoryBackend", "NullBackend", "console_from_url", "memory_from_url", "null_from_url"]
+__all__ = [
+    "ConsoleBackend",
+    "MemoryBackend",
+    "NullBackend",
+    "console_from_url",
+    "memory_from_url",
+    "null_from_url",
+    "show",
+]
 
 
 class MemoryBackend(Backend):
@@ -66,12 +74,16 @@ class ConsoleBackend(Backend):
 
     async def send(self, mail: Mail) -> Receipt:
         """Write it, in one call, so that mails of several threads do not mix."""
-        stream = self._stream or sys.stdout
-        text = "".join(_lines(mail))
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
+        show("".join(_lines(mail)), self._stream or sys.stdout)
         return Receipt.for_all(mail, Outcome.ACCEPTED, text="written to the console", backend=self.url)
+
+
+def show(text: str, stream: TextIO) -> None:
+    """Write the text in one call, with control characters escaped, and what the stream's encoding lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    plain = "".join([c if c in "\n\t" or c.isprintable() else ascii(c)[1:-1] for c in text])
+    stream.write(plain.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def _lines(mail: Mail) -> Iterator[str]:
@@ -80,8 +92,7 @@ def _lines(mail: Mail) -> Iterator[str]:
     for recipient in mail.envelope.recipients:
         yield f"RCPT TO:<{recipient.addr_spec}>\n"
     yield "\n"
-    text = bytes(mail.content).decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-    yield "".join([c if c in "\n\t" or c.isprintable() else ascii(c)[1:-1] for c in text])
+    yield bytes(mail.content).decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     yield f"{'-' * 80}\n"
 
 

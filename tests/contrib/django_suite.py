@@ -32,3 +32,7 @@ if "smtp" in _NAMES:
     _stand_for("smtp", ours.EmailBackend, smtplib=smtplib, ssl=ssl)
 if "locmem" in _NAMES:
     _stand_for("locmem", ours.LocMemBackend)
+if "filebased" in _NAMES:
+    _stand_for("filebased", ours.FileBackend)
+if "console" in _NAMES:
+    _stand_for("console", ours.ConsoleBackend)

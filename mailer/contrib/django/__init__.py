@@ -28,6 +28,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from .backend import EmailBackend
+from .local import ConsoleBackend, FileBackend
 from .locmem import LocMemBackend
 from .mailers import InvalidMailerError, get_mailer
 from .message import InvalidMessageError
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     from .mount import view_of
 
 __all__ = [
+    "ConsoleBackend",
     "DjangoTemplates",
     "EmailBackend",
+    "FileBackend",
     "InvalidMailerError",
     "InvalidMessageError",
     "LocMemBackend",

@@ -32,7 +32,7 @@ from .anymail_signals import may_go
 from .backend import EmailBackend, invalid, noted, ready_made
 from .mailers import get_mailer, made, named_plan
 from .message import fields_of
-from .project import DEFAULT, backend_and_options, has_mailers, own_backend
+from .project import CAN_HAVE_MAILERS, DEFAULT, backend_and_options, has_mailers, own_backend
 from .status import note, provider_of
 
 __all__ = ["asend_mail", "asend_messages", "get_async_mailer"]
@@ -161,8 +161,8 @@ def _sent_blocking(messages: list[Any], fail_silently: bool, using: str) -> int:
     """By the backend that Django has."""
     found = backend_and_options(using)
     own = own_backend(found[0]) if found else None
-    if has_mailers():
-        backend = mail.mailers[using]
+    if has_mailers() or (CAN_HAVE_MAILERS and own is not None and using == DEFAULT):
+        backend = mail.mailers[using]  # without MAILERS the one of EMAIL_BACKEND, which is no alias
         if own is not None:
             backend.fail_silently = backend.fail_silently or fail_silently
     elif own is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
 from django.core.mail.backends.base import BaseEmailBackend
@@ -38,7 +38,7 @@ __all__ = ["EmailBackend", "invalid", "noted", "ready_made"]
 # A group of messages is at most that many, and that part of those before it: see EmailBackend.send_messages.
 _MOST_AT_ONCE, _PART_AT_ONCE = 128, 8
 #: What Django's own calls while it sends, and this does not: whoever overrides one is to know.
-_NOT_CALLED = ("_send", "connection_class", "prep_address", "ssl_context")
+_NOT_CALLED = ("_send", "connection_class", "prep_address", "ssl_context", "write_message")
 _IS_STRICT = django.VERSION < (6, 1)  # from then on Django itself says what it does not know
 
 
@@ -65,6 +65,8 @@ class EmailBackend(BaseEmailBackend):
     ssl_certfile: str | None
     connection: Connection | None = None
     _partial_connection: Connection | None = None
+    #: What its ``options_of`` takes beside OPTIONS.
+    own_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class EmailBackend(BaseEmailBackend):
             "ssl_keyfile": ssl_keyfile,
             "ssl_certfile": ssl_certfile,
         }
-        for name in [name for name in options if name in OPTIONS]:
+        for name in [name for name in options if name in OPTIONS or name in self.own_options]:
             given[name] = options.pop(name)
         given = {name: value for name, value in given.items() if value is not None}
         alias = options.get("alias")

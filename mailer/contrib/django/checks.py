@@ -151,8 +151,8 @@ _SETTINGS_HINT = "`manage.py mailer config` shows what holds, and where it stand
 def _development(url: str) -> str | None:
     """Why a backend is one for development; None if it is none."""
     scheme = url.partition(":")[0]
-    if scheme in _DEVELOPMENT:
-        return _DEVELOPMENT[scheme]
+    if why := _DEVELOPMENT.get(scheme.removesuffix("+django")):
+        return why
     if scheme not in ("smtp", "smtps", "lmtp"):
         return None
     try:

@@ -6,19 +6,14 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from django import VERSION
 from django.core import mail
 
-from ...smtp_options import SMTP_OPTIONS
-from .backend import EmailBackend
-from .project import OPTIONS
+from .local import LocalBackend
 
 __all__ = ["LocMemBackend"]
 
-_TAKEN = frozenset({*OPTIONS, "alias", "fail_silently"})
 
-
-class LocMemBackend(EmailBackend):
+class LocMemBackend(LocalBackend):
     """Django's ``locmem``, through a mailer: nothing leaves the process.
 
     What Django's own does, this does: the message is validated by its ``message()``, and a copy put into
@@ -27,18 +22,15 @@ class LocMemBackend(EmailBackend):
     not in the outbox. :func:`get_mailer` sends to that memory too.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, fail_silently: bool = False, **options: Any) -> None:
         """As :class:`EmailBackend`; wherever that would send to, this does not."""
-        if VERSION < (6, 1):  # until then Django's own takes anything
-            options = {name: value for name, value in options.items() if name in _TAKEN}
-        super().__init__(*args, **options)
+        super().__init__(fail_silently, **options)
         if not hasattr(mail, "outbox"):
             mail.outbox = []
 
     @classmethod
-    def options_of(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Without the server; all else is as it is."""
-        return {name: value for name, value in given.items() if name not in SMTP_OPTIONS} | {"url": "memory:"}
+    def url_of(cls, **own: Any) -> str:
+        return "memory:"
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Send, and keep a copy of what was accepted.

@@ -88,7 +88,8 @@ def named_plan(name: str) -> Plan:
     own = own_backend(backend)
     if has_mailers() and own is None:
         raise InvalidMailerError(f"its BACKEND is {backend or 'not given'}, not {_OWN_BACKEND}", alias=name)
-    options = {key: value for key, value in options.items() if key in OPTIONS and value is not None}
+    taken = OPTIONS if own is None else (*OPTIONS, *own.own_options)
+    options = {key: value for key, value in options.items() if key in taken and value is not None}
     return plan_of(name, options if own is None else own.options_of(options), is_alias=has_mailers())
 
 
@@ -161,7 +162,15 @@ def _on_setting_changed(*, setting: str, enter: bool, **_: Any) -> None:
                 made.mailer.close()
 
 
-_OURS = {"MAILER", "MAILER_URL", "MAILERS", "DEFAULT_FROM_EMAIL", "EMAIL_BACKEND", *EMAIL_SETTINGS.values()}
+_OURS = {
+    "MAILER",
+    "MAILER_URL",
+    "MAILERS",
+    "DEFAULT_FROM_EMAIL",
+    "EMAIL_BACKEND",
+    "EMAIL_FILE_PATH",
+    *EMAIL_SETTINGS.values(),
+}
 setting_changed.connect(_on_setting_changed, dispatch_uid=f"{__package__}.mailers")
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "backend_and_options",
     "backends_named",
     "default_from",
+    "email_file_path",
     "email_settings",
     "has_mailers",
     "mailer_names",
@@ -157,6 +158,11 @@ def email_settings() -> dict[str, Any]:
     """What the ``EMAIL_`` settings say, by option."""
     holder = _django_settings()
     return {option: getattr(holder, name) for option, name in EMAIL_SETTINGS.items()}
+
+
+def email_file_path() -> Any:
+    """``EMAIL_FILE_PATH``."""
+    return getattr(_django_settings(), "EMAIL_FILE_PATH", None)
 
 
 def project_says(*, is_alias: bool) -> tuple[Any, Any, dict[str, Any]]:
