@@ -6,15 +6,14 @@ import math
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from ..clock import clocks
+from .stand_in import StandIn
 
 __all__ = ["FakeClock"]
 
 
-class FakeClock:
+class FakeClock(StandIn):
     """The time of the whole library, while it runs; a context manager. Fixture: ``mailer_clock``.
 
     ::
@@ -37,8 +36,10 @@ class FakeClock:
         sleeps: The pauses so far, in seconds, in the order they began.
 
     Raises:
-        ValueError: The time has no zone, or is none.
+        TypeError, ValueError: The time has no zone, or is none.
     """
+
+    _places = clocks
 
     def __init__(self, at: datetime | str | None = None) -> None:
         begin = datetime.now(UTC).replace(microsecond=0) if at is None else _time_of(at)
@@ -100,29 +101,14 @@ class FakeClock:
                 self.sleeps.append(seconds)
                 self._elapsed_s += seconds
 
-    # ---- Life ----
-
-    def start(self) -> Self:
-        """Be the clock from now on. Idempotent."""
-        clocks.begin(self)
-        return self
-
-    def stop(self) -> None:
-        """Give the time back to who had it before. Idempotent."""
-        clocks.end(self)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
-
     def __repr__(self) -> str:
         return f"<FakeClock {self.now.isoformat()}>"
 
 
 def _time_of(at: datetime | str) -> datetime:
     read = datetime.fromisoformat(at) if isinstance(at, str) else at
+    if not isinstance(read, datetime):
+        raise TypeError(f"{at!r} is no time: give a datetime with its zone, or '2026-12-24T18:00+01:00'")
     if read.utcoffset() is None:
         raise ValueError(f"{at} is naive: give it a time zone, '2026-12-24T18:00+01:00'")
     return read

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
+from types import NoneType
 
 from ..address import Address
 from ..errors import DeliveryError, MailerError, Outcome
@@ -19,6 +22,15 @@ _USUAL: dict[Outcome, tuple[int | None, str | None, str]] = {
     Outcome.UNKNOWN: (None, None, "the answer was lost"),
 }
 _CODES = {Outcome.ACCEPTED: range(200, 300), Outcome.DEFERRED: range(400, 600), Outcome.REJECTED: range(400, 600)}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "backend": (str,),
+    "times": (int, NoneType),
+    "code": (int, NoneType),
+    "enhanced_code": (str, NoneType),
+    "text": (str,),
+    "retry_after_s": (int, float, NoneType),
+    "scope": (Scope, NoneType),
+}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -48,12 +60,20 @@ class OutboxFault:
 
     def __post_init__(self) -> None:
         check_mailbox("to", self.to)
-        if self.times is not None and (isinstance(self.times, bool) or self.times < 1):
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise TypeError(f"{name}={value!r}: must not be {type(value).__name__}")
+        if self.times is not None and self.times < 1:
             raise ValueError(f"times={self.times!r}: must be 1 or more, or None for always")
         if self.code is not None and self.code not in _CODES.get(self.outcome, ()):
             raise ValueError(f"code={self.code}: no answer with it means {self.outcome.name}")
         if self.retry_after_s is not None and self.outcome is not Outcome.DEFERRED:
             raise ValueError(f"retry_after_s is for DEFERRED, not for {self.outcome.name}")
+        if self.retry_after_s is not None and not 0 <= self.retry_after_s < math.inf:
+            raise ValueError(f"retry_after_s={self.retry_after_s}: must be a number of seconds, 0 or more")
+        if self.enhanced_code is not None and not re.fullmatch(r"[245](\.\d{1,3}){2}", self.enhanced_code):
+            raise ValueError(f"enhanced_code={self.enhanced_code!r}: must be like '5.1.1'")
 
     @classmethod
     def of(cls, what: Outcome | MailerError | type[MailerError], *, text: str = "", **options: object) -> OutboxFault:

@@ -6,8 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from socket import socket
-from types import TracebackType
-from typing import Self, Unpack, overload
+from typing import Unpack, overload
 
 from ..address import Address
 from ..backends.base import Backend, called
@@ -23,6 +22,7 @@ from .criteria import Expected
 from .expectation import OneMailbox
 from .faults import OutboxFault
 from .sent import SentMail
+from .stand_in import StandIn
 
 __all__ = ["MailOutbox"]
 
@@ -30,7 +30,7 @@ _MOST_REMARKS = 5
 _TAKEN = "caught by the test's outbox"
 
 
-class MailOutbox(list[SentMail]):
+class MailOutbox(StandIn, list[SentMail]):
     """The mails that were sent while it was at work, oldest first; a context manager. Fixture: ``mailer_outbox``.
 
     ::
@@ -51,31 +51,13 @@ class MailOutbox(list[SentMail]):
         faults: What `fail_with` made.
     """
 
+    _places = catchers
+
     def __init__(self) -> None:
         super().__init__()
         self.attempts: list[SentMail] = []
         self.faults: list[OutboxFault] = []
         self._changed = threading.Condition()
-        self._within: list[bool] = []  # of each `with`: whether it had begun before
-
-    # ---- Life ----
-
-    def start(self) -> Self:
-        """Catch mails from now on. Idempotent."""
-        catchers.begin(self)
-        return self
-
-    def stop(self) -> None:
-        """Catch no more; what was caught stays. Idempotent."""
-        catchers.end(self)
-
-    def __enter__(self) -> Self:
-        self._within.append(any(one is self for one in catchers.all))
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if not self._within.pop():  # else who began it ends it: a fixture's must not let mails out within its test
-            self.stop()
 
     # ---- What it is to answer ----
 

@@ -131,6 +131,12 @@ def test_a_wrong_setting_keeps_the_app_from_starting(monkeypatch):
             raise AssertionError
 
 
+def test_wrong_limits_are_told_when_it_is_made():
+    for wrong in ({"room": 0}, {"grace_s": -1}, {"concurrency": 1.5}, {"wait_s": "x"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            StarletteMailer("memory:", **wrong)
+
+
 def test_sources_and_names(monkeypatch, tmp_path):
     """Environment, mapping, Settings, mailers made by hand: the names that there are, each with its background."""
     monkeypatch.chdir(tmp_path)

@@ -71,6 +71,9 @@ def test_of_two_the_latest_counts_and_then_the_system_again() -> None:
     with FakeClock(NIGHT) as outer:
         with FakeClock("2030-01-01T00:00Z") as inner:
             assert library.utc_now() == inner.now
+            with inner, outer:  # to no effect
+                pass
+            assert library.clocks.latest is inner
         assert (library.utc_now(), library.epoch_s(), library.monotonic_s()) == (
             outer.now,
             outer.epoch_s(),

@@ -304,6 +304,13 @@ def test_what_a_backend_says_that_it_cannot_carry(mailer_outbox: MailOutbox) -> 
         (Outcome.DEFERRED, {"times": 0}, ValueError),
         (Outcome.DEFERRED, {"to": "ann"}, ValueError),
         (Outcome.DEFERRED, {"to": 7}, TypeError),
+        (Outcome.DEFERRED, {"times": 1.5}, TypeError),
+        (Outcome.DEFERRED, {"retry_after_s": "3"}, TypeError),
+        (Outcome.DEFERRED, {"retry_after_s": -1}, ValueError),
+        (Outcome.DEFERRED, {"text": 5}, TypeError),
+        (Outcome.DEFERRED, {"scope": "recipient"}, TypeError),
+        (Outcome.DEFERRED, {"backend": 5}, TypeError),
+        (Outcome.DEFERRED, {"enhanced_code": "nonsense"}, ValueError),
     ],
 )
 def test_what_makes_no_answer_is_refused(what, options, error) -> None:

@@ -51,9 +51,13 @@ class StarletteMailer(Unpickled):
             source: What they are made of. A URL makes one, "default", and nothing else is read.
             room, concurrency, wait_s: Of each mailer's background, see :class:`~mailer.background.Background`.
             grace_s: How long the end of the app waits for all of them.
+
+        Raises:
+            ConfigError: One of the limits is wrong.
         """
         self._source = source
         self._limits: dict[str, Any] = {"room": room, "concurrency": concurrency, "wait_s": wait_s}
+        Background(AsyncMailer("null:"), grace_s=grace_s, **self._limits)  # what is wrong is told now
         self._grace_s = grace_s
 
     @contextlib.asynccontextmanager
