@@ -229,6 +229,8 @@ class ItemsKind(ValueKind):
             return []
         missing, extra = self._odd(wanted, actual)
         said = ("missing", list(map(shown_value, missing))), ("extra", list(map(self._name, extra)))
+        if not missing and not extra:  # the same thing more than once
+            return [f"{len(wanted)} expected, {len(actual)} there"]
         return [f"{word} {_cut(', '.join(some))}" for word, some in said if some]
 
 

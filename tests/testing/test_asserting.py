@@ -212,6 +212,7 @@ def test_too_many_and_too_few() -> None:
         "1 mail with subject='Order 7' expected to be sent, and 2 were\nthese fit:\n"
         "  1. <SentMail 'Order 7' to a@x.test>\n  2. <SentMail 'Order 7' to b@x.test>"
     )
+    assert "1 expected, 2 there" in said(sent(FULL.with_(tags=["a", "a"])), tags=["a"])
     text = said(outbox, to="a@x.test", count=2)
     assert text.startswith("2 mails with to='a@x.test' expected to be sent, and 1 was\nthese fit:\n  1. ")
     assert "the nearest is mail 2 of 2:\n  ! to  expected 'a@x.test'\n        is       b@x.test" in text
