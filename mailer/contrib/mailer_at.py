@@ -12,7 +12,7 @@ from ..mailer import Mailer
 if TYPE_CHECKING:
     from ..settings import Settings
 
-__all__ = ["mailer_at", "settings_in"]
+__all__ = ["mailer_at", "sender_in", "settings_in"]
 
 _made: weakref.WeakKeyDictionary[object, dict[str | None, Mailer]] = weakref.WeakKeyDictionary()
 
@@ -28,6 +28,14 @@ def settings_in(config: Mapping[str, Any]) -> Settings | None:
     from .flask.config import own_settings  # which takes a while to load
 
     return own_settings(config)
+
+
+def sender_in(config: Mapping[str, Any], settings: Settings | None) -> Any:
+    """Who sends what names no sender: ``MAILER_FROM``, if it is one mailbox, else ``MAIL_DEFAULT_SENDER``."""
+    ours = None if settings is None else settings.from_
+    if isinstance(ours, list):
+        ours = ours[0] if len(ours) == 1 else None
+    return ours or config.get("MAIL_DEFAULT_SENDER")
 
 
 def mailer_at(owner: object, url: str | None, settings: Settings | None) -> Mailer:

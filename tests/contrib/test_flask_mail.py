@@ -30,7 +30,7 @@ from mailer import (
     Outcome,
     TlsError,
 )
-from mailer.contrib import flask_mail
+from mailer.contrib import flask_mail, flask_mailman
 from mailer.contrib.flask_mail import Attachment, BadHeaderError, Connection, Mail, Message, email_dispatched
 from mailer.testing import SmtpServer
 
@@ -323,6 +323,16 @@ def test_suppressed_mail_goes_nowhere_and_is_told_of(config: dict[str, Any]) -> 
     [message] = outbox
     assert message.date is not None
     assert message.mailer_receipt is not None
+
+
+def test_our_from_is_the_default_sender_where_it_is_one_mailbox() -> None:
+    ours = "Ours <ours@example.com>"
+    for module in (flask_mail, flask_mailman):
+        found = []
+        for given in (ours, [ours], [ours, TO], None):
+            app = new_app(MAILER_FROM=given, MAIL_DEFAULT_SENDER="theirs@example.com")
+            found.append(module.Mail(app).state.default_sender)
+        assert found == [ours, ours, "theirs@example.com", "theirs@example.com"]
 
 
 @each("word", ["false", "0", "No"])

@@ -16,7 +16,7 @@ from ...errors import MessageError
 from ...message import Message as OurMessage
 from ..carrying import carry
 from ..flask_keys import flag_of
-from ..mailer_at import settings_in
+from ..mailer_at import sender_in, settings_in
 from ..smtplib_host import Host
 from .fields import envelope_of, fields_of
 from .message import Message
@@ -205,6 +205,7 @@ class Mail(_MailMixin):
 
     def init_mail(self, config: Mapping[str, Any], debug: bool | int = False, testing: bool = False) -> _Mail:
         """Settings of a config, for no app."""
+        settings = settings_in(config)
         state = _Mail(
             config.get("MAIL_SERVER", "127.0.0.1"),
             config.get("MAIL_USERNAME"),
@@ -212,14 +213,14 @@ class Mail(_MailMixin):
             config.get("MAIL_PORT", 25),
             config.get("MAIL_USE_TLS", False),
             config.get("MAIL_USE_SSL", False),
-            config.get("MAIL_DEFAULT_SENDER"),
+            sender_in(config, settings),
             _level(config, debug),
             config.get("MAIL_MAX_EMAILS"),
             _flag(config, "MAIL_SUPPRESS_SEND", testing),
             _flag(config, "MAIL_ASCII_ATTACHMENTS", False),
         )
         state.auth_in_clear = config.get("MAIL_AUTH_IN_CLEAR", False)
-        state.settings = settings_in(config)
+        state.settings = settings
         return state
 
     def init_app(self, app: Flask) -> _Mail:

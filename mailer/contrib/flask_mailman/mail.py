@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import current_app
 
 from ..flask_keys import flag_of
-from ..mailer_at import settings_in
+from ..mailer_at import sender_in, settings_in
 from .letter import EmailMessage, EmailMultiAlternatives
 from .state import State
 
@@ -160,6 +160,7 @@ class Mail(_MailMixin):
     @staticmethod
     def init_mail(config: Mapping[str, Any], testing: bool = False) -> _Mail:
         """Settings of a config, for no app."""
+        settings = settings_in(config)
         state = _Mail(
             config.get("MAIL_SERVER", "localhost"),
             config.get("MAIL_PORT", 25),
@@ -167,7 +168,7 @@ class Mail(_MailMixin):
             config.get("MAIL_PASSWORD"),
             config.get("MAIL_USE_TLS", False),
             config.get("MAIL_USE_SSL", False),
-            config.get("MAIL_DEFAULT_SENDER"),
+            sender_in(config, settings),
             config.get("MAIL_TIMEOUT"),
             config.get("MAIL_SSL_KEYFILE"),
             config.get("MAIL_SSL_CERTFILE"),
@@ -178,7 +179,7 @@ class Mail(_MailMixin):
             config.get("MAIL_BACKEND") or ("locmem" if testing else "smtp"),
         )
         state.auth_in_clear = config.get("MAIL_AUTH_IN_CLEAR", False)
-        state.settings = settings_in(config)
+        state.settings = settings
         return state
 
     def init_app(self, app: Flask) -> _Mail:
