@@ -132,14 +132,16 @@ def test_the_signal_and_the_record_tell_of_what_was_sent_alone(server: SmtpServe
 
 
 def test_it_sends_outside_of_a_context_and_in_threads(server: SmtpServer) -> None:
-    mail = Mail(new_app(server))
+    app = new_app(server, MAIL_ASCII_ATTACHMENTS=True)
+    mail = Mail(app)
     heard = []
 
     def hear(sender: Any, message: Any) -> None:
         heard.append(sender)
 
     def send() -> None:
-        mail.send(Message("Hi", [TO], "x", sender="a@example.com"))
+        written = [Attachment("é.txt", data="x", headers={"X-Kind": "note"})]
+        mail.send(Message("Hi", [TO], "x", sender="a@example.com", attachments=written))
 
     with email_dispatched.connected_to(hear):
         threads = [threading.Thread(target=send) for _ in range(4)]
@@ -148,7 +150,8 @@ def test_it_sends_outside_of_a_context_and_in_threads(server: SmtpServer) -> Non
         for thread in threads:
             thread.join()
     assert len(server.mails) == 4
-    assert heard == [None] * 4
+    assert heard == [app] * 4
+    assert b'filename="e.txt"' in server.mails[0].content
 
 
 def test_attributes_may_be_set_to_none_and_to_other_kinds_later(server: SmtpServer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import blinker
@@ -55,6 +55,9 @@ class Connection:
         num_emails: How many were sent, counted anew after each ``MAIL_MAX_EMAILS``.
     """
 
+    #: Whose context is made where there is none.
+    _app: Flask | None = None
+
     def __init__(self, mail: State) -> None:
         self.mail = mail
         self.host: Any = None
@@ -89,6 +92,10 @@ class Connection:
             DeliveryError: Nobody accepted it; also an exception of smtplib's, or the system's, as Flask-Mail lets
                 them through (:mod:`mailer.smtplib.delivery`).
         """
+        with self._app.app_context() if self._app is not None and not current_app else nullcontext():
+            self._send(message, envelope_from)
+
+    def _send(self, message: Message, envelope_from: Any) -> None:
         if not message.send_to:
             raise IncompleteMessageError("No recipients have been added", field="recipients")
         if not message.sender:
@@ -238,11 +245,13 @@ class Mail(_MailMixin):
     def connect(self) -> Connection:
         app = self.app or current_app
         try:
-            return Connection(app.extensions["mail"])
+            connection = Connection(app.extensions["mail"])
         except KeyError:
             raise RuntimeError(
                 f"The current application was not configured with Flask-Mail: call mail.init_app({app.name})"
             ) from None
+        connection._app = self.app
+        return connection
 
     def __getattr__(self, name: str) -> Any:
         """A setting of the app given at the start; None without one."""
