@@ -29,6 +29,7 @@ from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.message import EmailAttachment
 from django.test import override_settings
+from django.utils import timezone
 from django.utils.functional import lazystr
 
 from mailer import ConfigError, DeliveryRefused, MessageError, Outcome
@@ -382,6 +383,13 @@ def test_headers_override_what_django_says_they_do(mails: list[Any]) -> None:
         "X-Order": "7",
     }
     assert {name: got.get_all(name) for name in expected} == {name: [value] for name, value in expected.items()}
+
+
+def test_date_is_in_djangos_zone_if_it_is_to_be(mails: list[Any]) -> None:
+    for is_local, offset in ((True, "+0545"), (False, "+0000")):
+        with override_settings(EMAIL_USE_LOCALTIME=is_local), timezone.override("Asia/Kathmandu"):
+            EmailMessage("s", "t", to=["bob@example.org"]).send()
+        assert parsed(mails[-1])["Date"].endswith(offset)
 
 
 @pytest.mark.parametrize(

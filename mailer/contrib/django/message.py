@@ -19,13 +19,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import django
 import django.core.mail.message
+from django.conf import settings
 from django.core.mail import EmailMessage
 from django.utils.encoding import force_str
 from django.utils.functional import Promise
+from django.utils.timezone import get_current_timezone
 
 from ...address import Address
 from ...errors import AddressError, MessageError
@@ -71,7 +74,11 @@ def fields_of(message: Any, provider: Provider | None = None) -> dict[str, Any] 
         goes_whole=_has_long_line,
         can_go_whole=provider is None or provider.features.raw,
     )
-    return None if fields is None else fields_with(fields, asked, provider)
+    if fields is None:
+        return None
+    if settings.EMAIL_USE_LOCALTIME and provider is None:  # a provider's API writes its own Date
+        fields.setdefault("date", datetime.now(get_current_timezone()))
+    return fields_with(fields, asked, provider)
 
 
 class LocalMailbox(Address):
