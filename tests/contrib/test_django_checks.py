@@ -51,6 +51,7 @@ def test_settings_that_are_right_give_nothing() -> None:
         ({"MAILER": {"url": "memory:", "plugins": ["foter"]}}, "E001", "did you mean 'footer'"),
         ({"MAILER": {"url": "memory:", "mailers": {"news": {"url": "nothing://"}}}}, "E001", "nothing"),
         ({"MAILER_URL": "memory:", "MAILER": {"url": "memory:"}}, "E001", "leave one of them out"),
+        ({"MAILER": "memory:"}, "E001", "a URL alone is MAILER_URL"),
         (
             {"MAILER_WEBHOOKS": {"secrets": {"postmrk": "x"}}, "MAILER_URL": "memory:"},
             "E003",
@@ -93,6 +94,9 @@ def test_each_alias_is_looked_at() -> None:
         "news": {"BACKEND": BACKEND, "OPTIONS": {"url": "console:", "plugins": ["nothing_like_it"]}},
         "other": {"BACKEND": LOCMEM},
     }
+    options = {"url": "smtp://smtp.example.com", "plugin": []}
+    [unknown] = found(MAILERS={"default": {"BACKEND": BACKEND, "OPTIONS": options}})
+    assert (unknown.id, "did you mean 'plugins'" in unknown.msg) == ("mailwright.E001", True)
     [one, dev, two] = found(MAILERS=mailers, deploy=True)
     assert (dev.id, "'other'" in dev.msg) == ("mailwright.W001", True)
     assert (one.id, "MAILERS['news']" in one.msg) == ("mailwright.E001", True)

@@ -84,7 +84,7 @@ def webhook_options() -> dict[str, Any] | None:
     ]
     for name in given:
         if name not in known:
-            raise ConfigError(f"{SETTING}: there is no {name!r}; {nearest(str(name), known)}")
+            raise ConfigError(f"{SETTING}: there is no {name!r}; {nearest(str(name), sorted(set(known)))}")
     if not isinstance(given.get("secrets"), Mapping):
         raise ConfigError(f"{SETTING}['secrets'] must map each provider to its secret")
     return dict(given)

@@ -24,6 +24,7 @@ from django.core.signals import setting_changed
 
 from ...errors import ConfigError
 from ...redaction import forgets_arguments
+from ...sources import nearest
 from .plan import M, Plan, plan_of
 from .project import DEFAULT, EMAIL_SETTINGS, LOCMEM, OPTIONS, backend_and_options, has_mailers, own_backend
 
@@ -89,6 +90,9 @@ def named_plan(name: str) -> Plan:
     if has_mailers() and own is None:
         raise InvalidMailerError(f"its BACKEND is {backend or 'not given'}, not {_OWN_BACKEND}", alias=name)
     taken = OPTIONS if own is None else (*OPTIONS, *own.own_options)
+    for key in options:  # a subclass, or a backend of another's, may take more
+        if own is not None and own.__module__ == f"{__package__}.backend" and key not in (*taken, "fail_silently"):
+            raise InvalidMailerError(f"there is no option {key!r}; {nearest(key, OPTIONS)}", alias=name)
     options = {key: value for key, value in options.items() if key in taken and value is not None}
     return plan_of(name, options if own is None else own.options_of(options), is_alias=has_mailers())
 

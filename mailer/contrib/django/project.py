@@ -77,7 +77,7 @@ def backend_and_options(name: str) -> tuple[str, Mapping[str, Any]] | None:
     if not has_mailers():
         return _django_settings().EMAIL_BACKEND, {}
     config = settings.MAILERS.get(name)
-    return None if config is None else (config.get("BACKEND", ""), config.get("OPTIONS", {}))
+    return None if config is None else (config.get("BACKEND", ""), config.get("OPTIONS") or {})
 
 
 def mailer_names() -> tuple[str, ...]:
@@ -119,9 +119,12 @@ def project_table() -> dict[str, Any]:
     """``MAILER`` with ``MAILER_URL``: a mapping for :class:`~mailer.Settings`.
 
     Raises:
-        ConfigError: Both say the URL.
+        ConfigError: Both say the URL, or ``MAILER`` is no mapping.
     """
-    table, short = dict(getattr(settings, "MAILER", None) or {}), getattr(settings, "MAILER_URL", None)
+    given, short = getattr(settings, "MAILER", None) or {}, getattr(settings, "MAILER_URL", None)
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"MAILER must be a mapping, not {type(given).__name__}: a URL alone is MAILER_URL")
+    table = dict(given)
     if short:
         if "url" in table:
             raise ConfigError("MAILER_URL and MAILER['url'] say the same: leave one of them out")
