@@ -27,12 +27,19 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 #: What stands before a number, or before the word "code", that is another's: an order's, a town's, a telephone's.
+_NUMBERED = (
+    r"order|invoice|bill|receipt|ticket|ref|reference|tracking|booking|reservation|policy|contract|serial|sku|isbn|iban"
+    r"|vat|po|id|version|build|flight|phone|tel|telephone|mobile|fax|total|amount|sum|price|balance|zip|postal|postcode"
+    r"|plz|colou?r|bestellung|rechnung|\w+nummer|betrag|summe|preis"
+)
+#: These may end a sentence too: "to open your account: 482913".
+_ALSO_WORDS = (
+    r"account|user|client|customer|member(?:ship)?|case|item|article|product|part|room|call|post|country|area|error"
+    r"|status|promo|promotion|discount|coupon|voucher|gift|bar|source|dress"
+)
 _OF_ANOTHER = re.compile(
-    r"\b(?:order|invoice|bill|receipt|ticket|case|ref|reference|tracking|customer|client|member(?:ship)?|account|user"
-    r"|booking|reservation|policy|contract|serial|item|article|product|part|sku|isbn|iban|vat|po|id|version|build|flight"
-    r"|room|phone|tel|telephone|mobile|fax|call|total|amount|sum|price|balance|zip|postal|post|postcode|plz|colou?r"
-    r"|country|area|error|status|promo|promotion|discount|coupon|voucher|gift|bar|source|dress|bestellung|rechnung"
-    r"|\w+nummer|betrag|summe|preis)[-. ]{0,2}(?:(?:number|no|nr|id|code|#)\b)?[\s.:#]{0,3}(?:(?:is|ist)\s)?\Z",
+    rf"\b(?:(?:{_NUMBERED})[-. ]{{0,2}}|(?:{_ALSO_WORDS})[- ](?!\Z)|(?P<bare>(?:{_ALSO_WORDS})[- ]\Z))"
+    r"(?(bare)|(?:(?:number|no|nr|id|code|#)\b)?[\s.:#]{0,3}(?:(?:is|ist)\s)?\Z)",
     re.IGNORECASE,
 )
 

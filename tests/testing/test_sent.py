@@ -213,6 +213,8 @@ def test_links_of_a_mail_are_those_of_the_html_then_the_rest() -> None:
         ("Reset your password\n2026 Shop Ltd. Forgot your password\nOpt-out", []),
         ("Order 100234: your code is 482913.", ["482913"]),
         ("Your account PIN: 0042", ["0042"]),
+        ("To open your account: 482913", ["482913"]),
+        ("Account 482913, account no. 482913, user id: 482913, customer 482913", []),
     ],
 )
 def test_codes_in_text(text, codes) -> None:
