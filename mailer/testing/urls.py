@@ -55,15 +55,17 @@ def links_in_html(html: str) -> list[str]:
 
 def links_in_text(text: str) -> list[str]:
     """The http and https URLs in plain text, in order, repeats kept; without the punctuation of the sentence around."""
-    return [_trimmed(found[0]) for found in _URL.finditer(text)]
+    return [_trimmed(found[0], text[max(found.start() - 1, 0) : found.start()]) for found in _URL.finditer(text)]
 
 
-def _trimmed(url: str) -> str:
+def _trimmed(url: str, before: str) -> str:
+    # What emphasizes stands on both sides; a token in base64 may end in "_".
+    around = before if before in ("*", "_") else ""
     while url:
         last = url[-1]
         opening = _CLOSING.get(last)
         is_unopened = opening is not None and url.count(last) > url.count(opening)
-        if last not in ".,;:!?'*_…’" and not is_unopened:
+        if last not in f".,;:!?'…’{around}" and not is_unopened:
             break
         url = url[:-1]
     return url

@@ -162,6 +162,10 @@ def test_links_in_html(html, found) -> None:
         ),
         ("no ftp://x.test, no www.x.test, no https://", []),
         ('"https://x.test/q" “https://x.test/r” https://x.test/s…', [f"https://x.test/{one}" for one in "qrs"]),
+        (
+            "https://x.test/token_ https://x.test/glob* _https://x.test/a_b_.",
+            ["https://x.test/token_", "https://x.test/glob*", "https://x.test/a_b"],
+        ),
     ],
 )
 def test_links_in_text(text, found) -> None:
