@@ -300,10 +300,6 @@ def _abandon_all(queue: deque[Transaction], error: MailerError) -> None:
         queue.popleft().abandon(error)
 
 
-def _needs_tls(options: Mapping[str, object]) -> bool:
-    return "fingerprint" in options or "cert_file" in options
-
-
 def smtp_from_url(url: BackendURL, runtime: Runtime | None = None) -> SmtpBackend:
     """``smtp://user:password@host:port?tls=required``, ``smtps://`` or ``lmtp://``; ``lmtp:///path`` is a unix socket.
 
