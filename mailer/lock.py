@@ -1,4 +1,4 @@
-"""The lock: of threads that share something, and open in the child of a fork, whoever held it in the parent.
+"""Locks: of threads that share something, and open in the child of a fork, whoever held them in the parent.
 
 A server that forks its workers from a process with threads would else leave one of them a lock that nobody opens.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from typing import Any
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "RLock"]
 
 _LOCKS: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
+_RLOCKS: weakref.WeakSet[Any] = weakref.WeakSet()  # typeshed has no word of what is called below
 
 
 def Lock() -> threading.Lock:  # noqa: N802 - in the place of threading's
@@ -21,10 +23,19 @@ def Lock() -> threading.Lock:  # noqa: N802 - in the place of threading's
     return made
 
 
+def RLock() -> threading.RLock:  # noqa: N802 - in the place of threading's
+    """A new ``threading.RLock``, for who may come back to it by anybody's code. As :func:`Lock` in all else."""
+    made = threading.RLock()
+    _RLOCKS.add(made)
+    return made
+
+
 def _open_all() -> None:
     for lock in tuple(_LOCKS):
         if lock.locked():
             lock.release()
+    for reentrant in tuple(_RLOCKS):
+        reentrant._at_fork_reinit()  # only its owner, who is not here, could release it
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from contextlib import ExitStack
 
@@ -11,7 +12,7 @@ import pytest
 
 from mailer import Mailer, default
 from mailer.circuit import MemoryCircuits
-from mailer.lock import Lock
+from mailer.lock import Lock, RLock
 from mailer.rate import RateLimiter
 from mailer.rate_table import RateTable
 from mailer.runtime import BlockingRuntime
@@ -40,3 +41,30 @@ def test_a_forked_child_finds_every_lock_open():
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert not any(lock.locked() for lock in locks), "the parent's are its own"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_reentrant_one_that_another_thread_holds_is_open_there_too():
+    lock, held, over = RLock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock, lock:
+            held.set()
+            over.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(30)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads, which is what this is about
+            child = os.fork()
+        if not child:
+            signal.alarm(20)  # rather than for ever
+            with lock, lock:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not lock.acquire(blocking=False), "the parent's is held as before"
+    finally:
+        over.set()
+        thread.join(30)

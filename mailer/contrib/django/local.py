@@ -6,7 +6,6 @@ import datetime
 import os
 import secrets
 import sys
-import threading
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -19,6 +18,7 @@ from ...backends.memory import show
 from ...backends.url import register_backend
 from ...errors import ConfigError, Outcome
 from ...features import Features
+from ...lock import RLock
 from ...receipt import Receipt
 from ...smtp_options import SMTP_OPTIONS
 from .backend import EmailBackend
@@ -77,7 +77,7 @@ class ConsoleBackend(LocalBackend):
 
     def __init__(self, fail_silently: bool = False, stream: Any = None, **options: Any) -> None:
         """As :class:`EmailBackend`; wherever that would send to, this does not."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.stream = sys.stdout if stream is None else stream
         super().__init__(fail_silently, **options)
 

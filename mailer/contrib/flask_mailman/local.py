@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import ConfigError
-from ...runtime import Lock
+from ...lock import RLock
 from ..mailer_at import mailer_at
 from .carriers import BaseEmailBackend, carry
 from .safe_mime import InvalidMessageError
@@ -72,7 +72,7 @@ class ConsoleBackend(BaseEmailBackend):
 
     def __init__(self, *args: Any, stream: Any = None, **kwargs: Any) -> None:
         self.stream = stream or sys.stdout
-        self._lock = Lock()  # over the stream
+        self._lock = RLock()  # over the stream
         super().__init__(*args, **kwargs)
 
     def write_message(self, message: Any) -> None:
