@@ -88,6 +88,12 @@ def test_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not HAS_MAILERS, reason="MAILERS came with Django 6.1")
+@pytest.mark.parametrize("mailers", [{}, {"default": None}, {"default": "smtp://smtp.example.com"}])
+def test_what_is_no_table_is_told_and_not_raised(mailers: Any) -> None:
+    assert "mailwright.E002" in [one.id for one in found(MAILERS=mailers)]
+
+
+@pytest.mark.skipif(not HAS_MAILERS, reason="MAILERS came with Django 6.1")
 def test_each_alias_is_looked_at() -> None:
     mailers = {
         "default": {"BACKEND": BACKEND, "OPTIONS": {"url": "smtp://smtp.example.com"}},

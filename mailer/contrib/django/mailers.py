@@ -101,8 +101,8 @@ def _alias(name: str) -> str | None:
     return name if has_mailers() else None
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"
+def _listed(names: Iterable[str] | None) -> str:
+    return ", ".join(map(repr, names or ())) or "none"
 
 
 def on_made(callback: Callable[[str, Mailer], None]) -> None:

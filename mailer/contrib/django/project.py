@@ -76,7 +76,7 @@ def backend_and_options(name: str) -> tuple[str, Mapping[str, Any]] | None:
     """The backend that Django has under this name, and its options; None if there is no such alias."""
     if not has_mailers():
         return _django_settings().EMAIL_BACKEND, {}
-    config = settings.MAILERS.get(name)
+    config = _entries().get(name)
     return None if config is None else (config.get("BACKEND", ""), config.get("OPTIONS") or {})
 
 
@@ -94,7 +94,14 @@ def mailer_names() -> tuple[str, ...]:
 
 
 def _aliases() -> list[tuple[str, str]]:
-    return [(alias, config.get("BACKEND", "")) for alias, config in settings.MAILERS.items()]
+    return [(alias, config.get("BACKEND", "")) for alias, config in _entries().items()]
+
+
+def _entries() -> dict[str, Mapping[str, Any]]:
+    """``MAILERS``; what is no table in it says nothing, for the checks to tell that nothing sends."""
+    table = settings.MAILERS
+    entries = table.items() if isinstance(table, Mapping) else ()
+    return {alias: entry if isinstance(entry, Mapping) else {} for alias, entry in entries}
 
 
 def backends_named() -> tuple[tuple[str, str], ...]:
